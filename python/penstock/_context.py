@@ -1,0 +1,119 @@
+"""Context: what an attempt knows of its run, and how it speaks to the runtime."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any, Protocol
+
+
+class Host(Protocol):
+    """What a context speaks to: the runtime, or a test's recorder."""
+
+    def heartbeat(self, attempt: int, /) -> None:
+        """A sign of life of an attempt."""
+        ...
+
+    def emit(self, attempt: int, event: object, /) -> None:
+        """An event of the user's own, for those who follow the run."""
+        ...
+
+    def is_cancelled(self, attempt: int, /) -> bool:
+        """Whether the attempt has been told to stop."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        ...
+
+
+class Context:
+    """Injected into a step that has a parameter of this type, first or last; thread-safe.
+
+    Attributes:
+        run_id: of the run.
+        step: the step's name.
+        path: of the node, such as "support/draft".
+        attempt: which attempt of the node this is, from 1.
+        deadline: when the run must be over, in seconds since 1970; None for never.
+        tenant: whom the run is for, or None.
+    """
+
+    __slots__ = (
+        "_host",
+        "_key",
+        "_log",
+        "attempt",
+        "deadline",
+        "path",
+        "run_id",
+        "step",
+        "tenant",
+    )
+
+    def __init__(
+        self,
+        host: Host,
+        key: int,
+        *,
+        run_id: str,
+        step: str,
+        path: str,
+        attempt: int,
+        deadline: float | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        self._host = host
+        self._key = key
+        self._log: _RunLog | None = None
+        self.run_id = run_id
+        self.step = step
+        self.path = path
+        self.attempt = attempt
+        self.deadline = deadline
+        self.tenant = tenant
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of this node of this run, and for nothing else."""
+        return f"{self.run_id}:{self.path}"
+
+    def remaining(self) -> float:
+        """Seconds until the deadline, 0 or more; infinite without one."""
+        if self.deadline is None:
+            return float("inf")
+        return max(0.0, self.deadline - self._host.now())
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt has been told to stop: what a step in a thread looks at."""
+        return self._host.is_cancelled(self._key)
+
+    def heartbeat(self, details: object = None) -> None:
+        """Give a sign of life, for `heartbeat_timeout`; details go to those who follow the run."""
+        self._host.heartbeat(self._key)
+        if details is not None:
+            self.emit(details)
+
+    def emit(self, event: object) -> None:
+        """Hand an event of one's own to those who follow the run with `Run.events`."""
+        self._host.emit(self._key, event)
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger of the name "penstock.step.<step>" whose records carry run, node and attempt."""
+        if self._log is None:
+            extra = {"run_id": self.run_id, "node": self.path, "attempt": self.attempt}
+            self._log = _RunLog(logging.getLogger(f"penstock.step.{self.step}"), extra)
+        return self._log
+
+    def __repr__(self) -> str:
+        return f"<Context of {self.path!r} in run {self.run_id!r}, attempt {self.attempt}>"
+
+
+class _RunLog(logging.LoggerAdapter[logging.Logger]):
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **kwargs.get("extra", {})}
+        return msg, kwargs

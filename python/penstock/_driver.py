@@ -1,0 +1,174 @@
+"""Driver: what the native side asks of Python. It calls these, never the other way round."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import Context as ContextVars
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from ._context import Context
+from ._errors import (
+    ContractError,
+    DeadlineExceeded,
+    DuplicateRun,
+    Overloaded,
+    RetryAfter,
+    RunCancelled,
+    RunError,
+    RunFailed,
+    RunNotFound,
+)
+from ._events import Event, Feed, Row
+from ._graph import Graph
+from ._policies import Queue, RetryPolicy
+from ._stages import Step
+from ._threads import Threads
+
+if TYPE_CHECKING:
+    from ._engine import Core
+
+
+class Driver:
+    """The hooks of one runtime's native side, and the host its contexts speak to."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, threads: Threads) -> None:
+        self._loop = loop
+        self._thread = get_ident()
+        self._threads = threads
+        self.core: Core
+        self.graphs: list[Graph] = []
+        self.queues: list[Queue] = []
+
+    # Hooks, named as in the native `Hooks`.
+
+    def classify(self, retry: RetryPolicy, error: BaseException) -> tuple[bool, float | None]:
+        """Whether an exception is worth another attempt, and how many seconds to wait at least."""
+        after = error.seconds if isinstance(error, RetryAfter) else None
+        return retry.retries(error), after
+
+    def locate(self, run_id: str | None, path: str, error: BaseException) -> BaseException:
+        """A contract's error with the run and node it happened to; any other error as it is."""
+        return error.at(run_id=run_id, node=path) if isinstance(error, ContractError) else error
+
+    def context(self, core: Core, attempt: int, step: Step[..., Any]) -> Context:
+        """The context of an attempt that is about to start."""
+        facts = core.attempt(attempt)
+        if facts is None:
+            raise RuntimeError(f"attempt {attempt} of step {step.name!r} is not under way")
+        run_id, path, number, deadline, tenant = facts
+        return Context(
+            self,
+            attempt,
+            run_id=run_id,
+            step=step.name,
+            path=path,
+            attempt=number,
+            deadline=deadline,
+            tenant=tenant,
+        )
+
+    def failure(
+        self,
+        plan: int,
+        run_id: str,
+        cause: str,
+        path: str,
+        attempts: int,
+        error: BaseException | None,
+    ) -> RunError:
+        """What awaiting a run that did not succeed raises."""
+        if cause == "cancelled":
+            return RunCancelled("the run was cancelled", run_id=run_id)
+        if cause == "deadline":
+            return DeadlineExceeded(
+                "the deadline passed before the run ended",
+                run_id=run_id,
+                remedy="give it a longer deadline, or look at Run.history for what took so long",
+            )
+        node = next(node for node in self.graphs[plan].nodes if node.path == path)
+        if error is None:
+            seconds = node.option(cause if cause in _LIMITS else "timeout")  # type: ignore[arg-type]
+            error = TimeoutError(f"{cause} of {seconds:g} s passed")
+        tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        playbook = node.step.playbook if node.step is not None else None
+        failure = RunFailed(
+            f"failed after {tries}: {type(error).__name__}: {error}",
+            run_id=run_id,
+            step=node.step.name if node.step is not None else path.rpartition("/")[2],
+            attempts=attempts,
+            node=path,
+            remedy=f"see {playbook}" if playbook else None,
+        )
+        failure.__cause__ = error
+        return failure
+
+    def submit(
+        self,
+        attempt: int,
+        function: Callable[..., object],
+        arguments: tuple[Any, ...],
+        context: ContextVars,
+    ) -> None:
+        """Run a plain function in the thread pool."""
+        self._threads.submit(attempt, function, arguments, context)
+
+    def publish(self, feed: Feed, note: Row | Event) -> None:
+        """Hand a follower an event."""
+        feed.push(note if isinstance(note, Event) else Event.of(note))
+
+    def refusal(self, kind: str, what: str, retry_after: float) -> Exception:
+        """Why a run was not accepted, or is not known."""
+        if kind == "queue":
+            name = self.queues[int(what)].name
+            return Overloaded(
+                f"queue {name!r} is full",
+                retry_after=retry_after,
+                remedy=f"try again in {retry_after:.3g} s, or start with admission='wait'",
+            )
+        if kind == "runs":
+            return Overloaded(what, retry_after=retry_after)
+        if kind == "duplicate":
+            return DuplicateRun(
+                "the id belongs to a run of another workflow or with another input",
+                run_id=what,
+                remedy="choose another run_id, or pass what that run was started with",
+            )
+        if kind == "forgotten":
+            return RunNotFound(
+                "the run is over and its outcome is no longer kept",
+                remedy="await it, or keep the handle that start gives, until it ends",
+            )
+        return ContractError(what, remedy="pass one value for each input of the workflow")
+
+    # The host of contexts.
+
+    def heartbeat(self, attempt: int) -> None:
+        """A sign of life of an attempt, from any thread."""
+        self.core.heartbeat(attempt)
+
+    def emit(self, attempt: int, event: object) -> None:
+        """An event of a step's own, from any thread."""
+        if get_ident() == self._thread:
+            self._emit(attempt, event)
+        else:
+            self._loop.call_soon_threadsafe(self._emit, attempt, event)
+
+    def is_cancelled(self, attempt: int) -> bool:
+        """Whether an attempt has been told to stop, from any thread."""
+        return self.core.is_cancelled(attempt)
+
+    def now(self) -> float:
+        """Seconds since 1970, by the engine's clock."""
+        return self.core.now()
+
+    def _emit(self, attempt: int, event: object) -> None:
+        facts = self.core.attempt(attempt)
+        if facts is not None:
+            _, path, number, *_ = facts
+            emitted = Event(at=self.now(), kind="emitted", node=path, attempt=number, value=event)
+            self.core.emit(attempt, emitted)
+
+
+_LIMITS: Sequence[str] = ("timeout", "total_timeout", "heartbeat_timeout", "queue_timeout")

@@ -1,0 +1,251 @@
+"""The errors penstock raises, and the two a step raises to steer its own retries.
+
+    Exception
+    ├── PenstockError             what happened, to which run and node, and the remedy
+    │   ├── DefinitionError       a step, a policy or a workflow is wrong; it never ran
+    │   ├── ContractError         a value does not satisfy the annotation of its edge
+    │   ├── RunError              a run ended without a result
+    │   │   ├── RunFailed         a step failed for good; its exception is the __cause__
+    │   │   ├── RunCancelled      somebody cancelled the run
+    │   │   ├── DeadlineExceeded  the run's deadline passed
+    │   │   ├── BudgetExceeded    the run's budget was spent
+    │   │   └── CompensationFailed  undoing a failed run's effects failed as well
+    │   ├── Overloaded            a queue is full; try again after `retry_after` seconds
+    │   ├── RunNotFound           no run has that id
+    │   ├── DuplicateRun          the id belongs to a run with another input
+    │   ├── RuntimeClosed         the runtime does not accept work any more
+    │   ├── VersionConflict       two definitions share a name and a version
+    │   └── StoreError            the journal can't be read or written
+    │       ├── StoreCorrupt      a record is damaged, or of an unknown format
+    │       └── LeaseLost         another host took the run over
+    ├── NonRetryable              raised by a step: fail now, whatever the retry policy says
+    └── RetryAfter                raised by a step: try again, but not before `seconds`
+
+`NonRetryable` and `RetryAfter` stand outside the tree: they are messages of a step to its runtime,
+so that `except PenstockError` in a step's body does not swallow them. All of these can be pickled;
+as with every exception, `__cause__` does not travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from math import isfinite
+from typing import Any
+
+
+class PenstockError(Exception):
+    """The root of penstock's errors.
+
+    Attributes:
+        what: what happened, in one clause.
+        run_id: the run it happened to, or None.
+        node: the path of the node it happened to, or None.
+        remedy: what to do about it, or None.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        run_id: str | None = None,
+        node: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.run_id = run_id
+        self.node = node
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        places = (("run", self.run_id), ("node", self.node))
+        place = ", ".join(f"{kind} {name!r}" for kind, name in places if name is not None)
+        text = f"{place}: {self.what}" if place else self.what
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class DefinitionError(PenstockError):
+    """A step, a policy or a workflow is defined wrongly; raised before anything runs.
+
+    Attributes:
+        problems: every problem found, each naming its node and the remedy.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        node: str | None = None,
+        remedy: str | None = None,
+        problems: Sequence[str] = (),
+    ) -> None:
+        super().__init__(what, node=node, remedy=remedy)
+        self.problems: tuple[str, ...] = tuple(problems) or (str(self),)
+
+    @classmethod
+    def of(cls, subject: str, problems: Sequence[str]) -> DefinitionError:
+        """One error for all `problems` (one or more) of `subject`: "workflow 'support'"."""
+        if len(problems) == 1:
+            return cls(f"{subject}: {problems[0]}", problems=problems)
+        lines = "".join(f"\n- {problem}" for problem in problems)
+        return cls(f"{subject} has {len(problems)} problems:{lines}", problems=problems)
+
+
+class ContractError(PenstockError):
+    """A value does not satisfy the annotation of the edge it travels on.
+
+    Retried only if a policy's `retry_on` names it.
+    """
+
+    def at(self, *, run_id: str | None, node: str) -> ContractError:
+        """This error with the run and the node it happened to."""
+        return type(self)(self.what, run_id=run_id, node=node, remedy=self.remedy)
+
+
+class RunError(PenstockError):
+    """A run ended without a result.
+
+    Attributes:
+        run_id: the run.
+    """
+
+    run_id: str
+
+    def __init__(
+        self, what: str, *, run_id: str, node: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(what, run_id=run_id, node=node, remedy=remedy)
+
+
+class RunFailed(RunError):
+    """A step failed for good and nothing contained it; its exception is the `__cause__`.
+
+    Attributes:
+        step: the name of the step that failed (of the node, where there is no step).
+        attempts: how often it was tried.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        run_id: str,
+        step: str,
+        attempts: int,
+        node: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(what, run_id=run_id, node=node, remedy=remedy)
+        self.step = step
+        self.attempts = attempts
+
+
+class RunCancelled(RunError):
+    """Somebody cancelled the run, or the runtime closed before it ended."""
+
+
+class DeadlineExceeded(RunError):
+    """The run's deadline passed before it ended."""
+
+
+class BudgetExceeded(RunError):
+    """The run's budget was spent before it ended."""
+
+
+class CompensationFailed(RunError):
+    """A run failed, and undoing one of its effects failed as well."""
+
+
+class Overloaded(PenstockError):
+    """A queue is full, so the run was not accepted; nothing of it was kept.
+
+    Attributes:
+        retry_after: seconds after which another try is worthwhile.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        retry_after: float,
+        run_id: str | None = None,
+        node: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(what, run_id=run_id, node=node, remedy=remedy)
+        self.retry_after = retry_after
+
+
+class RunNotFound(PenstockError):
+    """No run has that id: it never was, or its outcome is no longer kept."""
+
+
+class DuplicateRun(PenstockError):
+    """The id belongs to a run of another workflow or with another input."""
+
+
+class RuntimeClosed(PenstockError):
+    """The runtime is not open: not entered yet, or closed already."""
+
+
+class VersionConflict(PenstockError):
+    """Two different definitions share a name and a version."""
+
+
+class StoreError(PenstockError):
+    """The journal can't be read or written."""
+
+
+class StoreCorrupt(StoreError):
+    """A record of the journal is damaged, or of a format this version does not know."""
+
+
+class LeaseLost(StoreError):
+    """Another host took the run over while this one was working on it."""
+
+
+class NonRetryable(Exception):
+    """Raised by a step: fail now, whatever the retry policy says.
+
+    >>> import penstock as ps
+    >>> @ps.step
+    ... async def charge(card: str) -> str:
+    ...     raise ps.NonRetryable("the card is stolen")
+    """
+
+
+class RetryAfter(Exception):
+    """Raised by a step: try again, but not before `seconds` have passed.
+
+    It counts as an attempt, and is retried whatever `retry_on` and `never_on` say.
+
+    Args:
+        seconds: 0 or more, finite.
+        message: why, for the history.
+
+    Raises:
+        ValueError: `seconds` is negative or not finite.
+    """
+
+    def __init__(self, seconds: float | timedelta, message: str = "") -> None:
+        delay = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
+        if not (isfinite(delay) and delay >= 0):
+            raise ValueError(f"RetryAfter takes 0 or more seconds, not {seconds!r}")
+        super().__init__(delay, message)
+        self.seconds = delay
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message or f"try again after {self.seconds:g} s"
+
+
+def _rebuild(
+    kind: type[PenstockError], args: tuple[Any, ...], state: dict[str, Any]
+) -> PenstockError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error

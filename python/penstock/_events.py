@@ -1,0 +1,95 @@
+"""Events: what happened to a run, one by one, and the feed that hands them to a follower."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+Row: TypeAlias = tuple[float, str, str, int, str, float]
+"""As the engine gives it: at, kind, node, attempt, detail, when."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a run.
+
+    Attributes:
+        at: when, in seconds since 1970 (in virtual time: of the virtual clock).
+        kind: "accepted", "started", "done", "failed", "decided", "withdrawn", "interrupted", "abandoned",
+            "cancel_requested", "deadline_passed", "ended", or "emitted" for one of a step's own.
+        node: the node's path; empty where it is about the run.
+        attempt: from 1; 0 where there is none.
+        detail: the cause of a failure ("error", "timeout", ...), or how the run ended.
+        started: when the attempt was dispatched, for "done".
+        due: when the next attempt is, for a "failed" that is retried.
+        value: what the step emitted.
+    """
+
+    at: float
+    kind: str
+    node: str = ""
+    attempt: int = 0
+    detail: str = ""
+    started: float | None = None
+    due: float | None = None
+    value: object = None
+
+    @classmethod
+    def of(cls, row: Row) -> Event:
+        """The event of an engine's row."""
+        at, kind, node, attempt, detail, when = row
+        return cls(
+            at=at,
+            kind=kind,
+            node=node,
+            attempt=attempt,
+            detail=detail,
+            started=when if when and kind == "done" else None,
+            due=when if when and kind == "failed" else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost:
+    """In place of events that a slow follower missed.
+
+    Attributes:
+        count: how many.
+    """
+
+    count: int
+
+
+RING: Final = 1024
+
+
+class Feed:
+    """A follower's ring of events: bounded, so that a slow one never holds the engine up."""
+
+    __slots__ = ("_events", "_lost", "_waiter")
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._lost = 0
+        self._waiter: asyncio.Future[None] | None = None
+
+    def push(self, event: Event) -> None:
+        """Add an event; the oldest gives way if the ring is full."""
+        if len(self._events) == RING:
+            self._events.popleft()
+            self._lost += 1
+        self._events.append(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def next(self) -> Event | EventsLost:
+        """The next event, as soon as there is one."""
+        while not self._events:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            return EventsLost(lost)
+        return self._events.popleft()

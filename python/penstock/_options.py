@@ -1,0 +1,126 @@
+"""Options: what a step, a workflow and a call may each say about how a step runs.
+
+The nearest one wins: the call, then the step, then the workflow, then the runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
+
+from ._errors import DefinitionError
+from ._policies import Queue, RetryPolicy, Seconds, seconds, word
+
+Task: TypeAlias = Literal["own", "auto"]
+
+
+class Options(TypedDict, total=False):
+    """How the attempts of a step run; durations are seconds or a timedelta, more than 0.
+
+    Attributes:
+        retry: how often a failed attempt is repeated.
+        timeout: for one attempt.
+        total_timeout: for all attempts of a node and the waits between them.
+        heartbeat_timeout: between two heartbeats of an attempt.
+        queue_timeout: for the wait in the queue.
+        queue: what the step waits in, or its name.
+        priority: 1 to 5, lower first.
+        task: "own" gives each attempt an asyncio task from the start, "auto" lets the runtime
+            choose.
+    """
+
+    retry: RetryPolicy | None
+    timeout: Seconds | None
+    total_timeout: Seconds | None
+    heartbeat_timeout: Seconds | None
+    queue_timeout: Seconds | None
+    queue: Queue | str | None
+    priority: int | None
+    task: Task | None
+
+
+OptionName: TypeAlias = Literal[
+    "retry",
+    "timeout",
+    "total_timeout",
+    "heartbeat_timeout",
+    "queue_timeout",
+    "queue",
+    "priority",
+    "task",
+]
+
+
+def checked(options: Mapping[str, object]) -> Options:
+    """The options that are not None, with durations in float seconds.
+
+    Raises:
+        DefinitionError: an unknown option, or a value out of its range; all of them at once.
+    """
+    problems: list[str] = []
+    good: dict[str, object] = {}
+    for name, value in options.items():
+        if name not in _CHECKS:
+            known = ", ".join(_CHECKS)
+            problems.append(f"{name!r} is no option; the options are {known}")
+        elif value is not None:
+            try:
+                good[name] = _CHECKS[name](value)
+            except DefinitionError as error:
+                problems += error.problems
+    if problems:
+        raise DefinitionError("; ".join(problems), problems=problems)
+    return cast("Options", good)
+
+
+def priority(value: object) -> int:
+    """Check that `value` is an int (a bool is none) from 1 to 5, and return it.
+
+    Raises:
+        DefinitionError: it is not.
+    """
+    if type(value) is not int or not 1 <= value <= 5:
+        raise DefinitionError(
+            f"priority is {value!r}", remedy="give 1 (first), 2, 3 (the usual), 4 or 5 (last)"
+        )
+    return value
+
+
+def _retry(value: object) -> RetryPolicy:
+    if not isinstance(value, RetryPolicy):
+        raise DefinitionError(
+            f"retry is {value!r}", remedy="give a RetryPolicy, such as RetryPolicy(max_attempts=3)"
+        )
+    return value
+
+
+def _queue(value: object) -> Queue | str:
+    if isinstance(value, Queue):
+        return value
+    if isinstance(value, str):
+        return word(value, "queue")
+    raise DefinitionError(f"queue is {value!r}", remedy="give a Queue, or its name")
+
+
+def _task(value: object) -> Task:
+    if value == "own":
+        return "own"
+    if value == "auto":
+        return "auto"
+    raise DefinitionError(f"task is {value!r}", remedy="give 'own' or 'auto'")
+
+
+def _duration(name: str) -> Callable[[object], float]:
+    return lambda value: seconds(value, name)
+
+
+_CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
+    "retry": _retry,
+    "timeout": _duration("timeout"),
+    "total_timeout": _duration("total_timeout"),
+    "heartbeat_timeout": _duration("heartbeat_timeout"),
+    "queue_timeout": _duration("queue_timeout"),
+    "queue": _queue,
+    "priority": priority,
+    "task": _task,
+}

@@ -1,0 +1,247 @@
+"""Policies: frozen values that say how often a step is tried and what it waits in.
+
+Seconds become floats here and nowhere else (`seconds`), so that every other module has the proof
+that they are finite and not negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from math import isfinite
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+from ._errors import ContractError, DefinitionError, NonRetryable, RetryAfter
+
+Jitter: TypeAlias = Literal["full", "equal", "none"]
+Seconds: TypeAlias = float | timedelta
+
+
+def seconds(value: object, name: str, *, zero: bool = False) -> float:
+    """Convert a duration to float seconds.
+
+    Args:
+        value: an int, a float or a timedelta.
+        name: what the duration is for; opens the error message.
+        zero: whether 0 is a duration too.
+
+    Raises:
+        DefinitionError: not a duration, not finite, negative, or 0 without `zero`.
+    """
+    if isinstance(value, timedelta):
+        duration = value.total_seconds()
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        duration = float(min(value, _ENDLESS))
+    else:
+        raise DefinitionError(
+            f"{name} is {value!r}", remedy="give seconds as a number or a timedelta"
+        )
+    if not isfinite(duration) or duration < 0 or (duration == 0 and not zero):
+        least = "0 or more" if zero else "more than 0"
+        raise DefinitionError(f"{name} is {value!r}", remedy=f"give {least} seconds, finite")
+    return duration
+
+
+def whole(value: object, name: str, *, most: int = 2**32 - 1) -> int:
+    """Check that `value` is an int (a bool is none) from 1 to `most`, and return it.
+
+    Raises:
+        DefinitionError: it is not.
+    """
+    if type(value) is not int or not 1 <= value <= most:
+        raise DefinitionError(
+            f"{name} is {value!r}", remedy=f"give a whole number from 1 to {most}"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
+class RetryPolicy:
+    """How often and when a failed attempt is repeated.
+
+    The wait before attempt n + 1 grows as `initial_interval * backoff_coefficient ** (n - 1)`, up
+    to `max_interval`; `jitter` then draws from 0 to it ("full"), from its half to it ("equal"), or
+    leaves it ("none"). A waiting retry holds no queue slot.
+
+    Attributes:
+        max_attempts: the first attempt counts; 1 means no retry.
+        initial_interval: seconds, 0 or more.
+        backoff_coefficient: 1 or more.
+        max_interval: seconds, not less than `initial_interval`.
+        jitter: "full", "equal" or "none".
+        retry_on: exception types that are retried. `ContractError` must be named to be retried.
+        never_on: exception types that are not, even if `retry_on` covers them.
+
+    Raises:
+        DefinitionError: a value is out of its range.
+
+    >>> import penstock as ps
+    >>> policy = ps.RetryPolicy(max_attempts=5, retry_on=(TimeoutError,))
+    >>> policy.retries(TimeoutError()), policy.retries(ValueError())
+    (True, False)
+    """
+
+    max_attempts: int
+    initial_interval: float
+    backoff_coefficient: float
+    max_interval: float
+    jitter: Jitter
+    retry_on: tuple[type[Exception], ...]
+    never_on: tuple[type[Exception], ...]
+
+    def __init__(
+        self,
+        *,
+        max_attempts: int = 3,
+        initial_interval: Seconds = 0.05,
+        backoff_coefficient: float = 2.0,
+        max_interval: Seconds = 20.0,
+        jitter: Jitter = "full",
+        retry_on: tuple[type[Exception], ...] = (Exception,),
+        never_on: tuple[type[Exception], ...] = (
+            TypeError,
+            AttributeError,
+            NameError,
+            ImportError,
+        ),
+    ) -> None:
+        values = {
+            "max_attempts": whole(max_attempts, "RetryPolicy.max_attempts"),
+            "initial_interval": seconds(
+                initial_interval, "RetryPolicy.initial_interval", zero=True
+            ),
+            "backoff_coefficient": _coefficient(backoff_coefficient),
+            "max_interval": seconds(max_interval, "RetryPolicy.max_interval", zero=True),
+            "jitter": jitter,
+            "retry_on": _exceptions(retry_on, "RetryPolicy.retry_on"),
+            "never_on": _exceptions(never_on, "RetryPolicy.never_on"),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        if self.max_interval < self.initial_interval:
+            raise DefinitionError(
+                f"RetryPolicy.max_interval ({self.max_interval:g} s) is shorter than "
+                f"initial_interval ({self.initial_interval:g} s)",
+                remedy="raise max_interval",
+            )
+        if self.jitter not in get_args(Jitter):
+            raise DefinitionError(
+                f"RetryPolicy.jitter is {self.jitter!r}", remedy="give 'full', 'equal' or 'none'"
+            )
+        both = set(self.retry_on) & set(self.never_on)
+        if both:
+            names = ", ".join(sorted(kind.__name__ for kind in both))
+            raise DefinitionError(
+                f"RetryPolicy names {names} in retry_on and in never_on",
+                remedy="pass never_on without it",
+            )
+
+    def retries(self, error: BaseException) -> bool:
+        """Whether an attempt that raised `error` may be repeated; counts no attempts.
+
+        `RetryAfter` always may, `NonRetryable` and what is no `Exception` (a cancellation) never.
+        """
+        if isinstance(error, RetryAfter):
+            return True
+        if isinstance(error, NonRetryable) or not isinstance(error, Exception):
+            return False
+        if isinstance(error, self.never_on):
+            return False
+        if isinstance(error, ContractError):
+            return any(issubclass(kind, ContractError) for kind in self.retry_on)
+        return isinstance(error, self.retry_on)
+
+    def __repr__(self) -> str:
+        return _short(self, RetryPolicy())
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Queue:
+    """What steps wait in: a model of one dependency, such as a provider or a database.
+
+    Attributes:
+        name: steps and runtimes know the queue by it.
+        version: changes when the limits do.
+        concurrency: attempts that run at once, or None for the runtime's own limit.
+        capacity: nodes that may wait; a full queue refuses runs with `Overloaded`. None: no limit
+            of its own.
+
+    Raises:
+        DefinitionError: an empty name, or a limit that is no whole number from 1.
+
+    >>> import penstock as ps
+    >>> ps.Queue("gpt", concurrency=64)
+    Queue('gpt', concurrency=64)
+    """
+
+    name: str
+    version: str
+    concurrency: int | None
+    capacity: int | None
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: str = "1",
+        concurrency: int | None = None,
+        capacity: int | None = None,
+    ) -> None:
+        word(name, "a queue's name")
+        word(version, f"the version of queue {name!r}")
+        for limit, value in (("concurrency", concurrency), ("capacity", capacity)):
+            if value is not None:
+                whole(value, f"{limit} of queue {name!r}")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "version", version)
+        object.__setattr__(self, "concurrency", concurrency)
+        object.__setattr__(self, "capacity", capacity)
+
+    def __repr__(self) -> str:
+        return _short(self, Queue(self.name), first=repr(self.name))
+
+
+def word(value: object, name: str) -> str:
+    """Check that `value` is a string with something in it, and return it.
+
+    Raises:
+        DefinitionError: it is not.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise DefinitionError(f"{name} is {value!r}", remedy="give a string that is not empty")
+    return value
+
+
+def _coefficient(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and 1 <= value < _ENDLESS:
+        return float(value)
+    raise DefinitionError(
+        f"RetryPolicy.backoff_coefficient is {value!r}", remedy="give a finite number from 1"
+    )
+
+
+def _exceptions(value: Any, name: str) -> tuple[type[Exception], ...]:
+    if not issubclass(type(value), tuple) or not all(map(_is_exception, value)):
+        raise DefinitionError(
+            f"{name} is {value!r}",
+            remedy="give a tuple of Exception types, such as (TimeoutError,)",
+        )
+    return cast("tuple[type[Exception], ...]", value)
+
+
+def _is_exception(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Exception)
+
+
+def _short(policy: Any, usual: Any, *, first: str = "") -> str:
+    """`Kind(name=value, ...)` with what differs from `usual`."""
+    pairs = ((field.name, getattr(policy, field.name)) for field in fields(policy))
+    told = [f"{name}={value!r}" for name, value in pairs if value != getattr(usual, name)]
+    return f"{type(policy).__name__}({', '.join(filter(None, (first, *told)))})"
+
+
+_ENDLESS = float("inf")

@@ -1,0 +1,139 @@
+"""Registry: what a runtime has told its engine of workflows, steps and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from ._errors import DefinitionError, VersionConflict
+from ._graph import GraphNode
+from ._policies import Queue, RetryPolicy
+from ._stages import Step
+
+if TYPE_CHECKING:
+    from ._driver import Driver
+    from ._engine import Core
+    from ._workflows import Workflow
+
+
+class Registry:
+    """Gives workflows, steps and queues the engine's numbers, each once.
+
+    Attributes:
+        workflows: (name, version) by number.
+        steps: (name, version) by number.
+        queues: by number; the first is the one of steps that name none.
+    """
+
+    def __init__(
+        self, core: Core, driver: Driver, queues: Iterable[Queue], *, own_task: bool
+    ) -> None:
+        self._core = core
+        self._driver = driver
+        self._own_task = own_task
+        self._plans: dict[Workflow[..., Any], int] = {}
+        self._names: dict[tuple[str, str], Workflow[..., Any]] = {}
+        self._queue_numbers: dict[str, int] = {_DEFAULT.name: 0}
+        self._step_numbers: dict[tuple[str, str], int] = {}
+        self.workflows: list[tuple[str, str]] = []
+        self.steps: list[tuple[str, str]] = []
+        self.queues: list[Queue] = driver.queues
+        self.queues.append(_DEFAULT)
+        # The runtime's own queues stand in for those of the same name that steps bring along.
+        self._given = {queue.name for queue in queues}
+        for queue in queues:
+            self._add_queue(queue)
+
+    def plan(self, workflow: Workflow[..., Any]) -> int:
+        """The number of a workflow, which is registered if it is not yet.
+
+        Raises:
+            VersionConflict: another workflow is registered under its name and version.
+            DefinitionError: a step names a queue that nobody has defined.
+        """
+        number = self._plans.get(workflow)
+        if number is not None:
+            return number
+        identity = (workflow.name, workflow.version)
+        known = self._names.setdefault(identity, workflow)
+        if known is not workflow and known.digest != workflow.digest:
+            raise VersionConflict(
+                f"two different workflows are {workflow.name!r} version {workflow.version!r}",
+                remedy="give the changed one another version",
+            )
+        nodes = [(node.contract, *self._parts(node)) for node in workflow.graph.nodes]
+        number = self._core.add_plan(workflow.plan, nodes)
+        self._plans[workflow] = number
+        self.workflows.append(identity)
+        self._driver.graphs.append(workflow.graph)
+        return number
+
+    def _parts(self, node: GraphNode) -> tuple[object, dict[str, object] | None]:
+        if node.step is None:
+            return (node.value if node.kind == "constant" else node.function), None
+        step = node.step
+        retry: RetryPolicy = node.option("retry") or _RETRY
+        own = self._own_task or node.option("task") == "own"
+        mode = "threads" if step.flavour == "plain" else "own" if own else "carrier"
+        detail = (step, step.function, step.name, retry, mode, step.takes_context)
+        policy: dict[str, object] = {
+            "step": self._step(step),
+            "queue": self._queue(node),
+            "priority": node.option("priority"),
+            "max_attempts": retry.max_attempts,
+            "initial_interval": retry.initial_interval,
+            "backoff_coefficient": retry.backoff_coefficient,
+            "max_interval": retry.max_interval,
+            "jitter": retry.jitter,
+            "retry_timeouts": retry.retries(TimeoutError()),
+            "timeout": node.option("timeout") or 0.0,
+            "total_timeout": node.option("total_timeout") or 0.0,
+            "queue_timeout": node.option("queue_timeout") or 0.0,
+            "heartbeat_timeout": node.option("heartbeat_timeout") or 0.0,
+        }
+        return detail, policy
+
+    def _step(self, step: Step[..., Any]) -> int:
+        identity = (step.name, step.version)
+        if identity not in self._step_numbers:
+            self._step_numbers[identity] = len(self.steps)
+            self.steps.append(identity)
+        return self._step_numbers[identity]
+
+    def _queue(self, node: GraphNode) -> int:
+        queue: Queue | str | None = node.option("queue")
+        if queue is None:
+            return 0
+        name = queue if isinstance(queue, str) else queue.name
+        number = self._queue_numbers.get(name)
+        if isinstance(queue, str) or name in self._given:
+            if number is None:
+                raise DefinitionError(
+                    f"there is no queue {name!r}",
+                    node=node.path,
+                    remedy=f"pass Runtime(queues=[ps.Queue({name!r}, ...)]), or give the step the Queue",
+                )
+            return number
+        if number is None:
+            return self._add_queue(queue)
+        if self.queues[number] != queue:
+            raise VersionConflict(
+                f"two different queues are called {name!r}: {self.queues[number]!r} and {queue!r}",
+                node=node.path,
+                remedy="share one Queue between the steps, or pass the right one to Runtime(queues=)",
+            )
+        return number
+
+    def _add_queue(self, queue: Queue) -> int:
+        if queue.name in self._queue_numbers:
+            raise DefinitionError(
+                f"two queues are called {queue.name!r}", remedy="give each its own name"
+            )
+        number = self._core.add_queue(queue.concurrency, queue.capacity)
+        self._queue_numbers[queue.name] = number
+        self.queues.append(queue)
+        return number
+
+
+_RETRY: Final = RetryPolicy(max_attempts=1)
+_DEFAULT: Final = Queue("default")

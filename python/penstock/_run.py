@@ -1,0 +1,118 @@
+"""Run: the handle of one execution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
+
+from ._errors import RunNotFound
+from ._events import Event, EventsLost, Feed
+
+if TYPE_CHECKING:
+    from ._runtime import Runtime
+
+R_co = TypeVar("R_co", covariant=True)
+
+RunStatus: TypeAlias = Literal[
+    "running",
+    "paused",
+    "compensating",
+    "held",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "compensated",
+    "compensation_failed",
+]
+
+
+class Run(Generic[R_co]):
+    """A handle of one run. As long as it is held, the run's outcome is kept.
+
+    Attributes:
+        run_id: the run's id, given to `start` or made up as a UUID.
+    """
+
+    __slots__ = ("_key", "_run_id", "_runtime")
+
+    def __init__(self, runtime: Runtime, key: int) -> None:
+        self._runtime = runtime
+        self._key = key
+        self._run_id: str | None = None
+
+    def __del__(self) -> None:
+        self._runtime._forget(self._key)  # noqa: SLF001
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        if self._run_id is None:
+            run_id = self._runtime._core.run_id(self._key)  # noqa: SLF001
+            self._run_id = run_id if run_id is not None else "forgotten"
+        return self._run_id
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the run is."""
+        status = self._runtime._core.status(self._key)  # noqa: SLF001
+        if status is None:
+            raise RunNotFound("the run is no longer known", run_id=self.run_id)
+        return cast("RunStatus", status)
+
+    async def result(self) -> R_co:
+        """Wait for the run to end and return its result. Cancelling this only stops waiting.
+
+        Raises:
+            RunFailed: a step failed for good; the step's exception is the `__cause__`.
+            RunCancelled: the run was cancelled.
+            DeadlineExceeded: its deadline passed.
+        """
+        result: Any = await self._runtime._open().wait(self._key)  # noqa: SLF001
+        return cast("R_co", result)
+
+    async def cancel(self) -> bool:
+        """Ask the run to stop; whether there was anything to stop. `result` tells when it has.
+
+        What waits is withdrawn, what runs is cancelled, and the run ends once that has ended.
+        """
+        return self._runtime._open().cancel(self._key)  # noqa: SLF001
+
+    async def history(self, after: int = 0) -> list[Event]:
+        """What was recorded of the run so far, oldest first, without the first `after` records."""
+        rows = self._runtime._core.history(self._key)  # noqa: SLF001
+        if rows is None:
+            raise RunNotFound("the run's history is no longer kept", run_id=self.run_id)
+        return [Event.of(row) for row in rows[after:]]
+
+    async def events(self) -> AsyncIterator[Event | EventsLost]:
+        """What happens to the run from now on, until it has ended.
+
+        The ring holds 1,024 events; a follower that is slower than that gets `EventsLost` in place of
+        the oldest ones, and never holds the run up.
+        """
+        core, feed = self._runtime._open(), Feed()  # noqa: SLF001
+        if not core.follow(self._key, feed):
+            return
+        try:
+            while True:
+                event = await feed.next()
+                yield event
+                if isinstance(event, Event) and event.kind == "ended":
+                    return
+        finally:
+            core.unfollow(self._key, feed)
+
+    def __repr__(self) -> str:
+        status = self._runtime._core.status(self._key)  # noqa: SLF001
+        return f"<Run {self.run_id!r}: {status or 'forgotten'}>"
+
+
+async def ended(future: asyncio.Future[Any]) -> None:
+    """Wait until a run's future is done, whatever it brings; a second cancellation stops the wait."""
+    try:
+        await future
+    except asyncio.CancelledError:
+        raise
+    except BaseException:  # noqa: BLE001  # only the end matters here
+        return

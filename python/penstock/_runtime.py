@@ -1,0 +1,503 @@
+"""Runtime: the engine in one process and one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import get_ident
+from types import TracebackType
+from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, cast, overload
+
+from pydantic_core import to_jsonable_python
+from typing_extensions import Self, Unpack
+
+from . import _engine
+from ._clock import VirtualLoop
+from ._driver import Driver
+from ._errors import ContractError, DefinitionError, Overloaded, PenstockError, RunNotFound, RuntimeClosed
+from ._options import Task, priority
+from ._policies import Queue, Seconds, seconds, whole, word
+from ._registry import Registry
+from ._run import Run, ended
+from ._stages import (
+    A1, A2, A3, A4, A5, A6, Stage, Takes0, Takes1, Takes2, Takes3, Takes4, Takes5, Takes6,
+)
+from ._stats import Stats, stats_of
+from ._threads import Threads
+from ._workflows import Workflow
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+Admission: TypeAlias = Literal["raise", "wait"]
+
+
+class RunOptions(TypedDict, total=False):
+    """How a run is started.
+
+    Attributes:
+        run_id: the run's identity and idempotency key; made up if not given.
+        priority: of steps that have none of their own: 1 to 5, lower first; 3 if not given.
+        tenant: whom the run is for.
+        deadline: seconds from now in which it must be over.
+        admission: what to do when a queue is full: "raise" `Overloaded`, or "wait".
+    """
+
+    run_id: str | None
+    priority: int
+    tenant: str | None
+    deadline: Seconds | None
+    admission: Admission
+
+
+class Runtime:
+    """Runs workflows on the event loop that enters it.
+
+    Leaving it starts nothing more, gives running attempts `grace` seconds, then interrupts them; runs
+    that have not ended by then are cancelled, with a warning in the log.
+
+    Args:
+        workflows: to register now; others are registered by their first run.
+        queues: in place of queues of the same name that steps bring along.
+        concurrency: attempts under way at once, over all queues.
+        threads: attempts of plain steps under way at once.
+        grace: seconds that running attempts get when the runtime closes.
+        cancel_grace: seconds a cancelled attempt may take to end before it is given up.
+        clock: seconds on the loop's own scale; the machine's clock, or the virtual loop's, if not given.
+        seed: of the jitter of retries; two runtimes of one seed draw the same. Random if not given.
+        task: "own" gives every attempt an asyncio Task of its own from the start.
+        name: for logs and threads.
+
+    >>> import asyncio
+    >>> import penstock as ps
+    >>> @ps.step
+    ... async def shout(text: str) -> str:
+    ...     return text.upper()
+    >>> async def main() -> str:
+    ...     async with ps.Runtime() as rt:
+    ...         return await rt.run(shout, "hello")
+    >>> asyncio.run(main())
+    'HELLO'
+    """
+
+    def __init__(
+        self,
+        *,
+        workflows: Iterable[Stage[..., Any]] = (),
+        queues: Iterable[Queue] = (),
+        concurrency: int = 1024,
+        threads: int = 32,
+        grace: Seconds = 10.0,
+        cancel_grace: Seconds = 5.0,
+        clock: Callable[[], float] | None = None,
+        seed: int | None = None,
+        task: Task = "auto",
+        name: str = "penstock",
+    ) -> None:
+        self._workflows = tuple(workflows)
+        self._queues = tuple(queues)
+        self._concurrency = whole(concurrency, "Runtime.concurrency")
+        self._threads_most = whole(threads, "Runtime.threads", most=10_000)
+        self._grace = seconds(grace, "Runtime.grace", zero=True)
+        self._cancel_grace = seconds(cancel_grace, "Runtime.cancel_grace", zero=True)
+        self._clock = clock
+        self._seed = random.getrandbits(64) if seed is None else seed % 2**64
+        if task not in ("own", "auto"):
+            raise DefinitionError(f"Runtime.task is {task!r}", remedy="give 'own' or 'auto'")
+        self._task: Task = task
+        self._name = word(name, "Runtime.name")
+        self._state: Literal["new", "open", "closed"] = "new"
+        self._thread = 0
+        self._loop: asyncio.AbstractEventLoop
+        self._core: _engine.Core
+        self._registry: Registry
+        self._threads: Threads
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise RuntimeClosed(
+                "a runtime is entered once", remedy="make a new Runtime for every 'async with'"
+            )
+        loop = asyncio.get_running_loop()
+        clock = self._clock
+        if clock is None and isinstance(loop, VirtualLoop):
+            clock = loop.time
+        self._loop = loop
+        self._thread = get_ident()
+        self._threads = Threads(loop, self._threads_most, f"{self._name}-thread")
+        driver = Driver(loop, self._threads)
+        self._core = driver.core = _engine.Core(
+            loop,
+            driver,
+            concurrency=self._concurrency,
+            threads=self._threads_most,
+            cancel_grace=self._cancel_grace,
+            seed=self._seed,
+            clock=clock,
+        )
+        self._threads.open(self._core.threads_done)
+        self._registry = Registry(self._core, driver, self._queues, own_task=self._task == "own")
+        for stage in self._workflows:
+            self._registry.plan(stage.as_workflow())
+        self._state = "open"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open()
+        self._state = "closed"
+        hurried = error is not None and not isinstance(error, Exception)
+        try:
+            self._core.pause_dispatch()
+            await self._idle(0.0 if hurried else self._grace)
+            self._core.interrupt()
+            await self._idle(self._cancel_grace)
+        finally:
+            unfinished = self._core.runs()
+            for key in unfinished:
+                self._core.cancel(key)
+            if unfinished:
+                _log.warning(
+                    "%s closed with %d runs under way; they are cancelled", self._name, len(unfinished)
+                )
+            self._threads.close()
+            self._core.close()
+
+    # Running. One overload for each number of inputs, as for `Flow.call`.
+
+    @overload
+    async def run(self, stage: Takes0[R], /, **options: Unpack[RunOptions]) -> R: ...
+    @overload
+    async def run(self, stage: Takes1[A1, R], a1: A1, /, **options: Unpack[RunOptions]) -> R: ...
+    @overload
+    async def run(
+        self, stage: Takes2[A1, A2, R], a1: A1, a2: A2, /, **options: Unpack[RunOptions]
+    ) -> R: ...
+    @overload
+    async def run(
+        self,
+        stage: Takes3[A1, A2, A3, R],
+        a1: A1,
+        a2: A2,
+        a3: A3,
+        /,
+        **options: Unpack[RunOptions],
+    ) -> R: ...
+    @overload
+    async def run(
+        self,
+        stage: Takes4[A1, A2, A3, A4, R],
+        a1: A1,
+        a2: A2,
+        a3: A3,
+        a4: A4,
+        /,
+        **options: Unpack[RunOptions],
+    ) -> R: ...
+    @overload
+    async def run(
+        self,
+        stage: Takes5[A1, A2, A3, A4, A5, R],
+        a1: A1,
+        a2: A2,
+        a3: A3,
+        a4: A4,
+        a5: A5,
+        /,
+        **options: Unpack[RunOptions],
+    ) -> R: ...
+    @overload
+    async def run(
+        self,
+        stage: Takes6[A1, A2, A3, A4, A5, A6, R],
+        a1: A1,
+        a2: A2,
+        a3: A3,
+        a4: A4,
+        a5: A5,
+        a6: A6,
+        /,
+        **options: Unpack[RunOptions],
+    ) -> R: ...
+    async def run(
+        self, stage: Stage[..., Any], /, *inputs: Any, **options: Unpack[RunOptions]
+    ) -> Any:
+        """Start a run and wait for its result. Cancelling this cancels the run and waits for its end.
+
+        Args:
+            stage: a workflow, or a step, which is run as a workflow of one node.
+            inputs: one value for each input.
+            options: see `RunOptions`.
+
+        Raises:
+            ContractError: an input does not satisfy its annotation.
+            Overloaded: a queue is full.
+            DuplicateRun: the run id is taken by a run with another workflow or input.
+            RunError: the run did not succeed; see `Run.result`.
+        """
+        core = self._open()
+        plan = self._registry.plan(stage.as_workflow(len(inputs)))
+        if options:
+            key, new = await self._start(plan, stage, inputs, options, watch=False)
+            future = core.wait(key)
+        else:
+            new = True
+            key, future = core.run(plan, inputs)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if new and core.cancel(key):
+                await ended(core.wait(key))
+            raise
+
+    @overload
+    async def start(self, stage: Takes0[R], /, **options: Unpack[RunOptions]) -> Run[R]: ...
+    @overload
+    async def start(
+        self, stage: Takes1[A1, R], a1: A1, /, **options: Unpack[RunOptions]
+    ) -> Run[R]: ...
+    @overload
+    async def start(
+        self, stage: Takes2[A1, A2, R], a1: A1, a2: A2, /, **options: Unpack[RunOptions]
+    ) -> Run[R]: ...
+    @overload
+    async def start(
+        self,
+        stage: Takes3[A1, A2, A3, R],
+        a1: A1,
+        a2: A2,
+        a3: A3,
+        /,
+        **options: Unpack[RunOptions],
+    ) -> Run[R]: ...
+    @overload
+    async def start(
+        self,
+        stage: Takes4[A1, A2, A3, A4, R],
+        a1: A1,
+        a2: A2,
+        a3: A3,
+        a4: A4,
+        /,
+        **options: Unpack[RunOptions],
+    ) -> Run[R]: ...
+    @overload
+    async def start(
+        self,
+        stage: Takes5[A1, A2, A3, A4, A5, R],
+        a1: A1,
+        a2: A2,
+        a3: A3,
+        a4: A4,
+        a5: A5,
+        /,
+        **options: Unpack[RunOptions],
+    ) -> Run[R]: ...
+    @overload
+    async def start(
+        self,
+        stage: Takes6[A1, A2, A3, A4, A5, A6, R],
+        a1: A1,
+        a2: A2,
+        a3: A3,
+        a4: A4,
+        a5: A5,
+        a6: A6,
+        /,
+        **options: Unpack[RunOptions],
+    ) -> Run[R]: ...
+    async def start(
+        self, stage: Stage[..., Any], /, *inputs: Any, **options: Unpack[RunOptions]
+    ) -> Run[Any]:
+        """Start a run and return its handle once it is accepted; runs no user code inline.
+
+        The same `run_id` with the same workflow and input gives the same run, finished or not.
+        Arguments and errors are those of `run`, without the run's own.
+        """
+        self._open()
+        plan = self._registry.plan(stage.as_workflow(len(inputs)))
+        key, _ = await self._start(plan, stage, inputs, options, watch=True)
+        return Run(self, key)
+
+    async def start_many(
+        self,
+        stage: Takes1[T, R] | Workflow[..., R],
+        inputs: Iterable[T],
+        *,
+        run_ids: Iterable[str] | None = None,
+        priority: int = 3,
+        tenant: str | Callable[[T], str | None] | None = None,
+        deadline: Seconds | None = None,
+        admission: Admission = "raise",
+    ) -> list[Run[R]]:
+        """Start a run for each input, in one crossing; all are accepted, or none.
+
+        Args:
+            stage: a workflow or a step.
+            inputs: the input of each run; tuples where the workflow has not exactly one.
+            run_ids: one for each input.
+            priority: as for `start`.
+            tenant: one for all, or a function of the input.
+            deadline: as for `start`.
+            admission: "wait" accepts the runs piece by piece as there is room.
+        """
+        core = self._open()
+        workflow = stage.as_workflow()
+        plan = self._registry.plan(workflow)
+        options: RunOptions = {"priority": priority, "deadline": deadline, "admission": admission}
+        checked = _checked(options)
+        waits = checked.pop("admission") == "wait"
+        values = list(inputs)
+        ids: list[str | None] = [None] * len(values) if run_ids is None else [*run_ids]
+        if len(ids) != len(values):
+            raise ContractError(
+                f"{len(values)} inputs came with {len(ids)} run_ids", remedy="give one for each"
+            )
+        whom = tenant if callable(tenant) else lambda _: tenant
+        single = workflow.graph.input_count == 1
+        batch = [
+            (
+                arguments := (value,) if single else tuple(cast("Sequence[Any]", value)),
+                run_id,
+                None if run_id is None else _fingerprint(workflow.name, arguments),
+                whom(value),
+            )
+            for value, run_id in zip(values, ids, strict=True)
+        ]
+        if not waits:
+            keys = core.start_many(plan, batch, **checked)
+            return [Run(self, key) for key in keys]
+        runs: list[Run[R]] = []
+        while len(runs) < len(batch):
+            room = core.room(plan)
+            if room == 0:
+                await core.when_room(plan)
+                self._open()
+                continue
+            piece = batch[len(runs) : len(runs) + room]
+            runs += [Run(self, key) for key in core.start_many(plan, piece, **checked)]
+        return runs
+
+    def get(self, run_id: str) -> Run[Any]:
+        """The handle of a run by its id.
+
+        Raises:
+            RunNotFound: there is no such run, or it ended too long ago (10,000 outcomes are kept).
+        """
+        core = self._open()
+        key = core.find(run_id)
+        if key is None:
+            raise RunNotFound(
+                "there is no run of that id",
+                run_id=run_id,
+                remedy="look at the id; of runs that are over, the last 10,000 are kept",
+            )
+        core.watch(key)
+        return Run(self, key)
+
+    async def join(self) -> None:
+        """Wait until no run is under way. Runs that fail do so silently here."""
+        core = self._open()
+        while keys := core.runs():
+            for key in keys:
+                if core.status(key) == "running":
+                    await ended(core.wait(key))
+
+    def stats(self) -> Stats:
+        """What was counted since the runtime was opened."""
+        registry = self._registry
+        return stats_of(
+            self._core.stats(), registry.workflows, registry.steps, registry.queues
+        )
+
+    def __repr__(self) -> str:
+        return f"<Runtime {self._name!r}: {self._state}>"
+
+    def _open(self) -> _engine.Core:
+        """The native side, if the runtime may be used from here."""
+        if self._state != "open":
+            raise RuntimeClosed(
+                f"runtime {self._name!r} is {'closed' if self._state == 'closed' else 'not open yet'}",
+                remedy="use it inside 'async with ps.Runtime(...) as rt:'",
+            )
+        if get_ident() != self._thread or asyncio.get_running_loop() is not self._loop:
+            raise PenstockError(
+                f"runtime {self._name!r} was used from another thread or event loop",
+                remedy="use it on the loop that entered it, as with asyncio.run_coroutine_threadsafe",
+            )
+        return self._core
+
+    async def _start(
+        self,
+        plan: int,
+        stage: Stage[..., Any],
+        inputs: tuple[Any, ...],
+        options: Mapping[str, Any],
+        *,
+        watch: bool,
+    ) -> tuple[int, bool]:
+        core = self._open()
+        checked = _checked(options)
+        waits = checked.pop("admission", "raise") == "wait"
+        if checked.get("run_id") is not None:
+            checked["fingerprint"] = _fingerprint(stage.name, inputs)
+        while True:
+            try:
+                return core.start(plan, inputs, watch=watch, **checked)
+            except Overloaded:
+                if not waits:
+                    raise
+            await core.when_room(plan)
+            self._open()
+
+    async def _idle(self, longest: float) -> None:
+        """Wait until no attempt is under way, but not longer than so many seconds."""
+        if self._core.running() and longest > 0:
+            await asyncio.wait([self._core.when_idle()], timeout=longest)
+
+    def _forget(self, key: int) -> None:
+        self._core.unwatch(key)
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Run options in the native side's terms.
+
+    Raises:
+        DefinitionError: a value is out of its range.
+    """
+    checked = dict(options)
+    if "priority" in checked:
+        checked["priority"] = priority(checked["priority"])
+    if checked.get("deadline") is not None:
+        checked["deadline"] = seconds(checked["deadline"], "deadline", zero=True)
+    for name in ("run_id", "tenant"):
+        if checked.get(name) is not None:
+            checked[name] = word(checked[name], name)
+    if checked.get("admission", "raise") not in ("raise", "wait"):
+        raise DefinitionError(
+            f"admission is {checked['admission']!r}", remedy="give 'raise' or 'wait'"
+        )
+    if unknown := checked.keys() - RunOptions.__annotations__.keys():
+        raise TypeError(f"a run has no option {sorted(unknown)[0]!r}")
+    return checked
+
+
+def _fingerprint(workflow: str, inputs: tuple[Any, ...]) -> bytes | None:
+    """Hash of a workflow's name and canonical JSON of its input; None if that has no JSON."""
+    try:
+        content = to_jsonable_python([workflow, inputs])
+    except ValueError:
+        return None
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).digest()
+
+
+_log: Final = logging.getLogger("penstock")

@@ -1,0 +1,184 @@
+"""Testing: virtual time, scripted faults, and a context for calling a step directly."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from . import _engine
+from ._clock import VirtualClock
+from ._context import Context
+from ._errors import DefinitionError
+from ._policies import Seconds, seconds
+from ._stages import Step
+
+__all__ = ["Fault", "Hang", "Recorder", "Slow", "VirtualClock", "context", "faults"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """An attempt that takes so many seconds longer.
+
+    Attributes:
+        seconds: before the step's own function is called.
+    """
+
+    seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """An attempt that never ends by itself; it can be cancelled."""
+
+
+Fault: TypeAlias = BaseException | type[BaseException] | Slow | Hang | None
+"""What an attempt does instead: raise, be slow, hang, or (None) run as it is."""
+
+
+@contextmanager
+def faults(script: Mapping[Step[..., Any], Sequence[Fault]]) -> Iterator[None]:
+    """Script the attempts of steps, in order, in every runtime of this process.
+
+    Args:
+        script: for each step what its next attempts do; when they are used up, it runs as it is.
+
+    Raises:
+        DefinitionError: something in it is no step or no fault.
+
+    >>> import asyncio
+    >>> import penstock as ps
+    >>> @ps.step(retry=ps.RetryPolicy(max_attempts=3))
+    ... async def shout(text: str, ctx: ps.Context) -> str:
+    ...     return f"{text.upper()} ({ctx.attempt})"
+    >>> async def main() -> str:
+    ...     with ps.testing.faults({shout: [TimeoutError, ps.testing.Slow(3600), None]}):
+    ...         async with ps.Runtime() as rt:
+    ...             return await rt.run(shout, "hello")
+    >>> ps.testing.VirtualClock().run(main())
+    'HELLO (2)'
+    """
+    planned: dict[Step[..., Any], deque[Fault]] = {}
+    for step, attempts in script.items():
+        if not isinstance(step, Step):
+            raise DefinitionError(f"{step!r} is no step", remedy="use the decorated function")
+        planned[step] = deque(map(_checked, attempts))
+    _scripts.append(planned)
+    _engine.inject_faults(_substitute)
+    try:
+        yield
+    finally:
+        _scripts.remove(planned)
+        if not _scripts:
+            _engine.inject_faults(None)
+
+
+@dataclass(slots=True)
+class Recorder:
+    """What a context from `context` was told.
+
+    Attributes:
+        heartbeats: how many it gave.
+        emitted: the events it emitted.
+        cancelled: what `Context.cancelled` answers.
+        time: what the clock says, in seconds since 1970.
+    """
+
+    heartbeats: int = 0
+    emitted: list[object] = field(default_factory=list[object])
+    cancelled: bool = False
+    time: float = 0.0
+
+    def heartbeat(self, _attempt: int, /) -> None:
+        """Count one."""
+        self.heartbeats += 1
+
+    def emit(self, _attempt: int, event: object, /) -> None:
+        """Keep one."""
+        self.emitted.append(event)
+
+    def is_cancelled(self, _attempt: int, /) -> bool:
+        """What the test has set."""
+        return self.cancelled
+
+    def now(self) -> float:
+        """What the test has set."""
+        return self.time
+
+
+def context(
+    *,
+    run_id: str = "test",
+    step: str = "step",
+    path: str = "workflow/step",
+    attempt: int = 1,
+    deadline: float | None = None,
+    tenant: str | None = None,
+    recorder: Recorder | None = None,
+) -> Context:
+    """A context for calling a step directly: `await retrieve(query, ps.testing.context())`.
+
+    >>> import penstock as ps
+    >>> recorder = ps.testing.Recorder()
+    >>> ctx = ps.testing.context(attempt=2, recorder=recorder)
+    >>> ctx.emit("half")
+    >>> ctx.attempt, recorder.emitted
+    (2, ['half'])
+    """
+    return Context(
+        recorder if recorder is not None else Recorder(),
+        0,
+        run_id=run_id,
+        step=step,
+        path=path,
+        attempt=attempt,
+        deadline=deadline,
+        tenant=tenant,
+    )
+
+
+_scripts: Final[list[dict[Step[..., Any], deque[Fault]]]] = []
+
+
+def _checked(fault: Fault) -> Fault:
+    if isinstance(fault, Slow):
+        seconds(fault.seconds, "Slow", zero=True)
+    elif not (
+        fault is None
+        or isinstance(fault, BaseException | Hang)
+        or (inspect.isclass(fault) and issubclass(fault, BaseException))
+    ):
+        raise DefinitionError(
+            f"{fault!r} is no fault", remedy="give an exception, Slow(seconds), Hang() or None"
+        )
+    return fault
+
+
+def _substitute(step: Step[..., Any]) -> Callable[..., Any] | None:
+    """What an attempt of `step` calls instead of its function; None for the function itself."""
+    for script in reversed(_scripts):
+        attempts = script.get(step)
+        if attempts:
+            return _scripted(step, attempts.popleft())
+    return None
+
+
+def _scripted(step: Step[..., Any], fault: Fault) -> Callable[..., Any] | None:
+    if fault is None:
+        return None
+
+    async def attempt(*arguments: Any) -> Any:
+        if isinstance(fault, Hang):
+            await asyncio.get_running_loop().create_future()
+        if not isinstance(fault, Slow):
+            raise fault  # type: ignore[misc]  # Hang never gets here
+        await asyncio.sleep(seconds(fault.seconds, "Slow", zero=True))
+        if step.flavour == "plain":
+            return await asyncio.to_thread(step.function, *arguments)
+        return await step.function(*arguments)
+
+    return attempt

@@ -1,0 +1,163 @@
+//! What the driver uses of asyncio, looked up once per runtime.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::python::call_named;
+
+/// Functions of one event loop, and the classes and names that go with them.
+pub(crate) struct Asyncio {
+    pub(crate) event_loop: Py<PyAny>,
+    /// `contextvars` context of the runtime itself: what its own callbacks run in.
+    pub(crate) context: Py<PyAny>,
+    /// Whether Tasks can be started eagerly (Python 3.12 and later).
+    pub(crate) eager: bool,
+    task_class: Py<PyAny>,
+    future_class: Py<PyAny>,
+    call_soon: Py<PyAny>,
+    call_at: Py<PyAny>,
+    time: Py<PyAny>,
+    current_task: Py<PyAny>,
+    enter_task: Py<PyAny>,
+    leave_task: Py<PyAny>,
+    pub(crate) cancelled_error: Py<PyAny>,
+    task_names: Py<PyTuple>,
+    context_name: Py<PyTuple>,
+    loop_name: Py<PyTuple>,
+}
+
+impl Asyncio {
+    pub(crate) fn new(event_loop: &Bound<'_, PyAny>, context: Py<PyAny>) -> PyResult<Self> {
+        let py = event_loop.py();
+        // The C classes: a loop's own factory may hand out Tasks that do not start eagerly.
+        let native = py.import("_asyncio")?;
+        let eager = py.version_info() >= (3, 12);
+        let task_names: &[&str] = if eager {
+            &["loop", "name", "context", "eager_start"]
+        } else {
+            &["loop", "name", "context"]
+        };
+        Ok(Self {
+            event_loop: event_loop.clone().unbind(),
+            context,
+            eager,
+            task_class: native.getattr("Task")?.unbind(),
+            future_class: native.getattr("Future")?.unbind(),
+            call_soon: event_loop.getattr("call_soon")?.unbind(),
+            call_at: event_loop.getattr("call_at")?.unbind(),
+            time: event_loop.getattr("time")?.unbind(),
+            current_task: native
+                .getattr_opt("current_task")?
+                .map_or_else(|| py.import("asyncio")?.getattr("current_task"), Ok)?
+                .unbind(),
+            enter_task: native.getattr("_enter_task")?.unbind(),
+            leave_task: native.getattr("_leave_task")?.unbind(),
+            cancelled_error: py.import("asyncio")?.getattr("CancelledError")?.unbind(),
+            task_names: PyTuple::new(py, task_names)?.unbind(),
+            context_name: PyTuple::new(py, ["context"])?.unbind(),
+            loop_name: PyTuple::new(py, ["loop"])?.unbind(),
+        })
+    }
+
+    /// Calls `callback()` in the loop's next turn.
+    pub(crate) fn call_soon(&self, callback: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = callback.py();
+        let arguments = [callback.clone(), self.context.bind(py).clone()];
+        call_named(self.call_soon.bind(py), &arguments, self.context_name.bind(py))?;
+        Ok(())
+    }
+
+    /// Calls `callback()` after `delay` seconds; gives the handle.
+    pub(crate) fn call_later(
+        &self,
+        delay: f64,
+        callback: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = callback.py();
+        let now: f64 = self.time.call0(py)?.extract(py)?;
+        let arguments = [
+            (now + delay).into_pyobject(py)?.into_any(),
+            callback.clone(),
+            self.context.bind(py).clone(),
+        ];
+        Ok(call_named(self.call_at.bind(py), &arguments, self.context_name.bind(py))?.unbind())
+    }
+
+    /// A new future of the loop.
+    pub(crate) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let arguments = [self.event_loop.bind(py).clone()];
+        call_named(self.future_class.bind(py), &arguments, self.loop_name.bind(py))
+    }
+
+    /// A Task of `coroutine` in `context`, started at once where Python can. `context` must be a fresh
+    /// copy: an eager Task given one that is entered leaves the current task wrong for good (3.12, 3.13).
+    ///
+    /// # Errors
+    /// What the constructor raises: with an eager start that includes `KeyboardInterrupt` and
+    /// `SystemExit` of the coroutine itself.
+    pub(crate) fn task<'py>(
+        &self,
+        coroutine: Bound<'py, PyAny>,
+        name: Bound<'py, PyAny>,
+        context: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = coroutine.py();
+        let class = self.task_class.bind(py);
+        let event_loop = self.event_loop.bind(py).clone();
+        if self.eager {
+            let eager = pyo3::types::PyBool::new(py, true).to_owned().into_any();
+            let arguments = [coroutine, event_loop, name, context, eager];
+            call_named(class, &arguments, self.task_names.bind(py))
+        } else {
+            let arguments = [coroutine, event_loop, name, context];
+            call_named(class, &arguments, self.task_names.bind(py))
+        }
+    }
+
+    /// The Task that is running.
+    pub(crate) fn current_task<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.current_task.bind(py).call1((self.event_loop.bind(py),))
+    }
+
+    /// Runs `body` with `task` as the current task, outside of the loop's own stepping.
+    pub(crate) fn as_current<'py, T>(
+        &self,
+        task: &Bound<'py, PyAny>,
+        body: impl FnOnce() -> T,
+    ) -> PyResult<T> {
+        let py = task.py();
+        let event_loop = self.event_loop.bind(py);
+        self.enter_task.bind(py).call1((event_loop, task))?;
+        let result = body();
+        self.leave_task.bind(py).call1((event_loop, task))?;
+        Ok(result)
+    }
+
+    /// Calls `callback(future)` once `future` is done, in the runtime's own context.
+    pub(crate) fn add_done_callback(
+        &self,
+        future: &Bound<'_, PyAny>,
+        callback: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = future.py();
+        let method = future.getattr(intern!(py, "add_done_callback"))?;
+        let arguments = [callback, self.context.bind(py).clone()];
+        call_named(&method, &arguments, self.context_name.bind(py))?;
+        Ok(())
+    }
+
+    /// Hands an unexpected error to the loop's exception handler.
+    pub(crate) fn report(&self, py: Python<'_>, message: &str, error: &PyErr) {
+        let report = || -> PyResult<()> {
+            let context = pyo3::types::PyDict::new(py);
+            context.set_item("message", message)?;
+            context.set_item("exception", error.value(py))?;
+            self.event_loop.bind(py).call_method1("call_exception_handler", (context,))?;
+            Ok(())
+        };
+        if let Err(error) = report() {
+            error.write_unraisable(py, None);
+        }
+    }
+}

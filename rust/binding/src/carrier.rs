@@ -1,0 +1,441 @@
+//! The carrier: one real `asyncio.Task` under which ready steps run in turn.
+//!
+//! Each step runs in a context copy of its own. The first one that suspends keeps the Task for life, and
+//! a step that left a trace on the Task retires it; so every attempt that suspends or looks at its Task
+//! has a Task of its own, and only steps that nobody could tell apart share one.
+//!
+//! From Python 3.12 the Task starts eagerly and the steps run inside its first send. On 3.11 the pump
+//! drives the coroutine with the Task as the current one; the first future it yields is stashed and
+//! handed over at the Task's own first step.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use penstock_engine::AttemptKey;
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+use crate::core::{Core, Prepared};
+use crate::plan::StepPart;
+use crate::python::{Fingerprint, Sent, call, copy_context, send, within};
+
+/// The native coroutine of a carrier Task.
+#[pyclass(frozen, module = "penstock._engine", name = "Carrier")]
+pub(crate) struct Carrier {
+    core: Py<Core>,
+    state: Mutex<Ride>,
+}
+
+/// Where a carrier is.
+enum Ride {
+    /// It has not been sent into yet.
+    Fresh(Prepared),
+    /// Steps are running inside this very call.
+    Driving,
+    /// A step keeps the Task.
+    Riding(Rider),
+    /// Python 3.11: a step suspended on this before the Task's own first step.
+    Stashed(Rider, Py<PyAny>),
+    /// Nothing is left but to tell the Task how it ended.
+    Over(Option<PyErr>),
+}
+
+/// A suspended step.
+struct Rider {
+    coroutine: Py<PyAny>,
+    /// `None` where the Task's own context is the step's.
+    context: Option<Py<PyAny>>,
+    task: Py<PyAny>,
+    attempt: AttemptKey,
+    part: Arc<StepPart>,
+}
+
+/// What a drive or a resumed step gives to the Task: a future to wait for, or nothing more.
+type Yield = PyResult<Option<Py<PyAny>>>;
+
+/// Starts an attempt on a new carrier, and what else is ready as long as the carrier stays free.
+///
+/// # Errors
+/// `KeyboardInterrupt` and `SystemExit` of a step, for the loop.
+pub(crate) fn launch(core: &Bound<'_, Core>, prepared: Prepared) -> PyResult<()> {
+    let py = core.py();
+    let context = copy_context(prepared.context.bind(py))?;
+    let name = prepared.part.name.bind(py).clone().into_any();
+    let state = Mutex::new(Ride::Fresh(prepared));
+    let carrier = Bound::new(py, Carrier { core: core.clone().unbind(), state })?;
+    let asyncio = &core.get().asyncio;
+    let task = asyncio.task(carrier.clone().into_any(), name, context.clone());
+    if asyncio.eager {
+        return task.map(|_| ()).inspect_err(|_| carrier.get().abort(py));
+    }
+    let task = task.inspect_err(|_| carrier.get().abort(py))?;
+    let driven =
+        asyncio.as_current(&task, || within(&context, || carrier.get().drive(py, &task)))??;
+    carrier.get().settle_early(driven)
+}
+
+impl Carrier {
+    fn ride(&self) -> MutexGuard<'_, Ride> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Ride {
+        std::mem::replace(&mut *self.ride(), Ride::Driving)
+    }
+
+    /// The Task could not be made: the attempt that was to start fails with it.
+    fn abort(&self, py: Python<'_>) {
+        if let Ride::Fresh(prepared) = self.take() {
+            let error = PyRuntimeError::new_err("asyncio refused to make a Task for this attempt");
+            self.core.bind(py).get().complete(py, prepared.attempt, &prepared.part, Err(error));
+        }
+    }
+
+    /// Python 3.11: keeps what the pre-driven steps gave until the Task's own first step.
+    fn settle_early(&self, driven: Yield) -> PyResult<()> {
+        let mut state = self.ride();
+        match driven {
+            Ok(Some(future)) => {
+                let Ride::Riding(rider) = std::mem::replace(&mut *state, Ride::Driving) else {
+                    unreachable!("a drive that yields leaves a rider");
+                };
+                *state = Ride::Stashed(rider, future);
+                Ok(())
+            }
+            Ok(None) => {
+                *state = Ride::Over(None);
+                Ok(())
+            }
+            Err(error) => Python::attach(|py| {
+                let fatal = is_fatal(py, &error);
+                *state = Ride::Over((!fatal).then(|| error.clone_ref(py)));
+                if fatal { Err(error) } else { Ok(()) }
+            }),
+        }
+    }
+
+    /// Runs the prepared step and, while nobody can tell, those that are ready after it.
+    fn drive(&self, py: Python<'_>, task: &Bound<'_, PyAny>) -> Yield {
+        let Ride::Fresh(mut prepared) = self.take() else {
+            return Err(PyRuntimeError::new_err("a carrier is driven once"));
+        };
+        let core = self.core.bind(py);
+        let untouched = Fingerprint::of(task);
+        let mut context: Option<Bound<'_, PyAny>> = None;
+        loop {
+            let coroutine = match call(prepared.part.function.bind(py), &prepared.arguments) {
+                Ok(coroutine) => coroutine,
+                Err(error) => {
+                    core.get().complete(py, prepared.attempt, &prepared.part, Err(error));
+                    let Some((next, copy)) = Self::next(core)? else { return Ok(None) };
+                    (prepared, context) = (next, Some(copy));
+                    continue;
+                }
+            };
+            // The step's frame holds its arguments now; a second reference would keep them too long.
+            prepared.arguments.clear();
+            let sent = match &context {
+                None => send(&coroutine),
+                Some(context) => within(context, || send(&coroutine))?,
+            };
+            let mut outcome = match sent {
+                Sent::Suspended(future) => {
+                    if context.is_some() {
+                        task.call_method1(intern!(py, "set_name"), (&prepared.part.name,))?;
+                    }
+                    let rider = Rider {
+                        coroutine: coroutine.unbind(),
+                        context: context.map(Bound::unbind),
+                        task: task.clone().unbind(),
+                        attempt: prepared.attempt,
+                        part: prepared.part,
+                    };
+                    *self.ride() = Ride::Riding(rider);
+                    core.get().suspended(py, prepared.attempt, task.clone().unbind());
+                    return Ok(Some(future.unbind()));
+                }
+                Sent::Finished(outcome) => outcome,
+            };
+            drop(coroutine);
+            let touched = !untouched.is_of(task);
+            if touched {
+                outcome = self.honour_cancel(task, outcome)?;
+            }
+            let fatal = outcome.as_ref().err().is_some_and(|error| is_fatal(py, error));
+            if touched || fatal {
+                let last = keep(py, &outcome);
+                core.get().complete(py, prepared.attempt, &prepared.part, outcome);
+                return self.retire(task, last);
+            }
+            core.get().complete(py, prepared.attempt, &prepared.part, outcome);
+            let Some((next, copy)) = Self::next(core)? else { return Ok(None) };
+            (prepared, context) = (next, Some(copy));
+        }
+    }
+
+    /// The next step for this carrier, with a context copy of its own.
+    fn next<'py>(core: &Bound<'py, Core>) -> PyResult<Option<(Prepared, Bound<'py, PyAny>)>> {
+        let Some(prepared) = core.get().next(core, true)? else { return Ok(None) };
+        let context = copy_context(prepared.context.bind(core.py()))?;
+        Ok(Some((prepared, context)))
+    }
+
+    /// A step that cancelled its own Task and then returned was cancelled: that is what asyncio says.
+    fn honour_cancel<'py>(
+        &self,
+        task: &Bound<'py, PyAny>,
+        outcome: PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<PyResult<Bound<'py, PyAny>>> {
+        let py = task.py();
+        if outcome.is_ok() && task.getattr(intern!(py, "_must_cancel"))?.is_truthy()? {
+            let error = self.core.get().asyncio.cancelled_error.bind(py).call0()?;
+            return Ok(Err(PyErr::from_value(error)));
+        }
+        Ok(outcome)
+    }
+
+    /// Ends the Task the way its last step ended, for those who hold it.
+    fn retire(&self, task: &Bound<'_, PyAny>, outcome: PyResult<Py<PyAny>>) -> Yield {
+        let py = task.py();
+        *self.ride() = Ride::Over(None);
+        match outcome {
+            Ok(value) => Err(PyStopIteration::new_err((value,))),
+            Err(error) => {
+                if !is_fatal(py, &error) {
+                    // The runtime has taken the exception; asyncio need not warn that nobody did.
+                    let retrieve = task.getattr(intern!(py, "exception"))?;
+                    let retrieve = Bound::new(py, Retrieve { exception: retrieve.unbind() })?;
+                    self.core.get().asyncio.add_done_callback(task, retrieve.into_any())?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Goes on with the step that keeps the Task.
+    fn resume<'py>(
+        &self,
+        py: Python<'py>,
+        rider: Rider,
+        advance: impl FnOnce(&Bound<'py, PyAny>) -> Sent<'py>,
+    ) -> Yield {
+        let coroutine = rider.coroutine.bind(py);
+        let sent = match &rider.context {
+            None => advance(coroutine),
+            Some(context) => within(context.bind(py), || advance(coroutine))?,
+        };
+        match sent {
+            Sent::Suspended(future) => {
+                *self.ride() = Ride::Riding(rider);
+                Ok(Some(future.unbind()))
+            }
+            Sent::Finished(outcome) => {
+                let task = rider.task.bind(py).clone();
+                let outcome = self.honour_cancel(&task, outcome)?;
+                let last = keep(py, &outcome);
+                let core = self.core.bind(py);
+                core.get().complete(py, rider.attempt, &rider.part, outcome);
+                core.get().schedule_pump(core)?;
+                drop(rider);
+                self.retire(&task, last)
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Carrier {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> Yield {
+        match self.take() {
+            Ride::Fresh(prepared) => {
+                *self.ride() = Ride::Fresh(prepared);
+                let task = self.core.get().asyncio.current_task(py)?;
+                self.drive(py, &task)
+            }
+            Ride::Riding(rider) => self.resume(py, rider, send),
+            Ride::Stashed(rider, future) => {
+                *self.ride() = Ride::Riding(rider);
+                Ok(Some(future))
+            }
+            Ride::Over(None) => Ok(None),
+            Ride::Over(Some(error)) => Err(error),
+            Ride::Driving => Err(PyRuntimeError::new_err("a carrier is not re-entered")),
+        }
+    }
+
+    fn send(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        debug_assert!(value.is_none());
+        self.__next__(py)?.ok_or_else(|| PyStopIteration::new_err(()))
+    }
+
+    #[pyo3(signature = (error, value=None, traceback=None))]
+    fn throw(
+        &self,
+        py: Python<'_>,
+        error: Bound<'_, PyAny>,
+        value: Option<Bound<'_, PyAny>>,
+        traceback: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let throw = |coroutine: &Bound<'_, PyAny>| -> PyResult<Py<PyAny>> {
+            let name = intern!(py, "throw");
+            Ok(match (&value, &traceback) {
+                (None, None) => coroutine.call_method1(name, (&error,))?,
+                _ => coroutine.call_method1(name, (&error, &value, &traceback))?,
+            }
+            .unbind())
+        };
+        let rider = match self.take() {
+            Ride::Riding(rider) => rider,
+            Ride::Stashed(rider, future) => {
+                let future = future.bind(py);
+                if !future.is_none() {
+                    future.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
+                    future.call_method0(intern!(py, "cancel"))?;
+                }
+                rider
+            }
+            Ride::Fresh(prepared) => {
+                let thrown = PyErr::from_value(error.clone());
+                let core = self.core.get();
+                core.complete(py, prepared.attempt, &prepared.part, Err(thrown));
+                return Err(PyErr::from_value(error));
+            }
+            over => {
+                *self.ride() = over;
+                return Err(PyErr::from_value(error));
+            }
+        };
+        let advance = |coroutine: &Bound<'_, PyAny>| match throw(coroutine) {
+            Ok(future) => Sent::Suspended(future.into_bound(py)),
+            Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
+                Sent::Finished(error.value(py).getattr(intern!(py, "value")))
+            }
+            Err(error) => Sent::Finished(Err(error)),
+        };
+        self.resume(py, rider, advance)?.ok_or_else(|| PyStopIteration::new_err(()))
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if let Ride::Riding(rider) | Ride::Stashed(rider, _) = self.take() {
+            self.core.get().interrupted(py, rider.attempt);
+            rider.coroutine.call_method0(py, intern!(py, "close"))?;
+        }
+        *self.ride() = Ride::Over(None);
+        Ok(())
+    }
+
+    #[getter]
+    fn cr_frame(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.of_rider(py, "cr_frame")
+    }
+
+    #[getter]
+    fn cr_await(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.of_rider(py, "cr_await")
+    }
+
+    #[getter]
+    fn cr_code(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.of_rider(py, "cr_code")
+    }
+
+    #[getter]
+    fn cr_running(&self) -> bool {
+        matches!(*self.ride(), Ride::Driving)
+    }
+
+    #[getter]
+    fn __name__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.named(py, "__name__")
+    }
+
+    #[getter]
+    fn __qualname__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.named(py, "__qualname__")
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.core)?;
+        if let Ok(state) = self.state.try_lock() {
+            match &*state {
+                Ride::Fresh(prepared) => prepared.traverse(&visit)?,
+                Ride::Riding(rider) => rider.traverse(&visit)?,
+                Ride::Stashed(rider, future) => {
+                    rider.traverse(&visit)?;
+                    visit.call(future)?;
+                }
+                Ride::Driving | Ride::Over(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let _dropped = std::mem::replace(&mut *self.ride(), Ride::Over(None));
+    }
+}
+
+impl Carrier {
+    fn of_rider(&self, py: Python<'_>, name: &str) -> PyResult<Option<Py<PyAny>>> {
+        let coroutine = match &*self.ride() {
+            Ride::Riding(rider) | Ride::Stashed(rider, _) => rider.coroutine.clone_ref(py),
+            _ => return Ok(None),
+        };
+        Ok(coroutine.bind(py).getattr_opt(name)?.map(Bound::unbind))
+    }
+
+    fn named(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+        match self.of_rider(py, name)? {
+            Some(name) => Ok(name),
+            None => Ok(intern!(py, "penstock").clone().into_any().unbind()),
+        }
+    }
+}
+
+impl Rider {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.coroutine)?;
+        visit.call(&self.context)?;
+        visit.call(&self.task)
+    }
+}
+
+/// Done-callback that marks a Task's exception as retrieved.
+#[pyclass(frozen, module = "penstock._engine")]
+struct Retrieve {
+    exception: Py<PyAny>,
+}
+
+#[pymethods]
+impl Retrieve {
+    fn __call__(&self, py: Python<'_>, _task: &Bound<'_, PyAny>) {
+        // Raises for a Task that was cancelled, which has nothing to retrieve.
+        let _retrieved = self.exception.call0(py);
+    }
+}
+
+/// Whether an exception must reach the loop rather than the run alone.
+pub(crate) fn is_fatal(py: Python<'_>, error: &PyErr) -> bool {
+    use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
+    !error.is_instance_of::<PyException>(py)
+        && (error.is_instance_of::<PyKeyboardInterrupt>(py)
+            || error.is_instance_of::<PySystemExit>(py))
+}
+
+fn keep(py: Python<'_>, outcome: &PyResult<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+    match outcome {
+        Ok(value) => Ok(value.clone().unbind()),
+        Err(error) => Err(error.clone_ref(py)),
+    }
+}

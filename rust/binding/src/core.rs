@@ -1,0 +1,750 @@
+//! One runtime's native side: the engine, what Python objects go with it, and the pump that starts steps.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use penstock_engine::{
+    AttemptKey, Config, Engine, Event, Failure, NodeKind, PlanId, QueueLimits, RunKey,
+};
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use smallvec::SmallVec;
+
+use crate::asyncio::Asyncio;
+use crate::carrier::{self, is_fatal};
+use crate::clock::Clock;
+use crate::plan::{ContextPlace, Mode, NodePart, Plan, PlanParts, PolicyParts, StepPart};
+use crate::python::{copy_context, current_context, refuse_subinterpreter};
+use crate::runs::{Admission, BatchItem, RunOptions};
+use crate::state::{Effects, State, Turn};
+use crate::{faults, own_task, report};
+
+/// The native half of a `Runtime`.
+#[pyclass(frozen, module = "penstock._engine")]
+pub(crate) struct Core {
+    pub(crate) state: Mutex<State>,
+    pub(crate) asyncio: Asyncio,
+    pub(crate) hooks: Hooks,
+    clock: Clock,
+    seed: u64,
+    pump: Mutex<Pump>,
+    pump_scheduled: AtomicBool,
+    /// Engine time of the last reading, for what follows at once.
+    now_ns: AtomicU64,
+    closed: AtomicBool,
+}
+
+/// What the pump has asked of the loop.
+#[derive(Default)]
+struct Pump {
+    /// The bound method the loop calls.
+    callback: Option<Py<PyAny>>,
+    /// The timer that is set: when, and its handle.
+    timer: Option<(u64, Py<PyAny>)>,
+}
+
+/// Python functions the native side calls.
+pub(crate) struct Hooks {
+    /// `(step, retry, exception) -> (retryable, retry_after | None)`
+    pub(crate) classify: Py<PyAny>,
+    /// `(run_id | None, path, error) -> exception`: what a contract or an inline function raised, with
+    /// the place where it did.
+    pub(crate) locate: Py<PyAny>,
+    /// `(core, attempt, step) -> Context`
+    pub(crate) context: Py<PyAny>,
+    /// `(plan, run_id, cause, path, attempts, error) -> exception`: what a run that failed raises.
+    pub(crate) failure: Py<PyAny>,
+    /// `(attempt, function, arguments, context)`: runs a plain function in the thread pool.
+    pub(crate) submit: Py<PyAny>,
+    /// `(follower, note)`: hands a note to one who follows a run.
+    pub(crate) publish: Py<PyAny>,
+    /// `(kind, what, retry_after) -> exception`: why a run was not accepted, or is not known.
+    pub(crate) refusal: Py<PyAny>,
+}
+
+/// An attempt that is ready to be called.
+pub(crate) struct Prepared {
+    pub(crate) attempt: AttemptKey,
+    pub(crate) part: Arc<StepPart>,
+    pub(crate) arguments: SmallVec<[Py<PyAny>; 6]>,
+    /// The run's context, to be copied.
+    pub(crate) context: Py<PyAny>,
+}
+
+impl Prepared {
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.arguments.iter().try_for_each(|argument| visit.call(argument))?;
+        visit.call(&self.context)
+    }
+}
+
+impl Core {
+    /// The state, for as long as no Python is called.
+    ///
+    /// # Panics
+    /// After a panic under the lock: the engine is broken then, and says so with its seed.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        let Ok(state) = self.state.lock() else {
+            panic!("the engine has failed earlier; this runtime can't go on (seed {})", self.seed)
+        };
+        state
+    }
+
+    /// Reads the clock. It never goes back.
+    pub(crate) fn read_clock(&self, py: Python<'_>) -> u64 {
+        let now_ns = self.clock.now_ns(py).unwrap_or_else(|error| {
+            error.write_unraisable(py, None);
+            0
+        });
+        let last_ns = self.now_ns.load(Ordering::Relaxed);
+        let now_ns = now_ns.max(last_ns);
+        self.now_ns.store(now_ns, Ordering::Relaxed);
+        now_ns
+    }
+
+    /// Takes in an event and does what follows from it.
+    pub(crate) fn handle(&self, py: Python<'_>, event: Event) {
+        let now_ns = self.read_clock(py);
+        let effects = self.lock().handle(py, now_ns, event);
+        self.perform(py, effects);
+    }
+
+    /// An attempt has ended: checks what it returned, or has its exception judged, and tells the engine.
+    pub(crate) fn complete(
+        &self,
+        py: Python<'_>,
+        attempt: AttemptKey,
+        part: &StepPart,
+        outcome: PyResult<Bound<'_, PyAny>>,
+    ) {
+        let outcome = outcome.and_then(|value| {
+            part.contract.check(value).map_err(|error| {
+                let place = report::attempt(py, &self.lock(), attempt);
+                let (run_id, path) = place.map_or_else(Default::default, |it| (Some(it.0), it.1));
+                self.locate(py, run_id, &path, &error)
+            })
+        });
+        let effects = match outcome {
+            Ok(value) => {
+                let now_ns = self.read_clock(py);
+                let mut state = self.lock();
+                let task = state.take_task(attempt);
+                let value = state.values.insert(value.unbind());
+                let mut effects = state.handle(py, now_ns, Event::Done { attempt, value });
+                effects.garbage.extend(task);
+                effects
+            }
+            Err(error) => self.fail(py, attempt, part, &error),
+        };
+        self.perform(py, effects);
+    }
+
+    /// An error with the run and the node it happened to.
+    pub(crate) fn locate(
+        &self,
+        py: Python<'_>,
+        run_id: Option<String>,
+        path: &str,
+        error: &PyErr,
+    ) -> PyErr {
+        let located = self.hooks.locate.call1(py, (run_id, path, error.value(py)));
+        located.map_or_else(|broken| broken, |it| PyErr::from_value(it.into_bound(py)))
+    }
+
+    fn fail(&self, py: Python<'_>, attempt: AttemptKey, part: &StepPart, error: &PyErr) -> Effects {
+        let cancelled = error.matches(py, &self.asyncio.cancelled_error).unwrap_or(false);
+        let failure = if cancelled || is_fatal(py, error) {
+            Failure::FINAL
+        } else {
+            self.classify(py, part, error)
+        };
+        let now_ns = self.read_clock(py);
+        let mut state = self.lock();
+        let task = state.take_task(attempt);
+        let event = if is_fatal(py, error) {
+            Event::Interrupted { attempt }
+        } else {
+            let error = state.values.insert(error.value(py).clone().into_any().unbind());
+            if cancelled {
+                Event::Cancelled { attempt, error }
+            } else {
+                Event::Failed { attempt, error, failure }
+            }
+        };
+        let mut effects = state.handle(py, now_ns, event);
+        effects.garbage.extend(task);
+        effects
+    }
+
+    fn classify(&self, py: Python<'_>, part: &StepPart, error: &PyErr) -> Failure {
+        let verdict = || -> PyResult<(bool, Option<f64>)> {
+            self.hooks.classify.call1(py, (&part.retry, error.value(py)))?.extract(py)
+        };
+        match verdict() {
+            Ok((retryable, retry_after)) => {
+                Failure { retryable, retry_after_ns: retry_after.map(crate::plan::nanoseconds) }
+            }
+            Err(broken) => {
+                self.asyncio.report(py, "a retry policy could not judge an exception", &broken);
+                Failure::FINAL
+            }
+        }
+    }
+
+    /// An attempt is waiting: it can be cancelled through `task` from now on, and its timeouts run.
+    pub(crate) fn suspended(&self, py: Python<'_>, attempt: AttemptKey, task: Py<PyAny>) {
+        let now_ns = self.read_clock(py);
+        let effects = {
+            let mut state = self.lock();
+            state.put_task(attempt, task);
+            state.handle(py, now_ns, Event::Suspended { attempt })
+        };
+        self.perform(py, effects);
+    }
+
+    /// An attempt was cut short and does not count.
+    pub(crate) fn interrupted(&self, py: Python<'_>, attempt: AttemptKey) {
+        let task = self.lock().take_task(attempt);
+        drop(task);
+        self.handle(py, Event::Interrupted { attempt });
+    }
+
+    /// The next attempt to start in this turn. For a carrier, only one that may ride: another is left
+    /// for the pump.
+    pub(crate) fn next(&self, core: &Bound<'_, Self>, riding: bool) -> PyResult<Option<Prepared>> {
+        let py = core.py();
+        let (prepared, notes) = {
+            let mut state = self.lock();
+            let Some(start) = state.next_start(self.now_ns.load(Ordering::Relaxed)) else {
+                return Ok(None);
+            };
+            let parts = state.plans[start.plan.0 as usize].clone();
+            let NodePart::Step(part) = &parts.nodes[start.node.index()] else {
+                return Err(PyRuntimeError::new_err("only steps are dispatched"));
+            };
+            if riding && part.mode != Mode::Carrier {
+                state.pending = Some(start);
+                return Ok(None);
+            }
+            let notes = state.note_start(py, &start);
+            (state.prepare(py, &start, part, &parts), notes)
+        };
+        if !notes.is_empty() {
+            self.publish(py, notes);
+        }
+        self.adorn(core, prepared).map(Some)
+    }
+
+    /// Adds the `Context` where the step wants one, and replaces the function where a fault is injected.
+    fn adorn(&self, core: &Bound<'_, Self>, mut prepared: Prepared) -> PyResult<Prepared> {
+        let py = core.py();
+        if prepared.part.context != ContextPlace::Nowhere {
+            let arguments = (core, prepared.attempt.0, &prepared.part.step);
+            let context = self.hooks.context.call1(py, arguments)?;
+            match prepared.part.context {
+                ContextPlace::First => prepared.arguments.insert(0, context),
+                _ => prepared.arguments.push(context),
+            }
+        }
+        if faults::are_injected()
+            && let Some(function) = faults::substitute(py, &prepared.part)?
+        {
+            let part = &prepared.part;
+            prepared.part = Arc::new(StepPart {
+                step: part.step.clone_ref(py),
+                function,
+                name: part.name.clone_ref(py),
+                retry: part.retry.clone_ref(py),
+                // A script is a coroutine function whatever the step is.
+                mode: if part.mode == Mode::Threads { Mode::Own } else { part.mode },
+                context: part.context,
+                contract: part.contract.clone_ref(py),
+            });
+        }
+        Ok(prepared)
+    }
+
+    /// Has the loop call the pump in its next turn, unless it will already.
+    pub(crate) fn schedule_pump(&self, core: &Bound<'_, Self>) -> PyResult<()> {
+        if self.closed.load(Ordering::Relaxed) || self.pump_scheduled.swap(true, Ordering::Relaxed)
+        {
+            return Ok(());
+        }
+        let callback = self.pump_callback(core)?;
+        self.asyncio.call_soon(&callback)
+    }
+
+    fn pump_callback<'py>(&self, core: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = core.py();
+        let known = self.pump().callback.as_ref().map(|callback| callback.clone_ref(py));
+        match known {
+            Some(callback) => Ok(callback.into_bound(py)),
+            None => {
+                let callback = core.getattr("_pump")?;
+                self.pump().callback = Some(callback.clone().unbind());
+                Ok(callback)
+            }
+        }
+    }
+
+    fn pump(&self) -> MutexGuard<'_, Pump> {
+        self.pump.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// One turn: fires due timers, starts what is ready within the turn's bounds, sets the next timer.
+    fn turn(&self, core: &Bound<'_, Self>) -> PyResult<()> {
+        let py = core.py();
+        let now_ns = self.read_clock(py);
+        let effects = {
+            let mut state = self.lock();
+            state.turn = Turn { starts_left: Turn::STARTS, until_ns: now_ns + Turn::LENGTH_NS };
+            state.handle(py, now_ns, Event::Tick)
+        };
+        self.perform(py, effects);
+        while let Some(prepared) = self.next(core, false)? {
+            match prepared.part.mode {
+                Mode::Carrier => carrier::launch(core, prepared)?,
+                Mode::Own => own_task::launch(core, prepared)?,
+                Mode::Threads => self.launch_in_thread(py, prepared),
+            }
+        }
+        Ok(())
+    }
+
+    fn launch_in_thread(&self, py: Python<'_>, prepared: Prepared) {
+        let Prepared { attempt, part, arguments, context } = prepared;
+        let submit = || -> PyResult<()> {
+            let context = copy_context(context.bind(py))?;
+            let arguments = PyTuple::new(py, arguments)?;
+            self.hooks.submit.call1(py, (attempt.0, &part.function, arguments, context))?;
+            Ok(())
+        };
+        match submit() {
+            Ok(()) => self.handle(py, Event::Suspended { attempt }),
+            Err(error) => self.complete(py, attempt, &part, Err(error)),
+        }
+    }
+
+    /// Wakes those who wait for room in a queue or for the last attempt to end.
+    fn wake(&self, py: Python<'_>) -> PyResult<()> {
+        let futures = self.lock().due_waiters();
+        for future in futures {
+            let future = future.bind(py);
+            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+                future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the loop's timer to the engine's next deadline, if that is earlier than what is set.
+    fn set_timer(&self, core: &Bound<'_, Self>) -> PyResult<()> {
+        let py = core.py();
+        let (ready, deadline_ns) = {
+            let mut state = self.lock();
+            (state.pending.is_some() || state.engine.has_ready(), state.engine.next_deadline_ns())
+        };
+        if ready {
+            self.schedule_pump(core)?;
+        }
+        let Some(deadline_ns) = deadline_ns else { return Ok(()) };
+        let earlier = match &self.pump().timer {
+            Some((set_ns, _)) => deadline_ns < *set_ns,
+            None => true,
+        };
+        if earlier {
+            let now_ns = self.now_ns.load(Ordering::Relaxed);
+            let delay = deadline_ns.saturating_sub(now_ns) as f64 / 1e9;
+            let callback = core.getattr("_tick")?;
+            let handle = self.asyncio.call_later(delay, &callback)?;
+            let replaced = self.pump().timer.replace((deadline_ns, handle));
+            if let Some((_, handle)) = replaced {
+                handle.call_method0(py, "cancel")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    #[pyo3(signature = (event_loop, hooks, *, concurrency, threads, cancel_grace, seed, clock=None))]
+    fn new(
+        event_loop: &Bound<'_, PyAny>,
+        hooks: &Bound<'_, PyAny>,
+        concurrency: u32,
+        threads: u32,
+        cancel_grace: f64,
+        seed: u64,
+        clock: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let py = event_loop.py();
+        refuse_subinterpreter()?;
+        let clock = Clock::new(py, clock)?;
+        let opened_ns = clock.now_ns(py)?;
+        let engine = Engine::new(Config {
+            concurrency,
+            threads,
+            cancel_grace_ns: crate::plan::nanoseconds(cancel_grace),
+            seed,
+            ..Config::default()
+        });
+        Ok(Self {
+            state: Mutex::new(State::new(engine, seed)),
+            asyncio: Asyncio::new(event_loop, current_context(py)?.unbind())?,
+            hooks: Hooks::new(hooks)?,
+            clock,
+            seed,
+            pump: Mutex::default(),
+            pump_scheduled: AtomicBool::new(false),
+            now_ns: AtomicU64::new(opened_ns),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Adds a queue; gives its number.
+    fn add_queue(&self, concurrency: Option<u32>, capacity: Option<u32>) -> u32 {
+        let limits = QueueLimits {
+            concurrency: concurrency.unwrap_or(u32::MAX),
+            capacity: capacity.unwrap_or(QueueLimits::CAPACITY_MAX),
+        };
+        self.lock().engine.add_queue(limits).0
+    }
+
+    /// Adds a workflow; gives its number. One `(contract, detail, policy | None)` per node.
+    fn add_plan(
+        &self,
+        plan: &Plan,
+        nodes: Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>, Option<PolicyParts>)>,
+    ) -> PyResult<u32> {
+        let mut parts = Vec::with_capacity(nodes.len());
+        let mut policies = Vec::with_capacity(nodes.len());
+        for (index, (contract, detail, policy)) in nodes.iter().enumerate() {
+            let kind: NodeKind = plan.plan.kind(penstock_engine::NodeId(index as u32));
+            let part = NodePart::new(kind, contract, detail)?;
+            let policy = match (part.lane(), policy) {
+                (Some(lane), Some(policy)) => Some(policy.policy(lane)?),
+                _ => None,
+            };
+            parts.push(part);
+            policies.push(policy);
+        }
+        let mut state = self.lock();
+        let id = state.engine.add_plan(plan.plan.clone(), policies);
+        state.plans.push(Arc::new(PlanParts { plan: plan.plan.clone(), nodes: parts }));
+        Ok(id.0)
+    }
+
+    /// Accepts a run and gives its key, and whether it is new.
+    #[pyo3(signature = (plan, inputs, *, run_id=None, fingerprint=None, priority=3, deadline=None, tenant=None, watch=false))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
+    fn start(
+        slf: &Bound<'_, Self>,
+        plan: u32,
+        inputs: &Bound<'_, PyTuple>,
+        run_id: Option<String>,
+        fingerprint: Option<[u8; 32]>,
+        priority: u8,
+        deadline: Option<f64>,
+        tenant: Option<Py<PyAny>>,
+        watch: bool,
+    ) -> PyResult<(u64, bool)> {
+        let context = current_context(slf.py())?.unbind();
+        let options = RunOptions {
+            run_id,
+            fingerprint,
+            priority,
+            deadline,
+            tenant,
+            watch,
+            admitted: false,
+        };
+        let admission = slf.get().accept(slf.py(), PlanId(plan), inputs, context, options)?;
+        slf.get().schedule_pump(slf)?;
+        Ok(match admission {
+            Admission::New(key) => (key.0, true),
+            Admission::Existing(key) => (key.0, false),
+        })
+    }
+
+    /// Accepts a run with default options and gives a future of its result, and its key.
+    fn run<'py>(
+        slf: &Bound<'py, Self>,
+        plan: u32,
+        inputs: &Bound<'py, PyTuple>,
+    ) -> PyResult<(u64, Bound<'py, PyAny>)> {
+        let py = slf.py();
+        let context = current_context(py)?.unbind();
+        let options = RunOptions { priority: 3, ..RunOptions::default() };
+        let Admission::New(key) = slf.get().accept(py, PlanId(plan), inputs, context, options)?
+        else {
+            return Err(PyRuntimeError::new_err("a fresh run id is never taken"));
+        };
+        slf.get().schedule_pump(slf)?;
+        let future = slf.get().wait_for(py, key)?;
+        Ok((key.0, future))
+    }
+
+    /// Accepts a batch of runs with one context, all or none: `(inputs, run_id, fingerprint, tenant)` each.
+    #[pyo3(signature = (plan, batch, *, priority=3, deadline=None))]
+    fn start_many(
+        slf: &Bound<'_, Self>,
+        plan: u32,
+        batch: Vec<BatchItem<'_>>,
+        priority: u8,
+        deadline: Option<f64>,
+    ) -> PyResult<Vec<u64>> {
+        let keys = slf.get().accept_many(slf.py(), PlanId(plan), batch, priority, deadline)?;
+        slf.get().schedule_pump(slf)?;
+        Ok(keys)
+    }
+
+    /// A future of the run's result, on the runtime's loop.
+    fn wait<'py>(&self, py: Python<'py>, run: u64) -> PyResult<Bound<'py, PyAny>> {
+        self.wait_for(py, RunKey(run))
+    }
+
+    /// Asks a run to stop; whether there was anything to stop.
+    fn cancel(slf: &Bound<'_, Self>, run: u64) -> PyResult<bool> {
+        let (py, core) = (slf.py(), slf.get());
+        let now_ns = core.read_clock(py);
+        let (cancelled, effects) = {
+            let mut state = core.lock();
+            (state.engine.cancel(now_ns, RunKey(run)), state.drain(py))
+        };
+        core.perform(py, effects);
+        core.schedule_pump(slf)?;
+        Ok(cancelled)
+    }
+
+    /// Keys of the runs under way.
+    fn runs(&self) -> Vec<u64> {
+        self.lock().engine.runs().map(|run| run.0).collect()
+    }
+
+    /// The run's state by name, `None` if it is not known (any more).
+    fn status(&self, run: u64) -> Option<&'static str> {
+        self.lock().status(RunKey(run)).map(penstock_engine::RunStatus::name)
+    }
+
+    /// The run's id, `None` if it is not known (any more).
+    fn run_id(&self, run: u64) -> Option<String> {
+        self.lock().store.id(RunKey(run)).map(ToString::to_string)
+    }
+
+    /// The key of a run by its id.
+    fn find(&self, run_id: &str) -> Option<u64> {
+        self.lock().store.find(run_id).map(|run| run.0)
+    }
+
+    /// What is known of a run's past: `(at, kind, path, attempt, detail, due)` by record.
+    fn history(&self, run: u64) -> Option<Vec<report::HistoryRow>> {
+        report::history(&self.lock(), RunKey(run))
+    }
+
+    /// Counts by workflow, step and queue.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        report::stats(py, &self.lock())
+    }
+
+    /// Notes of a run go to `follower` from now on; false if it is over.
+    fn follow(&self, run: u64, follower: Py<PyAny>) -> bool {
+        self.lock().follow(RunKey(run), follower)
+    }
+
+    /// No more notes for `follower`.
+    fn unfollow(&self, run: u64, follower: &Bound<'_, PyAny>) {
+        let removed = self.lock().unfollow(RunKey(run), follower);
+        drop(removed);
+    }
+
+    /// A handle of the run is made: its outcome is kept for it.
+    fn watch(&self, py: Python<'_>, run: u64) {
+        self.lock().watch(RunKey(run), py);
+    }
+
+    /// A handle of the run is gone.
+    fn unwatch(&self, run: u64) {
+        let forgotten = self.lock().unwatch(RunKey(run));
+        drop(forgotten);
+    }
+
+    /// How many more runs of a workflow would be accepted now.
+    fn room(&self, plan: u32) -> usize {
+        self.lock().engine.room(PlanId(plan))
+    }
+
+    /// A future that is done when a run of the workflow is likely to be accepted. First come, first
+    /// served.
+    fn when_room<'py>(&self, py: Python<'py>, plan: u32) -> PyResult<Bound<'py, PyAny>> {
+        let future = self.asyncio.future(py)?;
+        let mut state = self.lock();
+        state.waiting_for_room.push_back((PlanId(plan), future.clone().unbind()));
+        Ok(future)
+    }
+
+    /// A future that is done when no attempt is under way.
+    fn when_idle<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let future = slf.get().asyncio.future(slf.py())?;
+        slf.get().lock().waiting_for_idle.push(future.clone().unbind());
+        slf.get().schedule_pump(slf)?;
+        Ok(future)
+    }
+
+    /// What an attempt belongs to: `(run, run id, path, attempt, deadline | None, tenant)`.
+    fn attempt(&self, py: Python<'_>, attempt: u64) -> Option<report::AttemptRow> {
+        report::attempt(py, &self.lock(), AttemptKey(attempt))
+    }
+
+    /// A sign of life of an attempt; from any thread.
+    fn heartbeat(&self, py: Python<'_>, attempt: u64) {
+        self.handle(py, Event::Heartbeat { attempt: AttemptKey(attempt) });
+    }
+
+    /// Hands a note of the user's own to those who follow the attempt's run; from the loop's thread.
+    fn emit(&self, py: Python<'_>, attempt: u64, event: Py<PyAny>) -> PyResult<()> {
+        let followers = self.lock().followers_of(py, AttemptKey(attempt));
+        for follower in followers {
+            self.hooks.publish.call1(py, (follower, event.clone_ref(py)))?;
+        }
+        Ok(())
+    }
+
+    /// Whether an attempt has been told to stop; from any thread.
+    fn is_cancelled(&self, attempt: u64) -> bool {
+        self.lock().engine.is_cancelled(AttemptKey(attempt))
+    }
+
+    /// Engine time in seconds since 1970.
+    fn now(&self, py: Python<'_>) -> f64 {
+        self.read_clock(py) as f64 / 1e9
+    }
+
+    /// Attempts of plain functions that have ended: `(attempt, value, exception | None)`.
+    fn threads_done(
+        slf: &Bound<'_, Self>,
+        ended: Vec<(u64, Bound<'_, PyAny>, Option<Bound<'_, PyAny>>)>,
+    ) -> PyResult<()> {
+        let (py, core) = (slf.py(), slf.get());
+        for (attempt, value, error) in ended {
+            let attempt = AttemptKey(attempt);
+            let Some(part) = core.lock().part_of(attempt) else {
+                core.handle(py, Event::Interrupted { attempt });
+                continue;
+            };
+            let outcome = error.map_or(Ok(value), |error| Err(PyErr::from_value(error)));
+            core.complete(py, attempt, &part, outcome);
+        }
+        core.schedule_pump(slf)
+    }
+
+    /// Attempts under way, abandoned ones included.
+    fn running(&self) -> u32 {
+        self.lock().engine.running()
+    }
+
+    /// No attempt starts from now on.
+    fn pause_dispatch(&self) {
+        self.lock().engine.pause_dispatch();
+    }
+
+    /// Tells every attempt under way to stop, without counting it.
+    fn interrupt(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, core) = (slf.py(), slf.get());
+        let now_ns = core.read_clock(py);
+        let effects = {
+            let mut state = core.lock();
+            state.engine.interrupt(now_ns);
+            state.drain(py)
+        };
+        core.perform(py, effects);
+        core.schedule_pump(slf)
+    }
+
+    /// Lets go of the loop: no callback comes after this.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.closed.store(true, Ordering::Relaxed);
+        let pump = std::mem::take(&mut *self.pump());
+        if let Some((_, timer)) = pump.timer {
+            timer.call_method0(py, "cancel")?;
+        }
+        Ok(())
+    }
+
+    /// Number of Python objects held for runs: what a leak would show in.
+    fn object_count(&self) -> usize {
+        self.lock().values.len()
+    }
+
+    #[pyo3(name = "_pump")]
+    fn py_pump(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let core = slf.get();
+        core.pump_scheduled.store(false, Ordering::Relaxed);
+        if core.closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let turn = core.turn(slf);
+        core.wake(slf.py())?;
+        core.set_timer(slf)?;
+        turn
+    }
+
+    #[pyo3(name = "_tick")]
+    fn py_tick(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let fired = slf.get().pump().timer.take();
+        drop(fired);
+        Self::py_pump(slf)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(pump) = self.pump.try_lock() {
+            visit.call(&pump.callback)?;
+            if let Some((_, timer)) = &pump.timer {
+                visit.call(timer)?;
+            }
+        }
+        self.hooks.traverse(&visit)?;
+        self.state.try_lock().map_or(Ok(()), |state| state.traverse(&visit))
+    }
+
+    fn __clear__(&self) {
+        let pump = std::mem::take(&mut *self.pump());
+        let state = self.lock().clear();
+        drop((pump, state));
+    }
+}
+
+impl Hooks {
+    fn new(hooks: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let hook = |name: &str| hooks.getattr(name).map(Bound::unbind);
+        Ok(Self {
+            classify: hook("classify")?,
+            locate: hook("locate")?,
+            context: hook("context")?,
+            failure: hook("failure")?,
+            submit: hook("submit")?,
+            publish: hook("publish")?,
+            refusal: hook("refusal")?,
+        })
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for hook in [
+            &self.classify,
+            &self.locate,
+            &self.context,
+            &self.failure,
+            &self.submit,
+            &self.publish,
+            &self.refusal,
+        ] {
+            visit.call(hook)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Doing what the engine asked for, after the lock is released.
+
+use penstock_engine::{Event, NodeId, PlanId, RunKey};
+use pyo3::intern;
+use pyo3::prelude::*;
+use smallvec::SmallVec;
+
+use crate::core::Core;
+use crate::notes::Note;
+use crate::plan::NodePart;
+use crate::python::{call, copy_context, within};
+use crate::state::{Effects, Ended};
+
+impl Core {
+    /// Performs effects, and what follows from them, until nothing is left.
+    pub(crate) fn perform(&self, py: Python<'_>, mut effects: Effects) {
+        loop {
+            drop(std::mem::take(&mut effects.garbage));
+            if !effects.forgotten.is_empty() {
+                effects.forgotten.clear();
+            }
+            if !effects.notes.is_empty() {
+                self.publish(py, std::mem::take(&mut effects.notes));
+            }
+            for task in std::mem::take(&mut effects.cancel) {
+                if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
+                    self.asyncio.report(py, "an attempt's task could not be cancelled", &error);
+                }
+            }
+            for (run, plan, ended, waiters) in std::mem::take(&mut effects.ended) {
+                self.resolve(py, (run, plan), &ended, &waiters);
+            }
+            let Some((run, node)) = effects.evaluate.pop() else { return };
+            let more = self.evaluate(py, run, node);
+            effects.absorb(more);
+        }
+    }
+
+    /// Runs an inline function, in a copy of its run's context.
+    fn evaluate(&self, py: Python<'_>, run: RunKey, node: NodeId) -> Effects {
+        let outcome = self.call_inline(py, run, node);
+        let now_ns = self.read_clock(py);
+        let mut state = self.lock();
+        let event = match outcome {
+            Ok(value) => Event::Decided { run, node, value: state.values.insert(value) },
+            Err(error) => {
+                let error = error.value(py).clone().into_any().unbind();
+                Event::DecidedFailed { run, node, error: state.values.insert(error) }
+            }
+        };
+        state.handle(py, now_ns, event)
+    }
+
+    fn call_inline(&self, py: Python<'_>, run: RunKey, node: NodeId) -> PyResult<Py<PyAny>> {
+        let found = {
+            let state = self.lock();
+            state.side(run).map(|side| {
+                let parts = state.plans[side.plan.0 as usize].clone();
+                let arguments = state.arguments(py, run, node, &parts);
+                (parts, arguments, side.context.clone_ref(py))
+            })
+        };
+        let Some((parts, arguments, context)) = found else { return Ok(py.None()) };
+        let NodePart::Apply(function, contract) = &parts.nodes[node.index()] else {
+            return Ok(py.None());
+        };
+        let context = copy_context(context.bind(py))?;
+        let value = within(&context, || call(function.bind(py), &arguments))?;
+        value.and_then(|value| contract.check(value)).map(Bound::unbind).map_err(|error| {
+            let run_id = self.lock().store.id(run).map(ToString::to_string);
+            self.locate(py, run_id, parts.plan.path(node), &error)
+        })
+    }
+
+    /// Gives futures the outcome of the run they wait for.
+    pub(crate) fn resolve(
+        &self,
+        py: Python<'_>,
+        run: (RunKey, PlanId),
+        ended: &Ended,
+        waiters: &SmallVec<[Py<PyAny>; 2]>,
+    ) {
+        for waiter in waiters {
+            let waiter = waiter.bind(py);
+            let result = (|| -> PyResult<()> {
+                if waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
+                    return Ok(());
+                }
+                match ended {
+                    Ended::Succeeded(value) => {
+                        waiter.call_method1(intern!(py, "set_result"), (value,))?;
+                    }
+                    ended => {
+                        let exception = self.failure(py, run, ended)?;
+                        waiter.call_method1(intern!(py, "set_exception"), (exception,))?;
+                    }
+                }
+                Ok(())
+            })();
+            if let Err(error) = result {
+                self.asyncio.report(py, "the outcome of a run could not be delivered", &error);
+            }
+        }
+    }
+
+    /// What awaiting a run that did not succeed raises.
+    fn failure(
+        &self,
+        py: Python<'_>,
+        (run, plan): (RunKey, PlanId),
+        ended: &Ended,
+    ) -> PyResult<Py<PyAny>> {
+        let run_id = self.lock().store.id(run).map(ToString::to_string);
+        let (cause, path, attempts, error) = match ended {
+            Ended::Failed { path, attempts, cause, error } => {
+                (*cause, &**path, *attempts, error.as_ref())
+            }
+            Ended::Cancelled => ("cancelled", "", 0, None),
+            Ended::DeadlineExceeded => ("deadline", "", 0, None),
+            Ended::Succeeded(_) => ("succeeded", "", 0, None),
+        };
+        self.hooks.failure.call1(py, (plan.0, run_id, cause, path, attempts, error))
+    }
+
+    pub(crate) fn publish(&self, py: Python<'_>, notes: Vec<(Vec<Py<PyAny>>, Note)>) {
+        for (followers, note) in notes {
+            let row = note.row();
+            for follower in followers {
+                if let Err(error) = self.hooks.publish.call1(py, (follower, row.clone())) {
+                    self.asyncio.report(py, "an event of a run could not be delivered", &error);
+                }
+            }
+        }
+    }
+}
+
+impl Effects {
+    fn absorb(&mut self, more: Self) {
+        self.garbage.extend(more.garbage);
+        self.evaluate.extend(more.evaluate);
+        self.cancel.extend(more.cancel);
+        self.ended.extend(more.ended);
+        self.notes.extend(more.notes);
+        self.forgotten.extend(more.forgotten);
+    }
+}

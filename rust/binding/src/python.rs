@@ -1,0 +1,156 @@
+//! The few C calls that PyO3 has no cheap safe form for: each is a small safe function here, and the rest
+//! of the crate is free of `unsafe`.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+/// What sending `None` into a coroutine gave.
+pub(crate) enum Sent<'py> {
+    /// It waits for this.
+    Suspended(Bound<'py, PyAny>),
+    /// It returned or raised.
+    Finished(PyResult<Bound<'py, PyAny>>),
+}
+
+/// Calls `function(*arguments)` by vectorcall.
+pub(crate) fn call<'py>(
+    function: &Bound<'py, PyAny>,
+    arguments: &[Py<PyAny>],
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: `Py<PyAny>` is a transparent pointer to a live object, so the slice is an array of
+    // `arguments.len()` of them that outlives the call; the result is a new reference or null with an
+    // exception set.
+    unsafe {
+        let result = ffi::PyObject_Vectorcall(
+            function.as_ptr(),
+            arguments.as_ptr().cast(),
+            arguments.len(),
+            std::ptr::null_mut(),
+        );
+        Bound::from_owned_ptr_or_err(function.py(), result)
+    }
+}
+
+/// Calls `function(*arguments)` where the last `names.len()` arguments are passed by keyword.
+pub(crate) fn call_named<'py>(
+    function: &Bound<'py, PyAny>,
+    arguments: &[Bound<'py, PyAny>],
+    names: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: as in `call`; `names` holds as many strings as there are keyword arguments at the end.
+    unsafe {
+        let result = ffi::PyObject_Vectorcall(
+            function.as_ptr(),
+            arguments.as_ptr().cast(),
+            arguments.len() - names.len(),
+            names.as_ptr(),
+        );
+        Bound::from_owned_ptr_or_err(function.py(), result)
+    }
+}
+
+/// Sends `None` into a coroutine, without the `StopIteration` that a Python caller would see.
+pub(crate) fn send<'py>(coroutine: &Bound<'py, PyAny>) -> Sent<'py> {
+    let py = coroutine.py();
+    let mut result: *mut ffi::PyObject = std::ptr::null_mut();
+    // SAFETY: `coroutine` is a live object and `result` a valid place for the out-pointer, which is a
+    // new reference unless an exception is set.
+    unsafe {
+        match ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &raw mut result) {
+            ffi::PySendResult::PYGEN_NEXT => Sent::Suspended(Bound::from_owned_ptr(py, result)),
+            ffi::PySendResult::PYGEN_RETURN => {
+                Sent::Finished(Ok(Bound::from_owned_ptr(py, result)))
+            }
+            ffi::PySendResult::PYGEN_ERROR => Sent::Finished(Err(PyErr::fetch(py))),
+        }
+    }
+}
+
+/// A copy of a `contextvars.Context`.
+pub(crate) fn copy_context<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a live object goes in; the call checks its type and gives a new reference, or null with an
+    // exception set.
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), ffi::PyContext_Copy(context.as_ptr())) }
+}
+
+/// A copy of the current context.
+pub(crate) fn current_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the thread is attached; a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
+}
+
+/// Runs `body` inside a context that is not entered elsewhere.
+pub(crate) fn within<'py, T>(context: &Bound<'py, PyAny>, body: impl FnOnce() -> T) -> PyResult<T> {
+    // SAFETY: a live context; the call fails with an exception set if it is entered already.
+    if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
+        return Err(PyErr::fetch(context.py()));
+    }
+    let result = body();
+    // SAFETY: the context was entered above, and whatever `body` entered it has left again.
+    if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
+        return Err(PyErr::fetch(context.py()));
+    }
+    Ok(result)
+}
+
+/// Whether `value` is an instance of exactly `class`.
+pub(crate) fn is_exactly(value: &Bound<'_, PyAny>, class: &Py<PyAny>) -> bool {
+    value.get_type_ptr().cast() == class.as_ptr()
+}
+
+/// Whether the class of `value` inherits from `class`; virtual subclasses do not count.
+pub(crate) fn inherits(value: &Bound<'_, PyAny>, class: &Py<PyAny>) -> bool {
+    // SAFETY: both are live type objects: the first is the class of a live object, the second was
+    // checked to be a type when the contract was made.
+    unsafe { ffi::PyType_IsSubtype(value.get_type_ptr(), class.as_ptr().cast()) != 0 }
+}
+
+/// The bytes of an `asyncio.Task`, by which a trace that a step left on it is seen: a reference kept, a
+/// weak reference, a callback, a cancellation, a name, an attribute all change them.
+///
+/// It compares the object with itself only, so it needs to know nothing about the layout.
+pub(crate) struct Fingerprint {
+    words: [usize; WORDS],
+    /// Words in use; 0 if the object is larger than expected, which then counts as touched.
+    len: usize,
+}
+
+const WORDS: usize = 64;
+
+impl Fingerprint {
+    pub(crate) fn of(object: &Bound<'_, PyAny>) -> Self {
+        // SAFETY: the type of a live object.
+        let size = unsafe { (*object.get_type_ptr()).tp_basicsize } as usize;
+        let len = size / size_of::<usize>();
+        let mut words = [0; WORDS];
+        if len > WORDS {
+            return Self { words, len: 0 };
+        }
+        // SAFETY: an instance of a type that is not variable-sized spans `tp_basicsize` aligned bytes.
+        words[..len].copy_from_slice(unsafe {
+            std::slice::from_raw_parts(object.as_ptr().cast::<usize>(), len)
+        });
+        Self { words, len }
+    }
+
+    pub(crate) fn is_of(&self, object: &Bound<'_, PyAny>) -> bool {
+        // SAFETY: as in `of`, whose length this is.
+        let now = unsafe { std::slice::from_raw_parts(object.as_ptr().cast::<usize>(), self.len) };
+        self.len > 0 && now == &self.words[..self.len]
+    }
+}
+
+/// The interpreter must be the main one: the engine belongs to one loop of one interpreter.
+pub(crate) fn refuse_subinterpreter() -> PyResult<()> {
+    // SAFETY: the thread is attached, so there is a current interpreter.
+    let id = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    if id == 0 {
+        Ok(())
+    } else {
+        Err(PyRuntimeError::new_err(
+            "penstock does not run in a subinterpreter; open the Runtime in the main one",
+        ))
+    }
+}

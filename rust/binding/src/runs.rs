@@ -1,0 +1,288 @@
+//! Accepting runs and waiting for them.
+
+use penstock_engine::{Accept, AcceptError, Durability, NodeId, PlanId, RunKey};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use smallvec::SmallVec;
+
+use crate::core::Core;
+use crate::plan::{NodePart, nanoseconds};
+use crate::python::current_context;
+use crate::state::{Extra, Side, State};
+
+/// How a run is to be accepted.
+#[derive(Default)]
+pub(crate) struct RunOptions {
+    pub(crate) run_id: Option<String>,
+    /// Hash of the workflow's name and the input, where the user gave a run id.
+    pub(crate) fingerprint: Option<[u8; 32]>,
+    pub(crate) priority: u8,
+    /// Seconds from now.
+    pub(crate) deadline: Option<f64>,
+    pub(crate) tenant: Option<Py<PyAny>>,
+    /// Whether a handle is made of it.
+    pub(crate) watch: bool,
+    /// Whether its queues' room was seen to before.
+    pub(crate) admitted: bool,
+}
+
+enum Refused {
+    Duplicate(String),
+    Full(AcceptError),
+}
+
+/// What came of a start.
+pub(crate) enum Admission {
+    New(RunKey),
+    /// The run id was taken by a run with the same workflow and input.
+    Existing(RunKey),
+}
+
+/// One run of a batch: `(inputs, run_id, fingerprint, tenant)`.
+pub(crate) type BatchItem<'py> =
+    (Bound<'py, PyTuple>, Option<String>, Option<[u8; 32]>, Option<Py<PyAny>>);
+
+impl Core {
+    /// Accepts a run whose first steps start in a later turn of the loop.
+    ///
+    /// # Errors
+    /// `ContractError`, `Overloaded`, `DuplicateRun`; nothing has changed then.
+    pub(crate) fn accept(
+        &self,
+        py: Python<'_>,
+        plan: PlanId,
+        inputs: &Bound<'_, PyTuple>,
+        context: Py<PyAny>,
+        options: RunOptions,
+    ) -> PyResult<Admission> {
+        let checked = self.check_inputs(py, plan, inputs)?;
+        let now_ns = self.read_clock(py);
+        let (effects, key) = {
+            let mut state = self.lock();
+            match state.existing(&options) {
+                Ok(None) => {}
+                Ok(Some(run)) => {
+                    if options.watch {
+                        state.watch(run, py);
+                    }
+                    return Ok(Admission::Existing(run));
+                }
+                Err(run_id) => {
+                    drop(state);
+                    return Err(self.refusal(py, "duplicate", &run_id, 0.0));
+                }
+            }
+            match state.accept(now_ns, plan, checked, context, options) {
+                Ok(key) => (state.drain(py), key),
+                Err((error, _unused)) => {
+                    drop(state);
+                    return Err(self.not_accepted(py, error));
+                }
+            }
+        };
+        self.perform(py, effects);
+        Ok(Admission::New(key))
+    }
+
+    /// Accepts a batch of runs, all or none, in the caller's present context.
+    ///
+    /// # Errors
+    /// As for [`Core::accept`]; nothing has changed then.
+    pub(crate) fn accept_many(
+        &self,
+        py: Python<'_>,
+        plan: PlanId,
+        batch: Vec<BatchItem<'_>>,
+        priority: u8,
+        deadline: Option<f64>,
+    ) -> PyResult<Vec<u64>> {
+        let context = current_context(py)?.unbind();
+        let items = batch
+            .into_iter()
+            .map(|(inputs, run_id, fingerprint, tenant)| {
+                let checked = self.check_inputs(py, plan, &inputs)?;
+                let options = RunOptions {
+                    run_id,
+                    fingerprint,
+                    priority,
+                    deadline,
+                    tenant,
+                    watch: true,
+                    admitted: true,
+                };
+                Ok((checked, options))
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        let now_ns = self.read_clock(py);
+        let mut keys = Vec::with_capacity(items.len());
+        let mut all = Vec::new();
+        let refused = {
+            let mut state = self.lock();
+            let duplicate = items.iter().find_map(|(_, options)| state.existing(options).err());
+            if let Some(run_id) = duplicate {
+                Some(Refused::Duplicate(run_id))
+            } else if let Err(error) = state.engine.admits(plan, items.len()) {
+                Some(Refused::Full(error))
+            } else {
+                for (checked, options) in items {
+                    if let Ok(Some(run)) = state.existing(&options) {
+                        state.watch(run, py);
+                        keys.push(run.0);
+                        continue;
+                    }
+                    let context = context.clone_ref(py);
+                    match state.accept(now_ns, plan, checked, context, options) {
+                        Ok(key) => keys.push(key.0),
+                        Err((error, _)) => unreachable!("the batch was admitted: {error}"),
+                    }
+                    all.push(state.drain(py));
+                }
+                None
+            }
+        };
+        for effects in all {
+            self.perform(py, effects);
+        }
+        match refused {
+            None => Ok(keys),
+            Some(Refused::Duplicate(run_id)) => {
+                Err(self.refusal(py, "duplicate", &run_id, 0.0))
+            }
+            Some(Refused::Full(error)) => Err(self.not_accepted(py, error)),
+        }
+    }
+
+    /// The inputs of a run, held against the workflow's contracts.
+    fn check_inputs(
+        &self,
+        py: Python<'_>,
+        plan: PlanId,
+        inputs: &Bound<'_, PyTuple>,
+    ) -> PyResult<SmallVec<[Py<PyAny>; 6]>> {
+        let Some(parts) = self.lock().plans.get(plan.0 as usize).cloned() else {
+            return Err(PyValueError::new_err("the workflow is not registered"));
+        };
+        let contracts = (0..).zip(&parts.nodes).filter_map(|(node, part)| match part {
+            NodePart::Input(contract) => Some((node, contract)),
+            _ => None,
+        });
+        if inputs.len() != parts.plan.input_count() {
+            let (expected, given) = (parts.plan.input_count(), inputs.len());
+            return Err(self.not_accepted(py, AcceptError::InputCount { expected, given }));
+        }
+        contracts
+            .zip(inputs.iter_borrowed())
+            .map(|((node, contract), value)| match contract.check(value.to_owned()) {
+                Ok(value) => Ok(value.unbind()),
+                Err(error) => Err(self.locate(py, None, parts.plan.path(NodeId(node)), &error)),
+            })
+            .collect()
+    }
+
+    /// A future of a run's result.
+    ///
+    /// # Errors
+    /// `RunNotFound` if the run is over and its outcome is no longer kept.
+    pub(crate) fn wait_for<'py>(
+        &self,
+        py: Python<'py>,
+        run: RunKey,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let future = self.asyncio.future(py)?;
+        let ended = {
+            let mut state = self.lock();
+            if let Some(side) = state.side_mut(run) {
+                let waiter = future.clone().unbind();
+                if side.waiter.is_none() {
+                    side.waiter = Some(waiter);
+                } else {
+                    side.extra.get_or_insert_default().waiters.push(waiter);
+                }
+                return Ok(future);
+            }
+            let plan = state.plan_of(run).unwrap_or(PlanId(0));
+            state.outcome(run).map(|ended| (plan, ended.clone_ref(py)))
+        };
+        let Some((plan, ended)) = ended else {
+            return Err(self.refusal(py, "forgotten", "", 0.0));
+        };
+        let waiters = SmallVec::from_iter([future.clone().unbind()]);
+        self.resolve(py, (run, plan), &ended, &waiters);
+        Ok(future)
+    }
+
+    fn not_accepted(&self, py: Python<'_>, error: AcceptError) -> PyErr {
+        match error {
+            AcceptError::QueueFull { retry_after_ns, queue } => {
+                self.refusal(py, "queue", &queue.0.to_string(), retry_after_ns as f64 / 1e9)
+            }
+            AcceptError::RunsFull { .. } => self.refusal(py, "runs", &error.to_string(), 1.0),
+            other => self.refusal(py, "input", &other.to_string(), 0.0),
+        }
+    }
+
+    fn refusal(&self, py: Python<'_>, kind: &str, what: &str, retry_after: f64) -> PyErr {
+        let refusal = self.hooks.refusal.call1(py, (kind, what, retry_after));
+        refusal.map_or_else(|broken| broken, |it| PyErr::from_value(it.into_bound(py)))
+    }
+}
+
+type Values = SmallVec<[Py<PyAny>; 6]>;
+
+impl State {
+    /// The run that has the id asked for, if it was started with the same workflow and input.
+    ///
+    /// # Errors
+    /// The id, if it was started with something else.
+    fn existing(&self, options: &RunOptions) -> Result<Option<RunKey>, String> {
+        let Some(run_id) = &options.run_id else { return Ok(None) };
+        let Some(run) = self.store.find(run_id) else { return Ok(None) };
+        let fingerprint = self.store.fingerprint(run);
+        if fingerprint.is_some() && fingerprint == options.fingerprint {
+            Ok(Some(run))
+        } else {
+            Err(run_id.clone())
+        }
+    }
+
+    /// Has the engine accept a run and keeps what goes with it.
+    ///
+    /// # Errors
+    /// Why not, with the inputs, to be dropped after the lock is released.
+    fn accept(
+        &mut self,
+        now_ns: u64,
+        plan: PlanId,
+        inputs: Values,
+        context: Py<PyAny>,
+        options: RunOptions,
+    ) -> Result<RunKey, (AcceptError, Values)> {
+        let values: SmallVec<[_; 6]> =
+            inputs.into_iter().map(|value| self.values.insert(value)).collect();
+        let accept = Accept {
+            plan,
+            inputs: &values,
+            priority: options.priority,
+            deadline_ns: options.deadline.map(|it| now_ns.saturating_add(nanoseconds(it))),
+            durability: Durability::Sync,
+            admitted: options.admitted,
+        };
+        match self.engine.accept(now_ns, &accept) {
+            Ok(key) => {
+                self.store.accept(key, now_ns, options.run_id.as_deref(), options.fingerprint);
+                let extra = (options.watch || options.tenant.is_some()).then(|| {
+                    let handles = u32::from(options.watch);
+                    Box::new(Extra { tenant: options.tenant, handles, ..Extra::default() })
+                });
+                self.put_side(key, Side { context, waiter: None, plan, extra });
+                Ok(key)
+            }
+            Err(error) => {
+                let unused = values.iter().filter_map(|&value| self.values.take(value));
+                let unused = unused.chain(options.tenant).chain([context]).collect();
+                Err((error, unused))
+            }
+        }
+    }
+}

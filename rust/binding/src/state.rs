@@ -1,0 +1,413 @@
+//! What a runtime holds under its lock: the engine and the Python objects that go with its handles.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use penstock_engine::{
+    Action, AttemptKey, Cause, Engine, Event, NodeId, Outcome, PlanId, Record, RunKey, RunStatus,
+    Start,
+};
+use penstock_journal::MemoryStore;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use smallvec::SmallVec;
+
+use crate::core::Prepared;
+use crate::notes::Note;
+use crate::plan::{NodePart, PlanParts, StepPart};
+use crate::values::Values;
+
+/// The engine's side and Python's side of all runs. Nothing here calls Python or drops a Python object:
+/// what has to be called or dropped leaves in [`Effects`], and is performed after the lock is released.
+pub(crate) struct State {
+    pub(crate) engine: Engine,
+    pub(crate) values: Values,
+    pub(crate) plans: Vec<Arc<PlanParts>>,
+    pub(crate) store: MemoryStore<(PlanId, Ended)>,
+    /// By run slot.
+    pub(crate) sides: Vec<Option<Side>>,
+    /// Tasks of suspended attempts, by attempt slot.
+    pub(crate) tasks: Vec<Option<Py<PyAny>>>,
+    /// An attempt that was taken from the engine and has to be started another way than was tried.
+    pub(crate) pending: Option<Start>,
+    /// Outcomes of ended runs that somebody still has a handle of, with the number of handles.
+    pub(crate) kept: HashMap<u64, (Ended, u32)>,
+    pub(crate) turn: Turn,
+    /// Futures of callers that a full queue refused, oldest first.
+    pub(crate) waiting_for_room: VecDeque<(PlanId, Py<PyAny>)>,
+    /// Futures of those who wait for the last attempt to end.
+    pub(crate) waiting_for_idle: Vec<Py<PyAny>>,
+    records: Vec<Record>,
+    /// Runs that somebody follows; while it is 0 no event is made.
+    pub(crate) followed: usize,
+}
+
+/// What one turn of the pump may still do before it yields to the service's own tasks.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Turn {
+    pub(crate) starts_left: u32,
+    pub(crate) until_ns: u64,
+}
+
+impl Turn {
+    pub(crate) const STARTS: u32 = 256;
+    pub(crate) const LENGTH_NS: u64 = 2_000_000;
+}
+
+/// Python's side of a run under way.
+pub(crate) struct Side {
+    /// The caller's context, copied when the run was accepted.
+    pub(crate) context: Py<PyAny>,
+    /// The first future that waits for the run; most runs have one at most.
+    pub(crate) waiter: Option<Py<PyAny>>,
+    pub(crate) plan: PlanId,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// What few runs have.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) tenant: Option<Py<PyAny>>,
+    pub(crate) waiters: Vec<Py<PyAny>>,
+    pub(crate) followers: Vec<Py<PyAny>>,
+    /// Live handles: the outcome is kept for them beyond the store's last ones.
+    pub(crate) handles: u32,
+}
+
+/// How a run ended, with its Python objects.
+pub(crate) enum Ended {
+    Succeeded(Py<PyAny>),
+    Failed { path: Box<str>, attempts: u32, cause: &'static str, error: Option<Py<PyAny>> },
+    Cancelled,
+    DeadlineExceeded,
+}
+
+impl Ended {
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Succeeded(value) => Self::Succeeded(value.clone_ref(py)),
+            Self::Failed { path, attempts, cause, error } => Self::Failed {
+                path: path.clone(),
+                attempts: *attempts,
+                cause,
+                error: error.as_ref().map(|error| error.clone_ref(py)),
+            },
+            Self::Cancelled => Self::Cancelled,
+            Self::DeadlineExceeded => Self::DeadlineExceeded,
+        }
+    }
+}
+
+/// What a mutation asks of Python.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// Objects that nobody needs any more; they are dropped with this.
+    pub(crate) garbage: SmallVec<[Py<PyAny>; 4]>,
+    pub(crate) evaluate: SmallVec<[(RunKey, NodeId); 2]>,
+    pub(crate) cancel: SmallVec<[Py<PyAny>; 2]>,
+    pub(crate) ended: SmallVec<[(RunKey, PlanId, Ended, SmallVec<[Py<PyAny>; 2]>); 2]>,
+    pub(crate) notes: Vec<(Vec<Py<PyAny>>, Note)>,
+    pub(crate) forgotten: Vec<Ended>,
+}
+
+impl State {
+    pub(crate) fn new(engine: Engine, seed: u64) -> Self {
+        Self {
+            engine,
+            values: Values::default(),
+            plans: Vec::new(),
+            store: MemoryStore::new(seed),
+            sides: Vec::new(),
+            tasks: Vec::new(),
+            pending: None,
+            kept: HashMap::new(),
+            turn: Turn::default(),
+            waiting_for_room: VecDeque::new(),
+            waiting_for_idle: Vec::new(),
+            records: Vec::new(),
+            followed: 0,
+        }
+    }
+
+    /// Tells the engine what happened and gathers what follows from it.
+    pub(crate) fn handle(&mut self, py: Python<'_>, now_ns: u64, event: Event) -> Effects {
+        self.engine.handle(now_ns, event);
+        self.drain(py)
+    }
+
+    /// Gathers what follows from the last mutation.
+    pub(crate) fn drain(&mut self, py: Python<'_>) -> Effects {
+        let mut effects = Effects::default();
+        self.keep_records(py, &mut effects);
+        while let Some(action) = self.engine.poll() {
+            match action {
+                Action::Drop { value } => effects.garbage.extend(self.values.take(value)),
+                Action::Evaluate { run, node } => effects.evaluate.push((run, node)),
+                Action::Cancel { attempt, .. } => {
+                    if let Some(Some(task)) = self.tasks.get(slot(attempt.0)) {
+                        effects.cancel.push(task.clone_ref(py));
+                    }
+                }
+                Action::Ended { run, outcome } => self.end(py, run, outcome, &mut effects),
+            }
+        }
+        effects
+    }
+
+    /// Writes the records of the last mutation to the store, and tells those who follow their runs.
+    fn keep_records(&mut self, py: Python<'_>, effects: &mut Effects) {
+        self.engine.take_records(&mut self.records);
+        let records = std::mem::take(&mut self.records);
+        for record in &records {
+            self.store.append(record);
+            if self.followed > 0 {
+                self.note(py, record, effects);
+            }
+        }
+        self.records = records;
+        self.records.clear();
+    }
+
+    /// A run is over: its outcome goes to the store, to live handles and to those who wait.
+    fn end(&mut self, py: Python<'_>, run: RunKey, outcome: Outcome, effects: &mut Effects) {
+        let Some(side) = self.sides.get_mut(slot(run.0)).and_then(Option::take) else { return };
+        let Side { context, waiter, plan, extra } = side;
+        let ended = self.ended(py, plan, outcome);
+        let mut waiters: SmallVec<[Py<PyAny>; 2]> = waiter.into_iter().collect();
+        effects.garbage.push(context);
+        if let Some(extra) = extra {
+            let Extra { tenant, waiters: more, followers, handles } = *extra;
+            waiters.extend(more);
+            effects.garbage.extend(tenant);
+            self.followed -= followers.len();
+            effects.garbage.extend(followers);
+            if handles > 0 {
+                self.kept.insert(run.0, (ended.clone_ref(py), handles));
+            }
+        }
+        if !waiters.is_empty() {
+            effects.ended.push((run, plan, ended.clone_ref(py), waiters));
+        }
+        let forgotten = self.store.end(run, (plan, ended));
+        effects.forgotten.extend(forgotten.into_iter().map(|(_, ended)| ended));
+    }
+
+    fn ended(&mut self, py: Python<'_>, plan: PlanId, outcome: Outcome) -> Ended {
+        let parts = &self.plans[plan.0 as usize];
+        match outcome {
+            Outcome::Succeeded(value) => {
+                let value = match &parts.nodes[parts.plan.output().index()] {
+                    NodePart::Constant(value) => Some(value.clone_ref(py)),
+                    _ => self.values.take(value),
+                };
+                Ended::Succeeded(value.unwrap_or_else(|| py.None()))
+            }
+            Outcome::Failed { node, attempts, cause } => Ended::Failed {
+                path: parts.plan.path(node).into(),
+                attempts,
+                cause: cause.name(),
+                error: match cause {
+                    Cause::Error(error) => self.values.take(error),
+                    _ => None,
+                },
+            },
+            Outcome::Cancelled => Ended::Cancelled,
+            Outcome::DeadlineExceeded => Ended::DeadlineExceeded,
+        }
+    }
+
+    /// The next attempt this turn may start.
+    pub(crate) fn next_start(&mut self, now_ns: u64) -> Option<Start> {
+        if let Some(start) = self.pending.take() {
+            return Some(start);
+        }
+        if self.turn.starts_left == 0 || now_ns >= self.turn.until_ns {
+            return None;
+        }
+        self.turn.starts_left -= 1;
+        self.engine.dispatch(now_ns)
+    }
+
+    /// Everything a start needs to be called, taken from under the lock.
+    pub(crate) fn prepare(
+        &self,
+        py: Python<'_>,
+        start: &Start,
+        part: &Arc<StepPart>,
+        parts: &PlanParts,
+    ) -> Prepared {
+        let arguments = self.arguments(py, start.run, start.node, parts);
+        let side = self.sides.get(slot(start.run.0)).and_then(Option::as_ref);
+        Prepared {
+            attempt: start.attempt,
+            part: part.clone(),
+            arguments,
+            context: side.map_or_else(|| py.None(), |side| side.context.clone_ref(py)),
+        }
+    }
+
+    /// The values of a node's inputs, in order.
+    pub(crate) fn arguments(
+        &self,
+        py: Python<'_>,
+        run: RunKey,
+        node: NodeId,
+        parts: &PlanParts,
+    ) -> SmallVec<[Py<PyAny>; 6]> {
+        let inputs = parts.plan.inputs_of(node).iter();
+        inputs
+            .map(|&input| match &parts.nodes[input.index()] {
+                NodePart::Constant(value) => value.clone_ref(py),
+                _ => self
+                    .engine
+                    .value(run, input)
+                    .and_then(|value| self.values.get(value))
+                    .map_or_else(|| py.None(), |value| value.clone_ref(py)),
+            })
+            .collect()
+    }
+
+    /// Futures whose condition holds now.
+    pub(crate) fn due_waiters(&mut self) -> Vec<Py<PyAny>> {
+        let mut due = Vec::new();
+        if self.engine.running() == 0 {
+            due.append(&mut self.waiting_for_idle);
+        }
+        let room = |state: &Self| {
+            let (plan, _) = state.waiting_for_room.front()?;
+            Some(state.engine.room(*plan))
+        };
+        // As many as there is room for now; each will ask again, and take it.
+        let mut left = room(self).unwrap_or(0);
+        while left > 0 {
+            due.extend(self.waiting_for_room.pop_front().map(|(_, future)| future));
+            left = room(self).unwrap_or(0).min(left - 1);
+        }
+        due
+    }
+
+    pub(crate) fn put_task(&mut self, attempt: AttemptKey, task: Py<PyAny>) {
+        let slot = slot(attempt.0);
+        if slot >= self.tasks.len() {
+            self.tasks.resize_with(slot + 1, || None);
+        }
+        self.tasks[slot] = Some(task);
+    }
+
+    pub(crate) fn take_task(&mut self, attempt: AttemptKey) -> Option<Py<PyAny>> {
+        self.tasks.get_mut(slot(attempt.0))?.take()
+    }
+
+    pub(crate) fn put_side(&mut self, run: RunKey, side: Side) {
+        let slot = slot(run.0);
+        if slot >= self.sides.len() {
+            self.sides.resize_with(slot + 1, || None);
+        }
+        self.sides[slot] = Some(side);
+    }
+
+    /// Python's side of a run under way.
+    pub(crate) fn side(&self, run: RunKey) -> Option<&Side> {
+        self.engine.run(run)?;
+        self.sides.get(slot(run.0))?.as_ref()
+    }
+
+    pub(crate) fn side_mut(&mut self, run: RunKey) -> Option<&mut Side> {
+        self.engine.run(run)?;
+        self.sides.get_mut(slot(run.0))?.as_mut()
+    }
+
+    /// The step an attempt executes.
+    pub(crate) fn part_of(&self, attempt: AttemptKey) -> Option<Arc<StepPart>> {
+        let (run, node, _) = self.engine.attempt(attempt)?;
+        let plan = self.engine.plan_of(run)?;
+        match &self.plans[plan.0 as usize].nodes[node.index()] {
+            NodePart::Step(part) => Some(part.clone()),
+            _ => None,
+        }
+    }
+
+    /// How an ended run ended, if that is still known.
+    pub(crate) fn outcome(&self, run: RunKey) -> Option<&Ended> {
+        self.kept.get(&run.0).map(|(ended, _)| ended).or_else(|| self.store.outcome(run).map(|(_, ended)| ended))
+    }
+
+    /// The plan of a run, under way or ended.
+    pub(crate) fn plan_of(&self, run: RunKey) -> Option<PlanId> {
+        let plan = self.side(run).map(|side| side.plan);
+        plan.or_else(|| self.store.outcome(run).map(|(plan, _)| *plan))
+    }
+
+    pub(crate) fn status(&self, run: RunKey) -> Option<RunStatus> {
+        self.engine.status(run).or_else(|| {
+            self.outcome(run).map(|ended| match ended {
+                Ended::Succeeded(_) => RunStatus::Succeeded,
+                Ended::Cancelled => RunStatus::Cancelled,
+                Ended::Failed { .. } | Ended::DeadlineExceeded => RunStatus::Failed,
+            })
+        })
+    }
+
+    /// A handle of a run is made: its outcome is kept for it.
+    pub(crate) fn watch(&mut self, run: RunKey, py: Python<'_>) {
+        if let Some(side) = self.side_mut(run) {
+            side.extra.get_or_insert_default().handles += 1;
+        } else if let Some((_, handles)) = self.kept.get_mut(&run.0) {
+            *handles += 1;
+        } else if let Some(ended) = self.store.outcome(run).map(|(_, ended)| ended.clone_ref(py)) {
+            self.kept.insert(run.0, (ended, 1));
+        }
+    }
+
+    /// A handle of a run is gone.
+    #[must_use = "what is forgotten is dropped after the lock is released"]
+    pub(crate) fn unwatch(&mut self, run: RunKey) -> Option<Ended> {
+        if let Some(extra) = self.side_mut(run).and_then(|side| side.extra.as_mut()) {
+            extra.handles -= 1;
+            return None;
+        }
+        let (_, handles) = self.kept.get_mut(&run.0)?;
+        *handles -= 1;
+        if *handles == 0 { self.kept.remove(&run.0).map(|(ended, _)| ended) } else { None }
+    }
+
+    /// Every Python object held, to be dropped after the lock is released.
+    pub(crate) fn clear(&mut self) -> impl Sized + use<> {
+        self.followed = 0;
+        (
+            self.values.clear(),
+            std::mem::take(&mut self.sides),
+            std::mem::take(&mut self.tasks),
+            std::mem::take(&mut self.kept),
+            self.store.clear(),
+            std::mem::take(&mut self.waiting_for_room),
+            std::mem::take(&mut self.waiting_for_idle),
+        )
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.values.iter().try_for_each(|value| visit.call(value))?;
+        self.tasks.iter().flatten().try_for_each(|task| visit.call(task))?;
+        for side in self.sides.iter().flatten() {
+            visit.call(&side.context)?;
+            visit.call(&side.waiter)?;
+            if let Some(extra) = &side.extra {
+                visit.call(&extra.tenant)?;
+                extra.waiters.iter().try_for_each(|waiter| visit.call(waiter))?;
+                extra.followers.iter().try_for_each(|follower| visit.call(follower))?;
+            }
+        }
+        for parts in &self.plans {
+            for node in &parts.nodes {
+                node.objects().into_iter().try_for_each(|object| visit.call(object))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The slot of a run's or an attempt's key.
+pub(crate) const fn slot(key: u64) -> usize {
+    (key & 0xffff_ffff) as usize
+}

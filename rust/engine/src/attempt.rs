@@ -1,0 +1,45 @@
+//! One execution of a step, from dispatch until it has ended or is given up.
+
+use crate::ids::{NodeId, QueueId, RunKey};
+use crate::plan::Lane;
+
+/// Why an attempt was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelCause {
+    /// It ran longer than `timeout`.
+    Timeout,
+    /// The node took longer than `total_timeout`.
+    TotalTimeout,
+    /// It was silent for longer than `heartbeat_timeout`.
+    HeartbeatTimeout,
+    /// Its run is ending: cancelled, failed elsewhere, or past its deadline.
+    RunEnding,
+    /// The runtime is closing.
+    Interrupt,
+}
+
+/// Where an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// Told to stop, and not ended yet.
+    Cancelling(CancelCause),
+    /// Did not stop when told: holds its slots until it ends, and its result is ignored.
+    Abandoned,
+}
+
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) run: RunKey,
+    pub(crate) started_ns: u64,
+    pub(crate) alive_ns: u64,
+    pub(crate) node: NodeId,
+    pub(crate) number: u32,
+    pub(crate) queue: QueueId,
+    pub(crate) lane: Lane,
+    pub(crate) phase: Phase,
+    /// Timers that were set for it and have not fired.
+    pub(crate) timers: u8,
+    /// Whether the driver has said that it is waiting, so that its timers run.
+    pub(crate) suspended: bool,
+}

@@ -1,0 +1,277 @@
+//! How attempts end, and what is decided then.
+
+use super::Engine;
+use crate::action::Action;
+use crate::attempt::{Attempt, CancelCause, Phase};
+use crate::failure::{Cause, Failure};
+use crate::ids::{AttemptKey, NodeId, RunKey, ValueId};
+use crate::plan::{Lane, NodeKind};
+use crate::record::{Body, Then};
+use crate::retry::draw;
+use crate::state::NodeState;
+use crate::timers::TimerKind;
+
+impl Engine {
+    /// An attempt is waiting for something, so its timeouts run, and it can be told to stop.
+    pub(super) fn suspended(&mut self, key: AttemptKey) {
+        let Some(attempt) = self.attempts.get_mut(key.0) else { return };
+        if std::mem::replace(&mut attempt.suspended, true) {
+            return;
+        }
+        match attempt.phase {
+            Phase::Running => {
+                let Some(run) = self.runs.get(attempt.run.0) else { return };
+                let policy = self.plans[run.plan.0 as usize].policy(attempt.node);
+                if policy.timeout_ns > 0 {
+                    let at_ns = attempt.started_ns.saturating_add(policy.timeout_ns);
+                    self.timers.insert(at_ns, TimerKind::Timeout { attempt: key });
+                    attempt.timers += 1;
+                }
+                if policy.heartbeat_timeout_ns > 0 {
+                    let at_ns = attempt.alive_ns.saturating_add(policy.heartbeat_timeout_ns);
+                    self.timers.insert(at_ns, TimerKind::Heartbeat { attempt: key });
+                    attempt.timers += 1;
+                }
+            }
+            Phase::Cancelling(cause) => self.deliver_cancel(key, cause),
+            Phase::Abandoned => {}
+        }
+    }
+
+    /// Tells an attempt to stop, once; an attempt that has not suspended hears of it when it does.
+    pub(super) fn cancel_attempt(&mut self, key: AttemptKey, cause: CancelCause) {
+        let Some(attempt) = self.attempts.get_mut(key.0) else { return };
+        if attempt.phase != Phase::Running {
+            return;
+        }
+        attempt.phase = Phase::Cancelling(cause);
+        self.timers.cancel(usize::from(std::mem::take(&mut attempt.timers)));
+        if attempt.suspended {
+            self.deliver_cancel(key, cause);
+        }
+    }
+
+    fn deliver_cancel(&mut self, key: AttemptKey, cause: CancelCause) {
+        self.actions.push_back(Action::Cancel { attempt: key, cause });
+        let at_ns = self.now_ns.saturating_add(self.config.cancel_grace_ns);
+        self.timers.insert(at_ns, TimerKind::Grace { attempt: key });
+        if let Some(attempt) = self.attempts.get_mut(key.0) {
+            attempt.timers += 1;
+        }
+    }
+
+    pub(super) fn attempt_done(&mut self, key: AttemptKey, value: ValueId) {
+        let Some(attempt) = self.end_attempt(key, true) else { return self.drop_value(value) };
+        if self.ended_late(&attempt, value) {
+            return;
+        }
+        self.released(&attempt);
+        let body = Body::Done { value, started_ns: attempt.started_ns };
+        let lsn = self.commit(attempt.run, attempt.node, attempt.number, body);
+        self.settle(attempt.run, lsn);
+    }
+
+    pub(super) fn attempt_failed(&mut self, key: AttemptKey, error: ValueId, failure: Failure) {
+        let Some(attempt) = self.end_attempt(key, false) else { return self.drop_value(error) };
+        if self.ended_late(&attempt, error) {
+            return;
+        }
+        self.released(&attempt);
+        self.decide_failure(&attempt, Cause::Error(error), failure);
+    }
+
+    pub(super) fn attempt_cancelled(&mut self, key: AttemptKey, error: ValueId) {
+        let Some(attempt) = self.end_attempt(key, false) else { return self.drop_value(error) };
+        match attempt.phase {
+            Phase::Abandoned => self.abandoned_ended(&attempt, error),
+            Phase::Cancelling(cause) => {
+                self.drop_value(error);
+                self.cut_short(&attempt, cause);
+            }
+            // Nobody here asked for it: user code cancelled the attempt's task, or let the cancellation
+            // of something it awaited escape. That fails the node; a retry would hide it.
+            Phase::Running => {
+                self.released(&attempt);
+                self.decide_failure(&attempt, Cause::Error(error), Failure::FINAL);
+            }
+        }
+    }
+
+    pub(super) fn attempt_interrupted(&mut self, key: AttemptKey) {
+        let Some(attempt) = self.end_attempt(key, false) else { return };
+        match attempt.phase {
+            Phase::Abandoned => self.abandoned_ended(&attempt, ValueId::NONE),
+            Phase::Cancelling(cause) => self.cut_short(&attempt, cause),
+            Phase::Running => self.cut_short(&attempt, CancelCause::Interrupt),
+        }
+    }
+
+    /// A cancelled attempt did not end in time: the run goes on without it, its slots stay taken.
+    pub(super) fn abandon(&mut self, key: AttemptKey) {
+        let Some(attempt) = self.attempts.get_mut(key.0) else { return };
+        let Phase::Cancelling(cause) = attempt.phase else { return };
+        attempt.phase = Phase::Abandoned;
+        attempt.timers = 0;
+        let copy = Attempt { ..*attempt };
+        self.abandoned.insert((copy.run, copy.node), false);
+        self.commit(copy.run, copy.node, copy.number, Body::Abandoned);
+        self.cut_short(&copy, cause);
+    }
+
+    pub(super) fn decided(&mut self, run: RunKey, node: NodeId, outcome: Result<ValueId, ValueId>) {
+        if !self.is_being_evaluated(run, node) {
+            let (Ok(value) | Err(value)) = outcome;
+            return self.drop_value(value);
+        }
+        self.release_node(run, node);
+        let body = match outcome {
+            Ok(value) => Body::Decided { value },
+            Err(error) => Body::Failed {
+                cause: Cause::Error(error),
+                started_ns: self.now_ns,
+                then: Then::Final,
+            },
+        };
+        let lsn = self.commit(run, node, 0, body);
+        self.settle(run, lsn);
+    }
+
+    fn is_being_evaluated(&self, run: RunKey, node: NodeId) -> bool {
+        self.runs.get(run.0).is_some_and(|run| {
+            let cell = run.cells.get(node.index());
+            cell.is_some_and(|cell| cell.state == NodeState::Running)
+                && self.plans[run.plan.0 as usize].plan.kind(node) == NodeKind::Apply
+        })
+    }
+
+    /// Fails a node that has no attempt under way: it waited for too long.
+    pub(super) fn fail_wait(&mut self, run: RunKey, node: NodeId, cause: Cause) {
+        let Some(state) = self.runs.get(run.0) else { return };
+        let attempts = state.cells[node.index()].attempts;
+        let body = Body::Failed { cause, started_ns: self.now_ns, then: Then::Final };
+        let lsn = self.commit(run, node, attempts, body);
+        self.settle(run, lsn);
+    }
+
+    /// Whether an attempt ended only after it was given up or had run out of time: what it brought is
+    /// dropped then, and its timeout stands.
+    fn ended_late(&mut self, attempt: &Attempt, result: ValueId) -> bool {
+        match attempt.phase {
+            Phase::Abandoned => self.abandoned_ended(attempt, result),
+            Phase::Cancelling(cause) => {
+                let Some(cause) = timeout_cause(cause) else { return false };
+                self.drop_value(result);
+                self.fail(attempt, cause);
+            }
+            Phase::Running => return false,
+        }
+        true
+    }
+
+    fn cut_short(&mut self, attempt: &Attempt, cause: CancelCause) {
+        if let Some(cause) = timeout_cause(cause) {
+            return self.fail(attempt, cause);
+        }
+        self.released(attempt);
+        let ending = self.runs.get(attempt.run.0).is_some_and(|run| run.ending.is_some());
+        let body = if ending { Body::Withdrawn } else { Body::Interrupted };
+        let lsn = self.commit(attempt.run, attempt.node, attempt.number, body);
+        if !ending {
+            if let Some(run) = self.runs.get_mut(attempt.run.0) {
+                run.interrupted(attempt.node);
+            }
+            self.enter_line(attempt.run, attempt.node);
+        }
+        self.settle(attempt.run, lsn);
+    }
+
+    fn fail(&mut self, attempt: &Attempt, cause: Cause) {
+        self.released(attempt);
+        let retryable = cause != Cause::TotalTimeout
+            && self.runs.get(attempt.run.0).is_some_and(|run| {
+                self.plans[run.plan.0 as usize].policy(attempt.node).retry_timeouts
+            });
+        self.decide_failure(attempt, cause, Failure { retryable, retry_after_ns: None });
+    }
+
+    fn decide_failure(&mut self, attempt: &Attempt, cause: Cause, failure: Failure) {
+        let Some(run) = self.runs.get(attempt.run.0) else { return };
+        let retry = &self.plans[run.plan.0 as usize].policy(attempt.node).retry;
+        let again =
+            failure.retryable && run.ending.is_none() && attempt.number < retry.attempts_max.get();
+        let then = if again {
+            let parts = [run.number, u64::from(attempt.node.0), u64::from(attempt.number), 0];
+            let delay_ns = retry
+                .delay_ns(attempt.number, draw(self.config.seed, parts))
+                .max(failure.retry_after_ns.unwrap_or(0));
+            Then::Retry { due_ns: self.now_ns.saturating_add(delay_ns) }
+        } else {
+            Then::Final
+        };
+        let body = Body::Failed { cause, started_ns: attempt.started_ns, then };
+        let lsn = self.commit(attempt.run, attempt.node, attempt.number, body);
+        self.settle(attempt.run, lsn);
+    }
+
+    /// Takes an attempt that has really ended off the books and gives its slots back.
+    fn end_attempt(&mut self, key: AttemptKey, succeeded: bool) -> Option<Attempt> {
+        let attempt = Attempt { ..self.attempts.remove(key.0)? };
+        self.running -= 1;
+        self.queues.release(attempt.queue);
+        if attempt.lane == Lane::Threads {
+            self.threads_running -= 1;
+            self.queues.unblock();
+        }
+        self.timers.cancel(usize::from(attempt.timers));
+        if attempt.phase != Phase::Abandoned
+            && let Some(run) = self.runs.get(attempt.run.0)
+        {
+            let step = self.plans[run.plan.0 as usize].policy(attempt.node).step;
+            let metrics = self.metrics.step(step);
+            metrics.duration.record(self.now_ns - attempt.started_ns);
+            match attempt.phase {
+                Phase::Cancelling(cause) if timeout_cause(cause).is_some() => {
+                    metrics.failed += 1;
+                    metrics.timeouts += 1;
+                }
+                _ if succeeded => metrics.succeeded += 1,
+                Phase::Running => metrics.failed += 1,
+                _ => {}
+            }
+        }
+        Some(attempt)
+    }
+
+    /// The late end of an abandoned attempt: its result is ignored, and the node may go on.
+    fn abandoned_ended(&mut self, attempt: &Attempt, result: ValueId) {
+        self.drop_value(result);
+        if self.abandoned.remove(&(attempt.run, attempt.node)) == Some(true) {
+            self.enter_line(attempt.run, attempt.node);
+        }
+    }
+
+    fn released(&mut self, attempt: &Attempt) {
+        self.release_node(attempt.run, attempt.node);
+    }
+
+    fn release_node(&mut self, run: RunKey, node: NodeId) {
+        if let Some(run) = self.runs.get_mut(run.0) {
+            run.released(node);
+        }
+    }
+
+    pub(super) fn drop_value(&mut self, value: ValueId) {
+        if value.is_some() {
+            self.actions.push_back(Action::Drop { value });
+        }
+    }
+}
+
+const fn timeout_cause(cause: CancelCause) -> Option<Cause> {
+    match cause {
+        CancelCause::Timeout => Some(Cause::Timeout),
+        CancelCause::TotalTimeout => Some(Cause::TotalTimeout),
+        CancelCause::HeartbeatTimeout => Some(Cause::HeartbeatTimeout),
+        CancelCause::RunEnding | CancelCause::Interrupt => None,
+    }
+}

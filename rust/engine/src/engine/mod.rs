@@ -1,0 +1,491 @@
+//! The engine: decides what follows from an event, records it, and schedules what the record changed.
+
+mod attempts;
+mod settle;
+mod timeouts;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::action::{Action, Start};
+use crate::attempt::{Attempt, Phase};
+use crate::event::{Accept, AcceptError, Event};
+use crate::ids::{AttemptKey, Lsn, NodeId, PlanId, QueueId, RunKey, ValueId};
+use crate::metrics::{Metrics, WorkflowMetrics};
+use crate::plan::{Lane, NodeKind, Plan, Policy};
+use crate::queues::{QueueLimits, QueueView, Queues};
+use crate::ready::BANDS;
+use crate::record::{Body, Record};
+use crate::run::{Changes, Identity, Run};
+use crate::slab::Slab;
+use crate::state::{NodeState, RunStatus};
+use crate::timers::Timers;
+
+/// What an engine is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Attempts under way at once, over all queues.
+    pub concurrency: u32,
+    /// Attempts under way at once in the driver's thread pool.
+    pub threads: u32,
+    /// Runs under way at once.
+    pub runs_max: usize,
+    /// How long a cancelled attempt may take to end before it is given up.
+    pub cancel_grace_ns: u64,
+    /// Seed of every retry's jitter.
+    pub seed: u64,
+    /// Whether records become durable later, by [`Event::Synced`]; if not, each counts as synced at once.
+    pub journaled: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            concurrency: 1_024,
+            threads: 32,
+            runs_max: 16_000_000,
+            cancel_grace_ns: 5_000_000_000,
+            seed: 0,
+            journaled: false,
+        }
+    }
+}
+
+/// The state of every run of one runtime.
+///
+/// Its methods are of four kinds. *Getters* take `&self`. *Commands* ([`Engine::accept`],
+/// [`Engine::cancel`], [`Engine::pause_dispatch`], [`Engine::interrupt`]) carry what a user wants.
+/// [`Engine::handle`] takes what happened outside, [`Engine::dispatch`] gives the next attempt to start,
+/// and *outputs* are drained by [`Engine::poll`] and [`Engine::take_records`];
+/// [`Engine::next_deadline_ns`] says when to come back with [`Event::Tick`].
+///
+/// The same configuration and the same calls with the same times give the same outputs. Time is in
+/// nanoseconds from an epoch of the driver's choice and never goes back.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    now_ns: u64,
+    plans: Vec<Registered>,
+    runs: Slab<Run>,
+    attempts: Slab<Attempt>,
+    queues: Queues,
+    timers: Timers,
+    /// Nodes that became eligible by a record that is not on disk yet, in order.
+    gated: VecDeque<(Lsn, RunKey, NodeId)>,
+    synced: Lsn,
+    lsn: Lsn,
+    /// Runs accepted so far.
+    number: u64,
+    /// Entries that ever stood in a line.
+    arrivals: u64,
+    /// Attempts under way, abandoned ones included.
+    running: u32,
+    threads_running: u32,
+    /// Nodes with an abandoned attempt, and whether the node waits for its end to start the next one.
+    abandoned: BTreeMap<(RunKey, NodeId), bool>,
+    dispatching: bool,
+    changes: Changes,
+    actions: VecDeque<Action>,
+    records: Vec<Record>,
+    metrics: Metrics,
+}
+
+/// A plan with what this engine knows about its nodes.
+#[derive(Debug)]
+struct Registered {
+    plan: Arc<Plan>,
+    /// By node; `None` for what is not a step.
+    policies: Box<[Option<Policy>]>,
+    /// The queues its steps wait in, each once.
+    queues: Box<[QueueId]>,
+}
+
+impl Registered {
+    /// # Panics
+    /// If the node is no step: registration checked that each step has a policy.
+    fn policy(&self, node: NodeId) -> &Policy {
+        self.policies[node.index()].as_ref().expect("a dispatched node is a step")
+    }
+}
+
+impl Engine {
+    /// An engine with its default queue, at time 0.
+    pub fn new(config: Config) -> Self {
+        let mut queues = Queues::default();
+        queues.add(QueueLimits::default());
+        Self {
+            config,
+            now_ns: 0,
+            plans: Vec::new(),
+            runs: Slab::new(),
+            attempts: Slab::new(),
+            queues,
+            timers: Timers::default(),
+            gated: VecDeque::new(),
+            synced: if config.journaled { Lsn(0) } else { Lsn(u64::MAX) },
+            lsn: Lsn(0),
+            number: 0,
+            arrivals: 0,
+            running: 0,
+            threads_running: 0,
+            abandoned: BTreeMap::new(),
+            dispatching: true,
+            changes: Changes::default(),
+            actions: VecDeque::new(),
+            records: Vec::new(),
+            metrics: Metrics::default(),
+        }
+    }
+
+    // Registration.
+
+    /// Adds a queue.
+    pub fn add_queue(&mut self, limits: QueueLimits) -> QueueId {
+        self.queues.add(limits)
+    }
+
+    /// Adds a workflow; `policies` has one entry per node, `Some` for each step.
+    ///
+    /// # Panics
+    /// If a step has no policy, or a policy names a queue that was not added.
+    pub fn add_plan(&mut self, plan: Arc<Plan>, policies: Vec<Option<Policy>>) -> PlanId {
+        assert_eq!(plan.len(), policies.len(), "one policy per node");
+        let mut queues: Vec<QueueId> = Vec::new();
+        for (node, policy) in plan.nodes.iter().zip(&policies) {
+            assert_eq!(
+                node.kind == NodeKind::Step,
+                policy.is_some(),
+                "{} has no policy",
+                node.path
+            );
+            if let Some(policy) = policy {
+                self.metrics.step(policy.step);
+                queues.push(policy.queue);
+            }
+        }
+        queues.sort_unstable();
+        queues.dedup();
+        self.metrics.workflows.push(WorkflowMetrics::default());
+        self.plans.push(Registered { plan, policies: policies.into(), queues: queues.into() });
+        PlanId(self.plans.len() as u32 - 1)
+    }
+
+    // Getters.
+
+    /// Runs under way.
+    pub const fn run_count(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// The time of the last call.
+    pub const fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    /// Attempts under way, abandoned ones included.
+    pub const fn running(&self) -> u32 {
+        self.running
+    }
+
+    /// Keys of the runs under way, in no order a user should rely on. O(runs ever under way at once).
+    pub fn runs(&self) -> impl Iterator<Item = RunKey> {
+        self.runs.iter().map(|(key, _)| RunKey(key))
+    }
+
+    /// A run under way.
+    pub fn run(&self, run: RunKey) -> Option<&Run> {
+        self.runs.get(run.0)
+    }
+
+    /// State of a run under way; paused, held and compensating runs come with their parts of the table.
+    pub fn status(&self, run: RunKey) -> Option<RunStatus> {
+        self.runs.get(run.0).map(|run| run.status)
+    }
+
+    /// A run's number: the n-th that was accepted, from 0.
+    pub fn number(&self, run: RunKey) -> Option<u64> {
+        self.runs.get(run.0).map(|run| run.number)
+    }
+
+    /// When a run must be over, if ever.
+    pub fn deadline_ns(&self, run: RunKey) -> Option<u64> {
+        self.runs.get(run.0).map(|run| run.deadline_ns).filter(|&deadline| deadline != u64::MAX)
+    }
+
+    /// Where a node of a run under way is.
+    pub fn node_state(&self, run: RunKey, node: NodeId) -> Option<NodeState> {
+        self.runs.get(run.0).map(|run| run.cells[node.index()].state)
+    }
+
+    /// The value a node carries; [`ValueId::NONE`] while it has none, and for constants.
+    pub fn value(&self, run: RunKey, node: NodeId) -> Option<ValueId> {
+        let cell = &self.runs.get(run.0)?.cells[node.index()];
+        Some(if cell.state == NodeState::Succeeded { cell.value } else { ValueId::NONE })
+    }
+
+    /// A registered plan.
+    pub fn plan(&self, plan: PlanId) -> &Arc<Plan> {
+        &self.plans[plan.0 as usize].plan
+    }
+
+    /// The plan of a run under way.
+    pub fn plan_of(&self, run: RunKey) -> Option<PlanId> {
+        self.runs.get(run.0).map(|run| run.plan)
+    }
+
+    /// The attempt's run, node and number, while it is under way.
+    pub fn attempt(&self, attempt: AttemptKey) -> Option<(RunKey, NodeId, u32)> {
+        self.attempts.get(attempt.0).map(|it| (it.run, it.node, it.number))
+    }
+
+    /// Whether an attempt has been told to stop. An attempt that is over counts as told.
+    pub fn is_cancelled(&self, attempt: AttemptKey) -> bool {
+        self.attempts.get(attempt.0).is_none_or(|it| it.phase != Phase::Running)
+    }
+
+    /// A queue's limits and load.
+    pub fn queue(&self, queue: QueueId) -> QueueView {
+        self.queues.view(queue)
+    }
+
+    /// Number of queues, the default one included.
+    pub fn queue_count(&self) -> u32 {
+        self.queues.len()
+    }
+
+    /// Timers pending, those that nobody waits for any more included.
+    pub fn timer_count(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// What was counted so far.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How many more runs of a workflow would be accepted now.
+    pub fn room(&self, plan: PlanId) -> usize {
+        let queues = &self.plans[plan.0 as usize].queues;
+        let lines = queues.iter().map(|&queue| self.queues.room(queue) as usize).min();
+        let runs = self.config.runs_max - self.runs.len();
+        lines.map_or(runs, |lines| lines.min(runs))
+    }
+
+    /// Whether a batch of `count` runs would be accepted as a whole.
+    ///
+    /// # Errors
+    /// [`AcceptError::QueueFull`] or [`AcceptError::RunsFull`].
+    pub fn admits(&self, plan: PlanId, count: usize) -> Result<(), AcceptError> {
+        let runs_max = self.config.runs_max;
+        if count > runs_max - self.runs.len() {
+            return Err(AcceptError::RunsFull { runs_max });
+        }
+        let queues = &self.plans[plan.0 as usize].queues;
+        let full = queues.iter().find(|&&queue| (self.queues.room(queue) as usize) < count);
+        match full {
+            None => Ok(()),
+            Some(&queue) => {
+                let retry_after_ns = self.queues.retry_after_ns(queue, count);
+                Err(AcceptError::QueueFull { retry_after_ns, queue })
+            }
+        }
+    }
+
+    // Commands.
+
+    /// Accepts a run. Its first steps are ready when this returns; none has started.
+    ///
+    /// # Errors
+    /// [`AcceptError`]; nothing has changed then.
+    pub fn accept(&mut self, now_ns: u64, accept: &Accept<'_>) -> Result<RunKey, AcceptError> {
+        self.begin(now_ns);
+        let plan = self.plans[accept.plan.0 as usize].plan.clone();
+        if accept.inputs.len() != plan.input_count() {
+            let (expected, given) = (plan.input_count(), accept.inputs.len());
+            return Err(AcceptError::InputCount { expected, given });
+        }
+        if accept.priority == 0 || accept.priority > BANDS {
+            return Err(AcceptError::Priority { given: accept.priority });
+        }
+        if !accept.admitted {
+            self.admits(accept.plan, 1)?;
+        }
+        let deadline_ns = accept.deadline_ns.unwrap_or(u64::MAX);
+        let body = Body::Accepted { priority: accept.priority, deadline_ns };
+        self.lsn.0 += 1;
+        let mut record = Record {
+            lsn: self.lsn,
+            run: RunKey(0),
+            seq: 0,
+            at_ns: now_ns,
+            node: NodeId(0),
+            attempt: 0,
+            body,
+        };
+        let number = self.number;
+        self.number += 1;
+        let identity = Identity {
+            number,
+            plan_id: accept.plan,
+            plan: &plan,
+            inputs: accept.inputs,
+            durability: accept.durability,
+        };
+        let run = Run::accepted(&identity, &record, &mut self.changes);
+        let key = RunKey(self.runs.insert(run));
+        record.run = key;
+        self.records.push(record);
+        if let Some(at_ns) = accept.deadline_ns {
+            self.timers.insert(at_ns, crate::timers::TimerKind::Deadline { run: key });
+        }
+        self.metrics.workflows[accept.plan.0 as usize].accepted += 1;
+        self.settle(key, self.lsn);
+        Ok(key)
+    }
+
+    /// Cancels a run: what waits is withdrawn, what runs is told to stop, and the run ends once that has
+    /// ended. Answers whether there was anything to cancel.
+    pub fn cancel(&mut self, now_ns: u64, run: RunKey) -> bool {
+        self.begin(now_ns);
+        if self.runs.get(run.0).is_none_or(|run| run.ending.is_some()) {
+            return false;
+        }
+        let lsn = self.commit(run, NodeId(0), 0, Body::CancelRequested);
+        self.settle(run, lsn);
+        true
+    }
+
+    /// No attempt starts from now on; what runs goes on.
+    pub const fn pause_dispatch(&mut self) {
+        self.dispatching = false;
+    }
+
+    /// Tells every attempt under way to stop without counting it.
+    pub fn interrupt(&mut self, now_ns: u64) {
+        self.begin(now_ns);
+        let keys: Vec<u64> = self.attempts.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.cancel_attempt(AttemptKey(key), crate::attempt::CancelCause::Interrupt);
+        }
+    }
+
+    // Events and dispatch.
+
+    /// Takes in what happened outside.
+    pub fn handle(&mut self, now_ns: u64, event: Event) {
+        self.begin(now_ns);
+        match event {
+            Event::Tick => self.fire_timers(),
+            Event::Suspended { attempt } => self.suspended(attempt),
+            Event::Heartbeat { attempt } => {
+                if let Some(attempt) = self.attempts.get_mut(attempt.0) {
+                    attempt.alive_ns = now_ns;
+                }
+            }
+            Event::Done { attempt, value } => self.attempt_done(attempt, value),
+            Event::Failed { attempt, error, failure } => {
+                self.attempt_failed(attempt, error, failure);
+            }
+            Event::Cancelled { attempt, error } => self.attempt_cancelled(attempt, error),
+            Event::Interrupted { attempt } => self.attempt_interrupted(attempt),
+            Event::Decided { run, node, value } => self.decided(run, node, Ok(value)),
+            Event::DecidedFailed { run, node, error } => self.decided(run, node, Err(error)),
+            Event::Synced { lsn } => self.open_gates(lsn),
+        }
+    }
+
+    /// The next attempt to start, if a ready one has its slots free. The driver calls this as often as it
+    /// can start something.
+    pub fn dispatch(&mut self, now_ns: u64) -> Option<Start> {
+        self.begin(now_ns);
+        if !self.dispatching || self.running >= self.config.concurrency {
+            return None;
+        }
+        loop {
+            let (line, entry) = self.queues.peek()?;
+            let Some(run) = self
+                .runs
+                .get_mut(entry.run.0)
+                .filter(|run| run.is_lined_since(entry.node, entry.seq))
+            else {
+                self.queues.discard(line);
+                continue;
+            };
+            let plan = run.plan;
+            let policy = self.plans[plan.0 as usize].policy(entry.node);
+            if policy.lane == Lane::Threads {
+                if self.threads_running >= self.config.threads {
+                    self.queues.block(line);
+                    continue;
+                }
+                self.threads_running += 1;
+            }
+            self.queues.serve(line, now_ns);
+            self.running += 1;
+            let number = run.cells[entry.node.index()].attempts + 1;
+            let key = AttemptKey(self.attempts.insert(Attempt {
+                run: entry.run,
+                started_ns: now_ns,
+                alive_ns: now_ns,
+                node: entry.node,
+                number,
+                queue: line.queue(),
+                lane: policy.lane,
+                phase: Phase::Running,
+                timers: 0,
+                suspended: false,
+            }));
+            run.dispatched(entry.node, Some(key));
+            if policy.queue_timeout_ns > 0 {
+                self.timers.cancel(1);
+            }
+            let metrics = self.metrics.step(policy.step);
+            metrics.attempts += 1;
+            metrics.retries += u64::from(number > 1);
+            metrics.queue_delay.record(now_ns - entry.eligible_ns);
+            return Some(Start {
+                attempt: key,
+                run: entry.run,
+                plan,
+                node: entry.node,
+                number,
+                lane: policy.lane,
+            });
+        }
+    }
+
+    // Outputs.
+
+    /// The next thing for the driver to do.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Whether an attempt could be dispatched now.
+    pub fn has_ready(&self) -> bool {
+        self.dispatching && self.running < self.config.concurrency && self.queues.peek().is_some()
+    }
+
+    /// Hands over the records written since the last call, in lsn order, by appending them to `into`.
+    pub fn take_records(&mut self, into: &mut Vec<Record>) {
+        into.append(&mut self.records);
+    }
+
+    /// When to call [`Engine::handle`] with [`Event::Tick`] next.
+    pub fn next_deadline_ns(&mut self) -> Option<u64> {
+        self.prune_timers();
+        while let Some(timer) = self.timers.peek() {
+            if self.is_live(&timer.kind) {
+                return Some(timer.at_ns);
+            }
+            self.timers.pop_stale();
+        }
+        None
+    }
+
+    fn begin(&mut self, now_ns: u64) {
+        debug_assert!(self.actions.is_empty(), "drain poll() before the next mutation");
+        debug_assert!(now_ns >= self.now_ns, "time never goes back");
+        self.now_ns = now_ns;
+    }
+}

@@ -1,0 +1,122 @@
+//! What happens when a timer fires.
+
+use super::Engine;
+use crate::attempt::{CancelCause, Phase};
+use crate::failure::Cause;
+use crate::ids::{AttemptKey, NodeId, RunKey};
+use crate::record::Body;
+use crate::state::NodeState;
+use crate::timers::TimerKind;
+
+impl Engine {
+    pub(super) fn fire_timers(&mut self) {
+        while let Some(timer) = self.timers.pop_due(self.now_ns) {
+            if self.is_live(&timer.kind) {
+                self.fire(timer.kind);
+            } else {
+                self.timers.found_stale();
+            }
+        }
+    }
+
+    /// Drops stale timers once they are most of what is kept. O(1) amortised over those dropped.
+    pub(super) fn prune_timers(&mut self) {
+        if self.timers.is_mostly_stale() {
+            let mut timers = std::mem::take(&mut self.timers);
+            timers.prune(|kind| self.is_live(kind));
+            self.timers = timers;
+        }
+    }
+
+    /// Whether a timer still stands for the state it was set for.
+    pub(super) fn is_live(&self, kind: &TimerKind) -> bool {
+        let attempt = |key: AttemptKey| self.attempts.get(key.0);
+        let cell =
+            |run: RunKey, node: NodeId| self.runs.get(run.0).map(|run| run.cells[node.index()]);
+        match *kind {
+            TimerKind::Backoff { run, node, attempts } => cell(run, node)
+                .is_some_and(|it| it.state == NodeState::Backoff && it.attempts == attempts),
+            TimerKind::QueueTimeout { run, node, arrival } => {
+                self.runs.get(run.0).is_some_and(|run| run.is_lined_since(node, arrival))
+            }
+            TimerKind::TotalTimeout { run, node } => {
+                cell(run, node).is_some_and(|it| !it.state.is_terminal())
+            }
+            TimerKind::Deadline { run } => {
+                self.runs.get(run.0).is_some_and(|run| run.ending.is_none())
+            }
+            TimerKind::Timeout { attempt: key } | TimerKind::Heartbeat { attempt: key } => {
+                attempt(key).is_some_and(|it| it.phase == Phase::Running)
+            }
+            TimerKind::Grace { attempt: key } => {
+                attempt(key).is_some_and(|it| matches!(it.phase, Phase::Cancelling(_)))
+            }
+        }
+    }
+
+    fn fire(&mut self, kind: TimerKind) {
+        match kind {
+            TimerKind::Backoff { run, node, .. } => {
+                if let Some(run) = self.runs.get_mut(run.0) {
+                    run.retry_due(node);
+                }
+                self.enter_line(run, node);
+            }
+            TimerKind::QueueTimeout { run, node, .. } => {
+                self.leave_line(run, node);
+                self.fail_wait(run, node, Cause::QueueTimeout);
+            }
+            TimerKind::TotalTimeout { run, node } => self.total_timeout(run, node),
+            TimerKind::Deadline { run } => {
+                let lsn = self.commit(run, NodeId(0), 0, Body::DeadlinePassed);
+                self.settle(run, lsn);
+            }
+            TimerKind::Timeout { attempt } => {
+                self.fired(attempt);
+                self.cancel_attempt(attempt, CancelCause::Timeout);
+            }
+            TimerKind::Heartbeat { attempt } => self.heartbeat(attempt),
+            TimerKind::Grace { attempt } => self.abandon(attempt),
+        }
+    }
+
+    fn total_timeout(&mut self, run: RunKey, node: NodeId) {
+        let Some(state) = self.runs.get(run.0) else { return };
+        if let Some(key) = state.attempt_slot(node).and_then(|slot| self.attempts.key_of(slot)) {
+            // An attempt that is already being stopped must not be tried again either.
+            if let Some(attempt) = self.attempts.get_mut(key)
+                && matches!(
+                    attempt.phase,
+                    Phase::Cancelling(CancelCause::Timeout | CancelCause::HeartbeatTimeout)
+                )
+            {
+                attempt.phase = Phase::Cancelling(CancelCause::TotalTimeout);
+            }
+            self.cancel_attempt(AttemptKey(key), CancelCause::TotalTimeout);
+        } else {
+            self.leave_line(run, node);
+            self.fail_wait(run, node, Cause::TotalTimeout);
+        }
+    }
+
+    fn heartbeat(&mut self, key: AttemptKey) {
+        self.fired(key);
+        let Some(attempt) = self.attempts.get_mut(key.0) else { return };
+        let Some(run) = self.runs.get(attempt.run.0) else { return };
+        let limit_ns = self.plans[run.plan.0 as usize].policy(attempt.node).heartbeat_timeout_ns;
+        let at_ns = attempt.alive_ns.saturating_add(limit_ns);
+        if at_ns > self.now_ns {
+            attempt.timers += 1;
+            self.timers.insert(at_ns, TimerKind::Heartbeat { attempt: key });
+        } else {
+            self.cancel_attempt(key, CancelCause::HeartbeatTimeout);
+        }
+    }
+
+    /// A timer of an attempt has fired: it is no longer among those to cancel.
+    fn fired(&mut self, key: AttemptKey) {
+        if let Some(attempt) = self.attempts.get_mut(key.0) {
+            attempt.timers = attempt.timers.saturating_sub(1);
+        }
+    }
+}

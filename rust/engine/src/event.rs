@@ -1,0 +1,146 @@
+//! What the driver tells the engine.
+
+use std::fmt;
+
+use crate::failure::Failure;
+use crate::ids::{AttemptKey, Lsn, NodeId, PlanId, RunKey, ValueId};
+use crate::record::Durability;
+
+/// Something that happened outside, for [`crate::Engine::handle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Time passed. Timers fire with every event; this one does nothing else.
+    Tick,
+    /// An attempt did not end at once: it is waiting for something, so its timeouts run from now on.
+    Suspended {
+        /// The attempt.
+        attempt: AttemptKey,
+    },
+    /// An attempt gave a sign of life.
+    Heartbeat {
+        /// The attempt.
+        attempt: AttemptKey,
+    },
+    /// An attempt returned.
+    Done {
+        /// The attempt.
+        attempt: AttemptKey,
+        /// What it returned.
+        value: ValueId,
+    },
+    /// An attempt raised.
+    Failed {
+        /// The attempt.
+        attempt: AttemptKey,
+        /// What it raised.
+        error: ValueId,
+        /// What the retry policy says of it.
+        failure: Failure,
+    },
+    /// An attempt ended because it was cancelled, by the engine or by somebody else.
+    Cancelled {
+        /// The attempt.
+        attempt: AttemptKey,
+        /// The cancellation it raised.
+        error: ValueId,
+    },
+    /// An attempt was cut short by something that is not its own doing; it does not count.
+    Interrupted {
+        /// The attempt.
+        attempt: AttemptKey,
+    },
+    /// An inline node gave a value.
+    Decided {
+        /// The run.
+        run: RunKey,
+        /// The node.
+        node: NodeId,
+        /// The value.
+        value: ValueId,
+    },
+    /// An inline node raised.
+    DecidedFailed {
+        /// The run.
+        run: RunKey,
+        /// The node.
+        node: NodeId,
+        /// What it raised.
+        error: ValueId,
+    },
+    /// Everything up to this record is on disk.
+    Synced {
+        /// The record.
+        lsn: Lsn,
+    },
+}
+
+/// A run to accept.
+#[derive(Clone, Copy, Debug)]
+pub struct Accept<'a> {
+    /// Its plan.
+    pub plan: PlanId,
+    /// Values of the plan's inputs, in order.
+    pub inputs: &'a [ValueId],
+    /// 1 to 5, for steps that have none of their own.
+    pub priority: u8,
+    /// When it must be over, in engine time.
+    pub deadline_ns: Option<u64>,
+    /// What must be on disk before what.
+    pub durability: Durability,
+    /// Whether the caller has seen to the queues' room before ([`crate::Engine::admits`]), as for a batch.
+    pub admitted: bool,
+}
+
+/// Why a run was not accepted. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// A queue of the workflow has no room; try again after this long.
+    QueueFull {
+        /// An estimate from the queue's present pace.
+        retry_after_ns: u64,
+        /// The queue.
+        queue: crate::ids::QueueId,
+    },
+    /// The table of runs is full.
+    RunsFull {
+        /// Its limit.
+        runs_max: usize,
+    },
+    /// As many inputs as the plan has were expected.
+    InputCount {
+        /// Inputs of the plan.
+        expected: usize,
+        /// Inputs given.
+        given: usize,
+    },
+    /// The priority is not 1 to 5.
+    Priority {
+        /// The one given.
+        given: u8,
+    },
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::QueueFull { retry_after_ns, queue } => write!(
+                formatter,
+                "queue {} is full; try again in {:.3} s",
+                queue.0,
+                *retry_after_ns as f64 / 1e9
+            ),
+            Self::RunsFull { runs_max } => {
+                write!(formatter, "{runs_max} runs are under way, which is the limit")
+            }
+            Self::InputCount { expected, given } => {
+                write!(formatter, "{expected} inputs are expected, {given} were given")
+            }
+            Self::Priority { given } => {
+                write!(formatter, "priority {given} is not 1 to 5 (1 is served first)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AcceptError {}

@@ -1,0 +1,45 @@
+//! Why an attempt or a node failed, as the engine sees it.
+
+use crate::ids::ValueId;
+
+/// What the driver says of an exception a step raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Whether the step's retry policy names it.
+    pub retryable: bool,
+    /// Not before this long from now, if the step or the service said so.
+    pub retry_after_ns: Option<u64>,
+}
+
+impl Failure {
+    /// Never tried again.
+    pub const FINAL: Self = Self { retryable: false, retry_after_ns: None };
+}
+
+/// Why a node failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An exception; the driver keeps it.
+    Error(ValueId),
+    /// One attempt ran longer than `timeout`.
+    Timeout,
+    /// All attempts and waits together took longer than `total_timeout`.
+    TotalTimeout,
+    /// The attempt gave no sign of life for `heartbeat_timeout`.
+    HeartbeatTimeout,
+    /// It waited in its queue longer than `queue_timeout`.
+    QueueTimeout,
+}
+
+impl Cause {
+    /// The word for it in history and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error(_) => "error",
+            Self::Timeout => "timeout",
+            Self::TotalTimeout => "total_timeout",
+            Self::HeartbeatTimeout => "heartbeat_timeout",
+            Self::QueueTimeout => "queue_timeout",
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The core of penstock: a deterministic workflow engine without clock, I/O, thread or random source.
+//!
+//! The engine owns the state of every run, the order in which steps start, retry times, timeouts and
+//! limits. The driver owns everything else: it runs the steps, keeps the values behind opaque
+//! [`ValueId`]s, tells the time with each call, and carries records to the journal.
+//!
+//! One law: after a command, [`Engine::handle`] or [`Engine::dispatch`], drain [`Engine::poll`] until it
+//! is empty, and only then mutate again. Debug builds assert it.
+#![forbid(unsafe_code)]
+
+mod action;
+mod attempt;
+mod engine;
+mod event;
+mod failure;
+mod ids;
+mod metrics;
+mod plan;
+mod queues;
+mod ready;
+mod record;
+mod retry;
+mod run;
+mod slab;
+mod state;
+mod timers;
+
+pub use action::{Action, Outcome, Start};
+pub use attempt::CancelCause;
+pub use engine::{Config, Engine};
+pub use event::{Accept, AcceptError, Event};
+pub use failure::{Cause, Failure};
+pub use ids::{AttemptKey, Lsn, NodeId, PlanId, QueueId, RunKey, StepId, ValueId};
+pub use metrics::{Distribution, Metrics, StepMetrics, WorkflowMetrics};
+pub use plan::{Lane, NodeKind, NodeSpec, Plan, Policy};
+pub use queues::{QueueLimits, QueueView};
+pub use ready::{BANDS, DEFAULT_PRIORITY, Entry, ReadyQueue};
+pub use record::{Body, Durability, Record, Then};
+pub use retry::{Jitter, RetryPolicy};
+pub use run::{Cell, Identity, Run};
+pub use state::{
+    NODE_STATES, NODE_TABLE, NodeState, RUN_STATES, RUN_TABLE, RunStatus, TABLE_VERSION,
+};
+pub use timers::{Timer, TimerKind, Timers};

@@ -1,0 +1,116 @@
+//! The facts a run is made of: what came from outside and what the scheduler decided.
+//!
+//! A run's state is a function of its own records alone, in `seq` order ([`crate::Run::apply`]).
+
+use crate::failure::Cause;
+use crate::ids::{Lsn, NodeId, RunKey, ValueId};
+use crate::state::RunStatus;
+
+/// One fact about a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the journal.
+    pub lsn: Lsn,
+    /// The run.
+    pub run: RunKey,
+    /// Its place in the run, dense from 0.
+    pub seq: u32,
+    /// Engine time.
+    pub at_ns: u64,
+    /// The node it is about; 0 where it is about the run.
+    pub node: NodeId,
+    /// The attempt it is about, from 1; 0 where there is none.
+    pub attempt: u32,
+    /// What happened.
+    pub body: Body,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// The run was accepted; always the first record.
+    Accepted {
+        /// Priority of its steps that have none of their own.
+        priority: u8,
+        /// When it must be over; `u64::MAX` for never.
+        deadline_ns: u64,
+    },
+    /// An attempt returned a value.
+    Done {
+        /// The value.
+        value: ValueId,
+        /// When the attempt was dispatched.
+        started_ns: u64,
+    },
+    /// An attempt or a wait failed.
+    Failed {
+        /// Why.
+        cause: Cause,
+        /// When the attempt was dispatched; when the wait ended, if there was none.
+        started_ns: u64,
+        /// What was decided.
+        then: Then,
+    },
+    /// An inline function gave a value.
+    Decided {
+        /// The value.
+        value: ValueId,
+    },
+    /// A node that had not ended was withdrawn because its run is ending.
+    Withdrawn,
+    /// An attempt was cut short by the runtime's end; it does not count.
+    Interrupted,
+    /// An attempt did not end when cancelled; its result will be ignored.
+    Abandoned,
+    /// A user asked for the run to be cancelled.
+    CancelRequested,
+    /// The run's deadline passed.
+    DeadlinePassed,
+    /// The run is over.
+    Ended {
+        /// How.
+        status: RunStatus,
+    },
+}
+
+/// What follows a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Another attempt at this time.
+    Retry {
+        /// When it is due.
+        due_ns: u64,
+    },
+    /// The node has failed for good, and the run with it.
+    Final,
+}
+
+/// What must be on disk before what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A result is on disk before a step that depends on it starts.
+    #[default]
+    Sync,
+    /// Results are written behind.
+    Async,
+    /// Results are not written.
+    Exit,
+}
+
+impl Body {
+    /// The word for it in history.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Done { .. } => "done",
+            Self::Failed { .. } => "failed",
+            Self::Decided { .. } => "decided",
+            Self::Withdrawn => "withdrawn",
+            Self::Interrupted => "interrupted",
+            Self::Abandoned => "abandoned",
+            Self::CancelRequested => "cancel_requested",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::Ended { .. } => "ended",
+        }
+    }
+}

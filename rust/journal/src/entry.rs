@@ -1,0 +1,124 @@
+//! A record in 24 bytes: what a run's history needs of it, without the values.
+
+use penstock_engine::{Body, NodeId, Record, RunStatus, Then};
+
+/// One line of a run's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Engine time.
+    pub at_ns: u64,
+    /// When the attempt was dispatched, for one that succeeded; when the next one is due, for one that
+    /// failed and will be retried; else 0.
+    pub when_ns: u64,
+    /// The node; 0 where it is about the run.
+    pub node: NodeId,
+    /// The attempt, from 1; the largest there is stands for all beyond.
+    pub attempt: u16,
+    kind: u8,
+    detail: u8,
+}
+
+const KINDS: [&str; 10] = [
+    "accepted",
+    "done",
+    "failed",
+    "decided",
+    "withdrawn",
+    "interrupted",
+    "abandoned",
+    "cancel_requested",
+    "deadline_passed",
+    "ended",
+];
+const CAUSES: [&str; 6] =
+    ["", "error", "timeout", "total_timeout", "heartbeat_timeout", "queue_timeout"];
+
+impl Entry {
+    /// What the word for it is, as [`Body::name`] has it.
+    pub fn kind(&self) -> &'static str {
+        KINDS[usize::from(self.kind)]
+    }
+
+    /// The cause of a failure, the status a run ended with, or nothing.
+    pub fn detail(&self) -> &'static str {
+        if self.kind() == "ended" {
+            penstock_engine::RUN_STATES[usize::from(self.detail)].name()
+        } else {
+            CAUSES[usize::from(self.detail)]
+        }
+    }
+}
+
+impl From<&Record> for Entry {
+    fn from(record: &Record) -> Self {
+        let place = |words: &[&str], word: &str| {
+            words.iter().position(|other| *other == word).unwrap_or(0) as u8
+        };
+        let status = |status: RunStatus| status as u8;
+        let (detail, when_ns) = match record.body {
+            Body::Done { started_ns, .. } => (0, started_ns),
+            Body::Failed { cause, then, .. } => (
+                place(&CAUSES, cause.name()),
+                match then {
+                    Then::Retry { due_ns } => due_ns,
+                    Then::Final => 0,
+                },
+            ),
+            Body::Ended { status: ended } => (status(ended), 0),
+            _ => (0, 0),
+        };
+        let kind = match record.body {
+            Body::Accepted { .. } => 0,
+            Body::Done { .. } => 1,
+            Body::Failed { .. } => 2,
+            Body::Decided { .. } => 3,
+            Body::Withdrawn => 4,
+            Body::Interrupted => 5,
+            Body::Abandoned => 6,
+            Body::CancelRequested => 7,
+            Body::DeadlinePassed => 8,
+            Body::Ended { .. } => 9,
+        };
+        Self {
+            at_ns: record.at_ns,
+            when_ns,
+            node: record.node,
+            attempt: u16::try_from(record.attempt).unwrap_or(u16::MAX),
+            kind,
+            detail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use penstock_engine::{Cause, Lsn, RunKey, ValueId};
+
+    #[test]
+    fn an_entry_says_what_its_record_says_in_24_bytes() {
+        assert_eq!(size_of::<Entry>(), 24);
+        let value = ValueId(0);
+        let failed = |cause, then| Body::Failed { cause, started_ns: 5, then };
+        let bodies = [
+            (Body::Accepted { priority: 3, deadline_ns: 9 }, "", 0),
+            (Body::Done { value, started_ns: 4 }, "", 4),
+            (failed(Cause::Error(value), Then::Retry { due_ns: 8 }), "error", 8),
+            (failed(Cause::QueueTimeout, Then::Final), "queue_timeout", 0),
+            (Body::Decided { value }, "", 0),
+            (Body::Withdrawn, "", 0),
+            (Body::Interrupted, "", 0),
+            (Body::Abandoned, "", 0),
+            (Body::CancelRequested, "", 0),
+            (Body::DeadlinePassed, "", 0),
+            (Body::Ended { status: RunStatus::Cancelled }, "cancelled", 0),
+        ];
+        for (body, detail, when_ns) in bodies {
+            let (run, node) = (RunKey(0), NodeId(2));
+            let record = Record { lsn: Lsn(1), run, seq: 0, at_ns: 6, node, attempt: 70_000, body };
+            let entry = Entry::from(&record);
+            assert_eq!((entry.kind(), entry.detail()), (body.name(), detail));
+            assert_eq!((entry.when_ns, entry.attempt), (when_ns, u16::MAX));
+        }
+    }
+}
