@@ -23,12 +23,12 @@ from typing import (
     Union,
     get_args,
     get_origin,
-    is_typeddict,
 )
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core.core_schema import CoreSchema, is_instance_schema
+from typing_extensions import is_typeddict
 
 from ._errors import ContractError
 
@@ -61,7 +61,10 @@ class Contract:
         self.name = _name(annotation)
         self.anything = Any in members
         self._scalars: tuple[type, ...] = tuple(m for m in members if m in _SCALARS)
-        self.exact: tuple[type, ...] = (*self._scalars, *map(_origin, filter(_origin, members)))
+        self.exact: tuple[type, ...] = (
+            *self._scalars,
+            *(_origin(m) for m in members if _origin(m)),
+        )
         self.instances: tuple[type, ...] = tuple(
             m for m in members if isclass(m) and m not in (Any, *_SCALARS)
         )

@@ -93,8 +93,8 @@ class _Reader:
         return GraphNode(path=path, kind="input", contract=self._input_contract(entry, place))
 
     def _step(self, entry: dict[str, Any], place: str) -> Step[..., Any] | None:
-        reference = self._field(entry, "step", dict, place, {})
-        if not reference:
+        reference = self._field(entry, "step", dict, place, None)
+        if reference is None:
             return None
         name = self._field(reference, "name", str, f"{place}: its step", "")
         version = self._field(reference, "version", str, f"{place}: its step", "1", needed=False)

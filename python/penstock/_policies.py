@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from math import isfinite
+from math import inf, isfinite
+from sys import float_info
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from ._errors import ContractError, DefinitionError, NonRetryable, RetryAfter
@@ -31,7 +32,7 @@ def seconds(value: object, name: str, *, zero: bool = False) -> float:
     if isinstance(value, timedelta):
         duration = value.total_seconds()
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        duration = float(min(value, _ENDLESS))
+        duration = float(value) if abs(value) <= float_info.max else inf
     else:
         raise DefinitionError(
             f"{name} is {value!r}", remedy="give seconds as a number or a timedelta"
@@ -217,7 +218,7 @@ def word(value: object, name: str) -> str:
 
 def _coefficient(value: Any) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and 1 <= value < _ENDLESS:
+    if number and 1 <= value <= float_info.max:
         return float(value)
     raise DefinitionError(
         f"RetryPolicy.backoff_coefficient is {value!r}", remedy="give a finite number from 1"
@@ -242,6 +243,3 @@ def _short(policy: Any, usual: Any, *, first: str = "") -> str:
     pairs = ((field.name, getattr(policy, field.name)) for field in fields(policy))
     told = [f"{name}={value!r}" for name, value in pairs if value != getattr(usual, name)]
     return f"{type(policy).__name__}({', '.join(filter(None, (first, *told)))})"
-
-
-_ENDLESS = float("inf")

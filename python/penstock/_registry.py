@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ._errors import DefinitionError, VersionConflict
 from ._graph import GraphNode
 from ._policies import Queue, RetryPolicy
-from ._stages import Step
+from ._stages import Stage, Step
 
 if TYPE_CHECKING:
     from ._driver import Driver
@@ -20,6 +20,7 @@ class Registry:
     """Gives workflows, steps and queues the engine's numbers, each once.
 
     Attributes:
+        plans: the number of each registered workflow.
         workflows: (name, version) by number.
         steps: (name, version) by number.
         queues: by number; the first is the one of steps that name none.
@@ -31,7 +32,7 @@ class Registry:
         self._core = core
         self._driver = driver
         self._own_task = own_task
-        self._plans: dict[Workflow[..., Any], int] = {}
+        self.plans: dict[Stage[..., Any], int] = {}
         self._names: dict[tuple[str, str], Workflow[..., Any]] = {}
         self._queue_numbers: dict[str, int] = {_DEFAULT.name: 0}
         self._step_numbers: dict[tuple[str, str], int] = {}
@@ -51,7 +52,7 @@ class Registry:
             VersionConflict: another workflow is registered under its name and version.
             DefinitionError: a step names a queue that nobody has defined.
         """
-        number = self._plans.get(workflow)
+        number = self.plans.get(workflow)
         if number is not None:
             return number
         identity = (workflow.name, workflow.version)
@@ -63,7 +64,7 @@ class Registry:
             )
         nodes = [(node.contract, *self._parts(node)) for node in workflow.graph.nodes]
         number = self._core.add_plan(workflow.plan, nodes)
-        self._plans[workflow] = number
+        self.plans[workflow] = number
         self.workflows.append(identity)
         self._driver.graphs.append(workflow.graph)
         return number

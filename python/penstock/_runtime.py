@@ -115,6 +115,7 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop
         self._core: _engine.Core
         self._registry: Registry
+        self._plans: Mapping[Stage[..., Any], int]
         self._threads: Threads
 
     async def __aenter__(self) -> Self:
@@ -141,6 +142,7 @@ class Runtime:
         )
         self._threads.open(self._core.threads_done)
         self._registry = Registry(self._core, driver, self._queues, own_task=self._task == "own")
+        self._plans = self._registry.plans
         for stage in self._workflows:
             self._registry.plan(stage.as_workflow())
         self._state = "open"
@@ -243,8 +245,10 @@ class Runtime:
             DuplicateRun: the run id is taken by a run with another workflow or input.
             RunError: the run did not succeed; see `Run.result`.
         """
-        core = self._open()
-        plan = self._registry.plan(stage.as_workflow(len(inputs)))
+        # The straight way first: a workflow that has run before, without options.
+        core, plan = self._open(), self._plans.get(stage)
+        if plan is None:
+            plan = self._registry.plan(stage.as_workflow(len(inputs)))
         if options:
             key, new = await self._start(plan, stage, inputs, options, watch=False)
             future = core.wait(key)
@@ -428,7 +432,7 @@ class Runtime:
                 f"runtime {self._name!r} is {'closed' if self._state == 'closed' else 'not open yet'}",
                 remedy="use it inside 'async with ps.Runtime(...) as rt:'",
             )
-        if get_ident() != self._thread or asyncio.get_running_loop() is not self._loop:
+        if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001  # None in another thread
             raise PenstockError(
                 f"runtime {self._name!r} was used from another thread or event loop",
                 remedy="use it on the loop that entered it, as with asyncio.run_coroutine_threadsafe",

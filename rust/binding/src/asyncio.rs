@@ -2,9 +2,9 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use crate::python::call_named;
+use crate::python::{allocate, call_named, initialise};
 
 /// Functions of one event loop, and the classes and names that go with them.
 pub(crate) struct Asyncio {
@@ -13,16 +13,16 @@ pub(crate) struct Asyncio {
     pub(crate) context: Py<PyAny>,
     /// Whether Tasks can be started eagerly (Python 3.12 and later).
     pub(crate) eager: bool,
-    task_class: Py<PyAny>,
+    task_class: Py<PyType>,
     future_class: Py<PyAny>,
     call_soon: Py<PyAny>,
     call_at: Py<PyAny>,
     time: Py<PyAny>,
-    current_task: Py<PyAny>,
     enter_task: Py<PyAny>,
     leave_task: Py<PyAny>,
     pub(crate) cancelled_error: Py<PyAny>,
-    task_names: Py<PyTuple>,
+    /// Keyword arguments of a new Task; name and context change with each.
+    task_arguments: Py<PyDict>,
     context_name: Py<PyTuple>,
     loop_name: Py<PyTuple>,
 }
@@ -33,28 +33,24 @@ impl Asyncio {
         // The C classes: a loop's own factory may hand out Tasks that do not start eagerly.
         let native = py.import("_asyncio")?;
         let eager = py.version_info() >= (3, 12);
-        let task_names: &[&str] = if eager {
-            &["loop", "name", "context", "eager_start"]
-        } else {
-            &["loop", "name", "context"]
-        };
+        let task_arguments = PyDict::new(py);
+        task_arguments.set_item("loop", event_loop)?;
+        if eager {
+            task_arguments.set_item("eager_start", true)?;
+        }
         Ok(Self {
             event_loop: event_loop.clone().unbind(),
             context,
             eager,
-            task_class: native.getattr("Task")?.unbind(),
+            task_class: native.getattr("Task")?.cast_into::<PyType>()?.unbind(),
             future_class: native.getattr("Future")?.unbind(),
             call_soon: event_loop.getattr("call_soon")?.unbind(),
             call_at: event_loop.getattr("call_at")?.unbind(),
             time: event_loop.getattr("time")?.unbind(),
-            current_task: native
-                .getattr_opt("current_task")?
-                .map_or_else(|| py.import("asyncio")?.getattr("current_task"), Ok)?
-                .unbind(),
             enter_task: native.getattr("_enter_task")?.unbind(),
             leave_task: native.getattr("_leave_task")?.unbind(),
             cancelled_error: py.import("asyncio")?.getattr("CancelledError")?.unbind(),
-            task_names: PyTuple::new(py, task_names)?.unbind(),
+            task_arguments: task_arguments.unbind(),
             context_name: PyTuple::new(py, ["context"])?.unbind(),
             loop_name: PyTuple::new(py, ["loop"])?.unbind(),
         })
@@ -90,34 +86,30 @@ impl Asyncio {
         call_named(self.future_class.bind(py), &arguments, self.loop_name.bind(py))
     }
 
-    /// A Task of `coroutine` in `context`, started at once where Python can. `context` must be a fresh
-    /// copy: an eager Task given one that is entered leaves the current task wrong for good (3.12, 3.13).
+    /// A Task that [`Asyncio::start`] has yet to make one.
+    pub(crate) fn new_task<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        allocate(self.task_class.bind(py))
+    }
+
+    /// Makes `task` a Task of `coroutine` in `context`, started at once where Python can. `context` must
+    /// be a fresh copy: an eager Task given one that is entered leaves the current task wrong for good
+    /// (3.12, 3.13). Calling the slots spares building and parsing the keywords.
     ///
     /// # Errors
     /// What the constructor raises: with an eager start that includes `KeyboardInterrupt` and
     /// `SystemExit` of the coroutine itself.
-    pub(crate) fn task<'py>(
+    pub(crate) fn start(
         &self,
-        coroutine: Bound<'py, PyAny>,
-        name: Bound<'py, PyAny>,
-        context: Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = coroutine.py();
-        let class = self.task_class.bind(py);
-        let event_loop = self.event_loop.bind(py).clone();
-        if self.eager {
-            let eager = pyo3::types::PyBool::new(py, true).to_owned().into_any();
-            let arguments = [coroutine, event_loop, name, context, eager];
-            call_named(class, &arguments, self.task_names.bind(py))
-        } else {
-            let arguments = [coroutine, event_loop, name, context];
-            call_named(class, &arguments, self.task_names.bind(py))
-        }
-    }
-
-    /// The Task that is running.
-    pub(crate) fn current_task<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.current_task.bind(py).call1((self.event_loop.bind(py),))
+        task: &Bound<'_, PyAny>,
+        coroutine: Bound<'_, PyAny>,
+        name: &Bound<'_, PyString>,
+        context: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = task.py();
+        let arguments = self.task_arguments.bind(py);
+        arguments.set_item(intern!(py, "name"), name)?;
+        arguments.set_item(intern!(py, "context"), context)?;
+        initialise(task, coroutine, arguments)
     }
 
     /// Runs `body` with `task` as the current task, outside of the loop's own stepping.
@@ -150,7 +142,7 @@ impl Asyncio {
     /// Hands an unexpected error to the loop's exception handler.
     pub(crate) fn report(&self, py: Python<'_>, message: &str, error: &PyErr) {
         let report = || -> PyResult<()> {
-            let context = pyo3::types::PyDict::new(py);
+            let context = PyDict::new(py);
             context.set_item("message", message)?;
             context.set_item("exception", error.value(py))?;
             self.event_loop.bind(py).call_method1("call_exception_handler", (context,))?;

@@ -8,7 +8,7 @@
 //! drives the coroutine with the Task as the current one; the first future it yields is stashed and
 //! handed over at the Task's own first step.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use penstock_engine::AttemptKey;
 use pyo3::PyTraverseError;
@@ -16,8 +16,8 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use std::sync::Arc;
 
+use crate::cell::GilCell;
 use crate::core::{Core, Prepared};
 use crate::plan::StepPart;
 use crate::python::{Fingerprint, Sent, call, copy_context, send, within};
@@ -26,13 +26,13 @@ use crate::python::{Fingerprint, Sent, call, copy_context, send, within};
 #[pyclass(frozen, module = "penstock._engine", name = "Carrier")]
 pub(crate) struct Carrier {
     core: Py<Core>,
-    state: Mutex<Ride>,
+    state: GilCell<Ride>,
 }
 
 /// Where a carrier is.
 enum Ride {
-    /// It has not been sent into yet.
-    Fresh(Prepared),
+    /// It has not been sent into yet; the Task is the one it is the coroutine of.
+    Fresh(Prepared, Py<PyAny>),
     /// Steps are running inside this very call.
     Driving,
     /// A step keeps the Task.
@@ -63,68 +63,72 @@ type Yield = PyResult<Option<Py<PyAny>>>;
 pub(crate) fn launch(core: &Bound<'_, Core>, prepared: Prepared) -> PyResult<()> {
     let py = core.py();
     let context = copy_context(prepared.context.bind(py))?;
-    let name = prepared.part.name.bind(py).clone().into_any();
-    let state = Mutex::new(Ride::Fresh(prepared));
-    let carrier = Bound::new(py, Carrier { core: core.clone().unbind(), state })?;
+    let name = prepared.part.name.clone_ref(py);
     let asyncio = &core.get().asyncio;
-    let task = asyncio.task(carrier.clone().into_any(), name, context.clone());
+    let task = asyncio.new_task(py)?;
+    let state = GilCell::new(Ride::Fresh(prepared, task.clone().unbind()));
+    let carrier = Bound::new(py, Carrier { core: core.clone().unbind(), state })?;
+    asyncio
+        .start(&task, carrier.clone().into_any(), name.bind(py), &context)
+        .inspect_err(|_| carrier.get().abort(py))?;
     if asyncio.eager {
-        return task.map(|_| ()).inspect_err(|_| carrier.get().abort(py));
+        return Ok(());
     }
-    let task = task.inspect_err(|_| carrier.get().abort(py))?;
-    let driven =
-        asyncio.as_current(&task, || within(&context, || carrier.get().drive(py, &task)))??;
-    carrier.get().settle_early(driven)
+    let driven = asyncio.as_current(&task, || within(&context, || carrier.get().drive(py)))??;
+    carrier.get().settle_early(py, driven)
 }
 
 impl Carrier {
-    fn ride(&self) -> MutexGuard<'_, Ride> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn put(&self, py: Python<'_>, ride: Ride) {
+        let replaced = std::mem::replace(&mut *self.state.lock(py), ride);
+        drop(replaced);
     }
 
-    fn take(&self) -> Ride {
-        std::mem::replace(&mut *self.ride(), Ride::Driving)
+    fn take(&self, py: Python<'_>) -> Ride {
+        std::mem::replace(&mut *self.state.lock(py), Ride::Driving)
     }
 
     /// The Task could not be made: the attempt that was to start fails with it.
     fn abort(&self, py: Python<'_>) {
-        if let Ride::Fresh(prepared) = self.take() {
+        if let Ride::Fresh(prepared, _) = self.take(py) {
             let error = PyRuntimeError::new_err("asyncio refused to make a Task for this attempt");
             self.core.bind(py).get().complete(py, prepared.attempt, &prepared.part, Err(error));
         }
     }
 
     /// Python 3.11: keeps what the pre-driven steps gave until the Task's own first step.
-    fn settle_early(&self, driven: Yield) -> PyResult<()> {
-        let mut state = self.ride();
-        match driven {
+    fn settle_early(&self, py: Python<'_>, driven: Yield) -> PyResult<()> {
+        let ride = match driven {
             Ok(Some(future)) => {
-                let Ride::Riding(rider) = std::mem::replace(&mut *state, Ride::Driving) else {
+                let Ride::Riding(rider) = self.take(py) else {
                     unreachable!("a drive that yields leaves a rider");
                 };
-                *state = Ride::Stashed(rider, future);
-                Ok(())
+                Ride::Stashed(rider, future)
             }
-            Ok(None) => {
-                *state = Ride::Over(None);
-                Ok(())
+            Ok(None) => Ride::Over(None),
+            Err(error) if is_fatal(py, &error) => {
+                self.put(py, Ride::Over(None));
+                return Err(error);
             }
-            Err(error) => Python::attach(|py| {
-                let fatal = is_fatal(py, &error);
-                *state = Ride::Over((!fatal).then(|| error.clone_ref(py)));
-                if fatal { Err(error) } else { Ok(()) }
-            }),
-        }
+            Err(error) => Ride::Over(Some(error)),
+        };
+        self.put(py, ride);
+        Ok(())
     }
 
     /// Runs the prepared step and, while nobody can tell, those that are ready after it.
-    fn drive(&self, py: Python<'_>, task: &Bound<'_, PyAny>) -> Yield {
-        let Ride::Fresh(mut prepared) = self.take() else {
-            return Err(PyRuntimeError::new_err("a carrier is driven once"));
-        };
+    fn drive(&self, py: Python<'_>) -> Yield {
+        match self.take(py) {
+            Ride::Fresh(prepared, task) => self.carry(prepared, task.bind(py)),
+            _ => Err(PyRuntimeError::new_err("a carrier is driven once")),
+        }
+    }
+
+    fn carry<'py>(&self, mut prepared: Prepared, task: &Bound<'py, PyAny>) -> Yield {
+        let py = task.py();
         let core = self.core.bind(py);
         let untouched = Fingerprint::of(task);
-        let mut context: Option<Bound<'_, PyAny>> = None;
+        let mut context: Option<Bound<'py, PyAny>> = None;
         loop {
             let coroutine = match call(prepared.part.function.bind(py), &prepared.arguments) {
                 Ok(coroutine) => coroutine,
@@ -153,7 +157,7 @@ impl Carrier {
                         attempt: prepared.attempt,
                         part: prepared.part,
                     };
-                    *self.ride() = Ride::Riding(rider);
+                    self.put(py, Ride::Riding(rider));
                     core.get().suspended(py, prepared.attempt, task.clone().unbind());
                     return Ok(Some(future.unbind()));
                 }
@@ -200,7 +204,7 @@ impl Carrier {
     /// Ends the Task the way its last step ended, for those who hold it.
     fn retire(&self, task: &Bound<'_, PyAny>, outcome: PyResult<Py<PyAny>>) -> Yield {
         let py = task.py();
-        *self.ride() = Ride::Over(None);
+        self.put(py, Ride::Over(None));
         match outcome {
             Ok(value) => Err(PyStopIteration::new_err((value,))),
             Err(error) => {
@@ -229,7 +233,7 @@ impl Carrier {
         };
         match sent {
             Sent::Suspended(future) => {
-                *self.ride() = Ride::Riding(rider);
+                self.put(py, Ride::Riding(rider));
                 Ok(Some(future.unbind()))
             }
             Sent::Finished(outcome) => {
@@ -257,15 +261,11 @@ impl Carrier {
     }
 
     fn __next__(&self, py: Python<'_>) -> Yield {
-        match self.take() {
-            Ride::Fresh(prepared) => {
-                *self.ride() = Ride::Fresh(prepared);
-                let task = self.core.get().asyncio.current_task(py)?;
-                self.drive(py, &task)
-            }
+        match self.take(py) {
+            Ride::Fresh(prepared, task) => self.carry(prepared, task.bind(py)),
             Ride::Riding(rider) => self.resume(py, rider, send),
             Ride::Stashed(rider, future) => {
-                *self.ride() = Ride::Riding(rider);
+                self.put(py, Ride::Riding(rider));
                 Ok(Some(future))
             }
             Ride::Over(None) => Ok(None),
@@ -295,7 +295,7 @@ impl Carrier {
             }
             .unbind())
         };
-        let rider = match self.take() {
+        let rider = match self.take(py) {
             Ride::Riding(rider) => rider,
             Ride::Stashed(rider, future) => {
                 let future = future.bind(py);
@@ -305,14 +305,14 @@ impl Carrier {
                 }
                 rider
             }
-            Ride::Fresh(prepared) => {
+            Ride::Fresh(prepared, _) => {
                 let thrown = PyErr::from_value(error.clone());
                 let core = self.core.get();
                 core.complete(py, prepared.attempt, &prepared.part, Err(thrown));
                 return Err(PyErr::from_value(error));
             }
             over => {
-                *self.ride() = over;
+                self.put(py, over);
                 return Err(PyErr::from_value(error));
             }
         };
@@ -327,11 +327,11 @@ impl Carrier {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if let Ride::Riding(rider) | Ride::Stashed(rider, _) = self.take() {
+        if let Ride::Riding(rider) | Ride::Stashed(rider, _) = self.take(py) {
             self.core.get().interrupted(py, rider.attempt);
             rider.coroutine.call_method0(py, intern!(py, "close"))?;
         }
-        *self.ride() = Ride::Over(None);
+        self.put(py, Ride::Over(None));
         Ok(())
     }
 
@@ -351,8 +351,8 @@ impl Carrier {
     }
 
     #[getter]
-    fn cr_running(&self) -> bool {
-        matches!(*self.ride(), Ride::Driving)
+    fn cr_running(&self, py: Python<'_>) -> bool {
+        matches!(*self.state.lock(py), Ride::Driving)
     }
 
     #[getter]
@@ -367,9 +367,12 @@ impl Carrier {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.core)?;
-        if let Ok(state) = self.state.try_lock() {
-            match &*state {
-                Ride::Fresh(prepared) => prepared.traverse(&visit)?,
+        if let Some(state) = self.state.peek() {
+            match state {
+                Ride::Fresh(prepared, task) => {
+                    prepared.traverse(&visit)?;
+                    visit.call(task)?;
+                }
                 Ride::Riding(rider) => rider.traverse(&visit)?,
                 Ride::Stashed(rider, future) => {
                     rider.traverse(&visit)?;
@@ -381,14 +384,14 @@ impl Carrier {
         Ok(())
     }
 
-    fn __clear__(&self) {
-        let _dropped = std::mem::replace(&mut *self.ride(), Ride::Over(None));
+    fn __clear__(&self, py: Python<'_>) {
+        self.put(py, Ride::Over(None));
     }
 }
 
 impl Carrier {
     fn of_rider(&self, py: Python<'_>, name: &str) -> PyResult<Option<Py<PyAny>>> {
-        let coroutine = match &*self.ride() {
+        let coroutine = match &*self.state.lock(py) {
             Ride::Riding(rider) | Ride::Stashed(rider, _) => rider.coroutine.clone_ref(py),
             _ => return Ok(None),
         };

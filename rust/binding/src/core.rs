@@ -1,7 +1,7 @@
 //! One runtime's native side: the engine, what Python objects go with it, and the pump that starts steps.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use penstock_engine::{
     AttemptKey, Config, Engine, Event, Failure, NodeKind, PlanId, QueueLimits, RunKey,
@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 
 use crate::asyncio::Asyncio;
 use crate::carrier::{self, is_fatal};
+use crate::cell::{GilCell, Guard};
 use crate::clock::Clock;
 use crate::plan::{ContextPlace, Mode, NodePart, Plan, PlanParts, PolicyParts, StepPart};
 use crate::python::{copy_context, current_context, refuse_subinterpreter};
@@ -26,12 +27,11 @@ use crate::{faults, own_task, report};
 /// The native half of a `Runtime`.
 #[pyclass(frozen, module = "penstock._engine")]
 pub(crate) struct Core {
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: GilCell<State>,
     pub(crate) asyncio: Asyncio,
     pub(crate) hooks: Hooks,
     clock: Clock,
-    seed: u64,
-    pump: Mutex<Pump>,
+    pump: GilCell<Pump>,
     pump_scheduled: AtomicBool,
     /// Engine time of the last reading, for what follows at once.
     now_ns: AtomicU64,
@@ -84,14 +84,8 @@ impl Prepared {
 
 impl Core {
     /// The state, for as long as no Python is called.
-    ///
-    /// # Panics
-    /// After a panic under the lock: the engine is broken then, and says so with its seed.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        let Ok(state) = self.state.lock() else {
-            panic!("the engine has failed earlier; this runtime can't go on (seed {})", self.seed)
-        };
-        state
+    pub(crate) fn lock<'a>(&'a self, py: Python<'a>) -> Guard<'a, State> {
+        self.state.lock(py)
     }
 
     /// Reads the clock. It never goes back.
@@ -109,7 +103,7 @@ impl Core {
     /// Takes in an event and does what follows from it.
     pub(crate) fn handle(&self, py: Python<'_>, event: Event) {
         let now_ns = self.read_clock(py);
-        let effects = self.lock().handle(py, now_ns, event);
+        let effects = self.lock(py).handle(py, now_ns, event);
         self.perform(py, effects);
     }
 
@@ -123,7 +117,7 @@ impl Core {
     ) {
         let outcome = outcome.and_then(|value| {
             part.contract.check(value).map_err(|error| {
-                let place = report::attempt(py, &self.lock(), attempt);
+                let place = report::attempt(py, &self.lock(py), attempt);
                 let (run_id, path) = place.map_or_else(Default::default, |it| (Some(it.0), it.1));
                 self.locate(py, run_id, &path, &error)
             })
@@ -131,7 +125,7 @@ impl Core {
         let effects = match outcome {
             Ok(value) => {
                 let now_ns = self.read_clock(py);
-                let mut state = self.lock();
+                let mut state = self.lock(py);
                 let task = state.take_task(attempt);
                 let value = state.values.insert(value.unbind());
                 let mut effects = state.handle(py, now_ns, Event::Done { attempt, value });
@@ -163,7 +157,7 @@ impl Core {
             self.classify(py, part, error)
         };
         let now_ns = self.read_clock(py);
-        let mut state = self.lock();
+        let mut state = self.lock(py);
         let task = state.take_task(attempt);
         let event = if is_fatal(py, error) {
             Event::Interrupted { attempt }
@@ -199,7 +193,7 @@ impl Core {
     pub(crate) fn suspended(&self, py: Python<'_>, attempt: AttemptKey, task: Py<PyAny>) {
         let now_ns = self.read_clock(py);
         let effects = {
-            let mut state = self.lock();
+            let mut state = self.lock(py);
             state.put_task(attempt, task);
             state.handle(py, now_ns, Event::Suspended { attempt })
         };
@@ -208,7 +202,7 @@ impl Core {
 
     /// An attempt was cut short and does not count.
     pub(crate) fn interrupted(&self, py: Python<'_>, attempt: AttemptKey) {
-        let task = self.lock().take_task(attempt);
+        let task = self.lock(py).take_task(attempt);
         drop(task);
         self.handle(py, Event::Interrupted { attempt });
     }
@@ -218,7 +212,7 @@ impl Core {
     pub(crate) fn next(&self, core: &Bound<'_, Self>, riding: bool) -> PyResult<Option<Prepared>> {
         let py = core.py();
         let (prepared, notes) = {
-            let mut state = self.lock();
+            let mut state = self.lock(py);
             let Some(start) = state.next_start(self.now_ns.load(Ordering::Relaxed)) else {
                 return Ok(None);
             };
@@ -280,19 +274,15 @@ impl Core {
 
     fn pump_callback<'py>(&self, core: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = core.py();
-        let known = self.pump().callback.as_ref().map(|callback| callback.clone_ref(py));
+        let known = self.pump.lock(py).callback.as_ref().map(|callback| callback.clone_ref(py));
         match known {
             Some(callback) => Ok(callback.into_bound(py)),
             None => {
                 let callback = core.getattr("_pump")?;
-                self.pump().callback = Some(callback.clone().unbind());
+                self.pump.lock(py).callback = Some(callback.clone().unbind());
                 Ok(callback)
             }
         }
-    }
-
-    fn pump(&self) -> MutexGuard<'_, Pump> {
-        self.pump.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// One turn: fires due timers, starts what is ready within the turn's bounds, sets the next timer.
@@ -300,7 +290,7 @@ impl Core {
         let py = core.py();
         let now_ns = self.read_clock(py);
         let effects = {
-            let mut state = self.lock();
+            let mut state = self.lock(py);
             state.turn = Turn { starts_left: Turn::STARTS, until_ns: now_ns + Turn::LENGTH_NS };
             state.handle(py, now_ns, Event::Tick)
         };
@@ -331,7 +321,7 @@ impl Core {
 
     /// Wakes those who wait for room in a queue or for the last attempt to end.
     fn wake(&self, py: Python<'_>) -> PyResult<()> {
-        let futures = self.lock().due_waiters();
+        let futures = self.lock(py).due_waiters();
         for future in futures {
             let future = future.bind(py);
             if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
@@ -345,14 +335,14 @@ impl Core {
     fn set_timer(&self, core: &Bound<'_, Self>) -> PyResult<()> {
         let py = core.py();
         let (ready, deadline_ns) = {
-            let mut state = self.lock();
+            let mut state = self.lock(py);
             (state.pending.is_some() || state.engine.has_ready(), state.engine.next_deadline_ns())
         };
         if ready {
             self.schedule_pump(core)?;
         }
         let Some(deadline_ns) = deadline_ns else { return Ok(()) };
-        let earlier = match &self.pump().timer {
+        let earlier = match &self.pump.lock(py).timer {
             Some((set_ns, _)) => deadline_ns < *set_ns,
             None => true,
         };
@@ -361,7 +351,7 @@ impl Core {
             let delay = deadline_ns.saturating_sub(now_ns) as f64 / 1e9;
             let callback = core.getattr("_tick")?;
             let handle = self.asyncio.call_later(delay, &callback)?;
-            let replaced = self.pump().timer.replace((deadline_ns, handle));
+            let replaced = self.pump.lock(py).timer.replace((deadline_ns, handle));
             if let Some((_, handle)) = replaced {
                 handle.call_method0(py, "cancel")?;
             }
@@ -395,12 +385,11 @@ impl Core {
             ..Config::default()
         });
         Ok(Self {
-            state: Mutex::new(State::new(engine, seed)),
+            state: GilCell::new(State::new(engine, seed)),
             asyncio: Asyncio::new(event_loop, current_context(py)?.unbind())?,
             hooks: Hooks::new(hooks)?,
             clock,
-            seed,
-            pump: Mutex::default(),
+            pump: GilCell::new(Pump::default()),
             pump_scheduled: AtomicBool::new(false),
             now_ns: AtomicU64::new(opened_ns),
             closed: AtomicBool::new(false),
@@ -408,17 +397,18 @@ impl Core {
     }
 
     /// Adds a queue; gives its number.
-    fn add_queue(&self, concurrency: Option<u32>, capacity: Option<u32>) -> u32 {
+    fn add_queue(&self, py: Python<'_>, concurrency: Option<u32>, capacity: Option<u32>) -> u32 {
         let limits = QueueLimits {
             concurrency: concurrency.unwrap_or(u32::MAX),
             capacity: capacity.unwrap_or(QueueLimits::CAPACITY_MAX),
         };
-        self.lock().engine.add_queue(limits).0
+        self.lock(py).engine.add_queue(limits).0
     }
 
     /// Adds a workflow; gives its number. One `(contract, detail, policy | None)` per node.
     fn add_plan(
         &self,
+        py: Python<'_>,
         plan: &Plan,
         nodes: Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>, Option<PolicyParts>)>,
     ) -> PyResult<u32> {
@@ -434,7 +424,7 @@ impl Core {
             parts.push(part);
             policies.push(policy);
         }
-        let mut state = self.lock();
+        let mut state = self.lock(py);
         let id = state.engine.add_plan(plan.plan.clone(), policies);
         state.plans.push(Arc::new(PlanParts { plan: plan.plan.clone(), nodes: parts }));
         Ok(id.0)
@@ -514,7 +504,7 @@ impl Core {
         let (py, core) = (slf.py(), slf.get());
         let now_ns = core.read_clock(py);
         let (cancelled, effects) = {
-            let mut state = core.lock();
+            let mut state = core.lock(py);
             (state.engine.cancel(now_ns, RunKey(run)), state.drain(py))
         };
         core.perform(py, effects);
@@ -523,67 +513,67 @@ impl Core {
     }
 
     /// Keys of the runs under way.
-    fn runs(&self) -> Vec<u64> {
-        self.lock().engine.runs().map(|run| run.0).collect()
+    fn runs(&self, py: Python<'_>) -> Vec<u64> {
+        self.lock(py).engine.runs().map(|run| run.0).collect()
     }
 
     /// The run's state by name, `None` if it is not known (any more).
-    fn status(&self, run: u64) -> Option<&'static str> {
-        self.lock().status(RunKey(run)).map(penstock_engine::RunStatus::name)
+    fn status(&self, py: Python<'_>, run: u64) -> Option<&'static str> {
+        self.lock(py).status(RunKey(run)).map(penstock_engine::RunStatus::name)
     }
 
     /// The run's id, `None` if it is not known (any more).
-    fn run_id(&self, run: u64) -> Option<String> {
-        self.lock().store.id(RunKey(run)).map(ToString::to_string)
+    fn run_id(&self, py: Python<'_>, run: u64) -> Option<String> {
+        self.lock(py).store.id(RunKey(run)).map(ToString::to_string)
     }
 
     /// The key of a run by its id.
-    fn find(&self, run_id: &str) -> Option<u64> {
-        self.lock().store.find(run_id).map(|run| run.0)
+    fn find(&self, py: Python<'_>, run_id: &str) -> Option<u64> {
+        self.lock(py).store.find(run_id).map(|run| run.0)
     }
 
     /// What is known of a run's past: `(at, kind, path, attempt, detail, due)` by record.
-    fn history(&self, run: u64) -> Option<Vec<report::HistoryRow>> {
-        report::history(&self.lock(), RunKey(run))
+    fn history(&self, py: Python<'_>, run: u64) -> Option<Vec<report::HistoryRow>> {
+        report::history(&self.lock(py), RunKey(run))
     }
 
     /// Counts by workflow, step and queue.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        report::stats(py, &self.lock())
+        report::stats(py, &self.lock(py))
     }
 
     /// Notes of a run go to `follower` from now on; false if it is over.
-    fn follow(&self, run: u64, follower: Py<PyAny>) -> bool {
-        self.lock().follow(RunKey(run), follower)
+    fn follow(&self, py: Python<'_>, run: u64, follower: Py<PyAny>) -> bool {
+        self.lock(py).follow(RunKey(run), follower)
     }
 
     /// No more notes for `follower`.
-    fn unfollow(&self, run: u64, follower: &Bound<'_, PyAny>) {
-        let removed = self.lock().unfollow(RunKey(run), follower);
+    fn unfollow(&self, py: Python<'_>, run: u64, follower: &Bound<'_, PyAny>) {
+        let removed = self.lock(py).unfollow(RunKey(run), follower);
         drop(removed);
     }
 
     /// A handle of the run is made: its outcome is kept for it.
     fn watch(&self, py: Python<'_>, run: u64) {
-        self.lock().watch(RunKey(run), py);
+        self.lock(py).watch(RunKey(run), py);
     }
 
     /// A handle of the run is gone.
-    fn unwatch(&self, run: u64) {
-        let forgotten = self.lock().unwatch(RunKey(run));
+    fn unwatch(&self, py: Python<'_>, run: u64) {
+        let forgotten = self.lock(py).unwatch(RunKey(run));
         drop(forgotten);
     }
 
     /// How many more runs of a workflow would be accepted now.
-    fn room(&self, plan: u32) -> usize {
-        self.lock().engine.room(PlanId(plan))
+    fn room(&self, py: Python<'_>, plan: u32) -> usize {
+        self.lock(py).engine.room(PlanId(plan))
     }
 
     /// A future that is done when a run of the workflow is likely to be accepted. First come, first
     /// served.
     fn when_room<'py>(&self, py: Python<'py>, plan: u32) -> PyResult<Bound<'py, PyAny>> {
         let future = self.asyncio.future(py)?;
-        let mut state = self.lock();
+        let mut state = self.lock(py);
         state.waiting_for_room.push_back((PlanId(plan), future.clone().unbind()));
         Ok(future)
     }
@@ -591,14 +581,14 @@ impl Core {
     /// A future that is done when no attempt is under way.
     fn when_idle<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let future = slf.get().asyncio.future(slf.py())?;
-        slf.get().lock().waiting_for_idle.push(future.clone().unbind());
+        slf.get().lock(slf.py()).waiting_for_idle.push(future.clone().unbind());
         slf.get().schedule_pump(slf)?;
         Ok(future)
     }
 
     /// What an attempt belongs to: `(run, run id, path, attempt, deadline | None, tenant)`.
     fn attempt(&self, py: Python<'_>, attempt: u64) -> Option<report::AttemptRow> {
-        report::attempt(py, &self.lock(), AttemptKey(attempt))
+        report::attempt(py, &self.lock(py), AttemptKey(attempt))
     }
 
     /// A sign of life of an attempt; from any thread.
@@ -608,7 +598,7 @@ impl Core {
 
     /// Hands a note of the user's own to those who follow the attempt's run; from the loop's thread.
     fn emit(&self, py: Python<'_>, attempt: u64, event: Py<PyAny>) -> PyResult<()> {
-        let followers = self.lock().followers_of(py, AttemptKey(attempt));
+        let followers = self.lock(py).followers_of(py, AttemptKey(attempt));
         for follower in followers {
             self.hooks.publish.call1(py, (follower, event.clone_ref(py)))?;
         }
@@ -616,8 +606,8 @@ impl Core {
     }
 
     /// Whether an attempt has been told to stop; from any thread.
-    fn is_cancelled(&self, attempt: u64) -> bool {
-        self.lock().engine.is_cancelled(AttemptKey(attempt))
+    fn is_cancelled(&self, py: Python<'_>, attempt: u64) -> bool {
+        self.lock(py).engine.is_cancelled(AttemptKey(attempt))
     }
 
     /// Engine time in seconds since 1970.
@@ -633,7 +623,7 @@ impl Core {
         let (py, core) = (slf.py(), slf.get());
         for (attempt, value, error) in ended {
             let attempt = AttemptKey(attempt);
-            let Some(part) = core.lock().part_of(attempt) else {
+            let Some(part) = core.lock(py).part_of(attempt) else {
                 core.handle(py, Event::Interrupted { attempt });
                 continue;
             };
@@ -644,13 +634,13 @@ impl Core {
     }
 
     /// Attempts under way, abandoned ones included.
-    fn running(&self) -> u32 {
-        self.lock().engine.running()
+    fn running(&self, py: Python<'_>) -> u32 {
+        self.lock(py).engine.running()
     }
 
     /// No attempt starts from now on.
-    fn pause_dispatch(&self) {
-        self.lock().engine.pause_dispatch();
+    fn pause_dispatch(&self, py: Python<'_>) {
+        self.lock(py).engine.pause_dispatch();
     }
 
     /// Tells every attempt under way to stop, without counting it.
@@ -658,7 +648,7 @@ impl Core {
         let (py, core) = (slf.py(), slf.get());
         let now_ns = core.read_clock(py);
         let effects = {
-            let mut state = core.lock();
+            let mut state = core.lock(py);
             state.engine.interrupt(now_ns);
             state.drain(py)
         };
@@ -669,7 +659,7 @@ impl Core {
     /// Lets go of the loop: no callback comes after this.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.closed.store(true, Ordering::Relaxed);
-        let pump = std::mem::take(&mut *self.pump());
+        let pump = std::mem::take(&mut *self.pump.lock(py));
         if let Some((_, timer)) = pump.timer {
             timer.call_method0(py, "cancel")?;
         }
@@ -677,8 +667,8 @@ impl Core {
     }
 
     /// Number of Python objects held for runs: what a leak would show in.
-    fn object_count(&self) -> usize {
-        self.lock().values.len()
+    fn object_count(&self, py: Python<'_>) -> usize {
+        self.lock(py).values.len()
     }
 
     #[pyo3(name = "_pump")]
@@ -696,25 +686,25 @@ impl Core {
 
     #[pyo3(name = "_tick")]
     fn py_tick(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let fired = slf.get().pump().timer.take();
+        let fired = slf.get().pump.lock(slf.py()).timer.take();
         drop(fired);
         Self::py_pump(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Ok(pump) = self.pump.try_lock() {
+        if let Some(pump) = self.pump.peek() {
             visit.call(&pump.callback)?;
             if let Some((_, timer)) = &pump.timer {
                 visit.call(timer)?;
             }
         }
         self.hooks.traverse(&visit)?;
-        self.state.try_lock().map_or(Ok(()), |state| state.traverse(&visit))
+        self.state.peek().map_or(Ok(()), |state| state.traverse(&visit))
     }
 
-    fn __clear__(&self) {
-        let pump = std::mem::take(&mut *self.pump());
-        let state = self.lock().clear();
+    fn __clear__(&self, py: Python<'_>) {
+        let pump = std::mem::take(&mut *self.pump.lock(py));
+        let state = self.lock(py).clear();
         drop((pump, state));
     }
 }

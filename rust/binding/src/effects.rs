@@ -9,30 +9,35 @@ use crate::core::Core;
 use crate::notes::Note;
 use crate::plan::NodePart;
 use crate::python::{call, copy_context, within};
-use crate::state::{Effects, Ended};
+use crate::state::{Effects, Ended, EndedRun, Rest};
 
 impl Core {
     /// Performs effects, and what follows from them, until nothing is left.
-    pub(crate) fn perform(&self, py: Python<'_>, mut effects: Effects) {
-        loop {
-            drop(std::mem::take(&mut effects.garbage));
-            if !effects.forgotten.is_empty() {
-                effects.forgotten.clear();
-            }
-            if !effects.notes.is_empty() {
-                self.publish(py, std::mem::take(&mut effects.notes));
-            }
-            for task in std::mem::take(&mut effects.cancel) {
+    pub(crate) fn perform(&self, py: Python<'_>, effects: Effects) {
+        let Effects { garbage, rest } = effects;
+        drop(garbage);
+        let mut next = rest;
+        while let Some(rest) = next {
+            let Rest { evaluate, cancel, ended, notes, forgotten } = *rest;
+            drop(forgotten);
+            self.publish(py, notes);
+            for task in cancel {
                 if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
                     self.asyncio.report(py, "an attempt's task could not be cancelled", &error);
                 }
             }
-            for (run, plan, ended, waiters) in std::mem::take(&mut effects.ended) {
+            for EndedRun { run, plan, ended, waiters } in ended {
                 self.resolve(py, (run, plan), &ended, &waiters);
             }
-            let Some((run, node)) = effects.evaluate.pop() else { return };
-            let more = self.evaluate(py, run, node);
-            effects.absorb(more);
+            let mut more = Effects::default();
+            for (run, node) in evaluate {
+                let Effects { garbage, rest } = self.evaluate(py, run, node);
+                drop(garbage);
+                if let Some(rest) = rest {
+                    more.rest().absorb(*rest);
+                }
+            }
+            next = more.rest;
         }
     }
 
@@ -40,7 +45,7 @@ impl Core {
     fn evaluate(&self, py: Python<'_>, run: RunKey, node: NodeId) -> Effects {
         let outcome = self.call_inline(py, run, node);
         let now_ns = self.read_clock(py);
-        let mut state = self.lock();
+        let mut state = self.lock(py);
         let event = match outcome {
             Ok(value) => Event::Decided { run, node, value: state.values.insert(value) },
             Err(error) => {
@@ -53,7 +58,7 @@ impl Core {
 
     fn call_inline(&self, py: Python<'_>, run: RunKey, node: NodeId) -> PyResult<Py<PyAny>> {
         let found = {
-            let state = self.lock();
+            let state = self.lock(py);
             state.side(run).map(|side| {
                 let parts = state.plans[side.plan.0 as usize].clone();
                 let arguments = state.arguments(py, run, node, &parts);
@@ -67,7 +72,7 @@ impl Core {
         let context = copy_context(context.bind(py))?;
         let value = within(&context, || call(function.bind(py), &arguments))?;
         value.and_then(|value| contract.check(value)).map(Bound::unbind).map_err(|error| {
-            let run_id = self.lock().store.id(run).map(ToString::to_string);
+            let run_id = self.lock(py).store.id(run).map(ToString::to_string);
             self.locate(py, run_id, parts.plan.path(node), &error)
         })
     }
@@ -110,7 +115,7 @@ impl Core {
         (run, plan): (RunKey, PlanId),
         ended: &Ended,
     ) -> PyResult<Py<PyAny>> {
-        let run_id = self.lock().store.id(run).map(ToString::to_string);
+        let run_id = self.lock(py).store.id(run).map(ToString::to_string);
         let (cause, path, attempts, error) = match ended {
             Ended::Failed { path, attempts, cause, error } => {
                 (*cause, &**path, *attempts, error.as_ref())
@@ -134,9 +139,8 @@ impl Core {
     }
 }
 
-impl Effects {
+impl Rest {
     fn absorb(&mut self, more: Self) {
-        self.garbage.extend(more.garbage);
         self.evaluate.extend(more.evaluate);
         self.cancel.extend(more.cancel);
         self.ended.extend(more.ended);

@@ -6,6 +6,7 @@
 
 mod asyncio;
 mod carrier;
+mod cell;
 mod clock;
 mod core;
 mod effects;

@@ -96,7 +96,7 @@ impl State {
             detail: detail(&record.body),
             when_ns,
         };
-        effects.notes.push((followers, note));
+        effects.rest().notes.push((followers, note));
     }
 
     /// Tells those who follow a run that an attempt starts; that is no record.

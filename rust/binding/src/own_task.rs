@@ -33,14 +33,12 @@ pub(crate) fn launch(core: &Bound<'_, Core>, prepared: Prepared) -> PyResult<()>
     drop(arguments);
     let asyncio = &core.get().asyncio;
     let context = copy_context(context.bind(py))?;
-    let task = match asyncio.task(coroutine, part.name.bind(py).clone().into_any(), context) {
-        Ok(task) => task,
-        Err(error) => {
-            let fatal = is_fatal(py, &error).then(|| error.clone_ref(py));
-            core.get().complete(py, attempt, &part, Err(error));
-            return fatal.map_or(Ok(()), Err);
-        }
-    };
+    let task = asyncio.new_task(py)?;
+    if let Err(error) = asyncio.start(&task, coroutine, part.name.bind(py), &context) {
+        let fatal = is_fatal(py, &error).then(|| error.clone_ref(py));
+        core.get().complete(py, attempt, &part, Err(error));
+        return fatal.map_or(Ok(()), Err);
+    }
     if asyncio.eager && task.call_method0(intern!(py, "done"))?.is_truthy()? {
         let outcome = task.call_method0(intern!(py, "result"));
         core.get().complete(py, attempt, &part, outcome);

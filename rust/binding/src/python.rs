@@ -4,7 +4,7 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 /// What sending `None` into a coroutine gave.
 pub(crate) enum Sent<'py> {
@@ -49,6 +49,39 @@ pub(crate) fn call_named<'py>(
         );
         Bound::from_owned_ptr_or_err(function.py(), result)
     }
+}
+
+/// A new instance of `class`, before its `__init__`.
+pub(crate) fn allocate<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    let arguments = PyTuple::empty(class.py());
+    let class_ptr = class.as_type_ptr();
+    // SAFETY: a live type object; its slot is called as `type.__call__` would, and gives a new reference
+    // or null with an exception set.
+    unsafe {
+        let Some(new) = (*class_ptr).tp_new else {
+            return Err(PyRuntimeError::new_err("the class can't be instantiated"));
+        };
+        let instance = new(class_ptr, arguments.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(class.py(), instance)
+    }
+}
+
+/// Calls `instance.__init__(argument, **named)` without looking it up.
+pub(crate) fn initialise<'py>(
+    instance: &Bound<'py, PyAny>,
+    argument: Bound<'py, PyAny>,
+    named: &Bound<'py, PyDict>,
+) -> PyResult<()> {
+    let arguments = PyTuple::new(instance.py(), [argument])?;
+    // SAFETY: the slot of the type of a live object, called as `type.__call__` would; -1 means that an
+    // exception is set.
+    let status = unsafe {
+        let Some(init) = (*instance.get_type_ptr()).tp_init else {
+            return Err(PyRuntimeError::new_err("the class has no __init__"));
+        };
+        init(instance.as_ptr(), arguments.as_ptr(), named.as_ptr())
+    };
+    if status == 0 { Ok(()) } else { Err(PyErr::fetch(instance.py())) }
 }
 
 /// Sends `None` into a coroutine, without the `StopIteration` that a Python caller would see.

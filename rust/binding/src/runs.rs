@@ -59,7 +59,7 @@ impl Core {
         let checked = self.check_inputs(py, plan, inputs)?;
         let now_ns = self.read_clock(py);
         let (effects, key) = {
-            let mut state = self.lock();
+            let mut state = self.lock(py);
             match state.existing(&options) {
                 Ok(None) => {}
                 Ok(Some(run)) => {
@@ -118,7 +118,7 @@ impl Core {
         let mut keys = Vec::with_capacity(items.len());
         let mut all = Vec::new();
         let refused = {
-            let mut state = self.lock();
+            let mut state = self.lock(py);
             let duplicate = items.iter().find_map(|(_, options)| state.existing(options).err());
             if let Some(run_id) = duplicate {
                 Some(Refused::Duplicate(run_id))
@@ -160,7 +160,7 @@ impl Core {
         plan: PlanId,
         inputs: &Bound<'_, PyTuple>,
     ) -> PyResult<SmallVec<[Py<PyAny>; 6]>> {
-        let Some(parts) = self.lock().plans.get(plan.0 as usize).cloned() else {
+        let Some(parts) = self.lock(py).plans.get(plan.0 as usize).cloned() else {
             return Err(PyValueError::new_err("the workflow is not registered"));
         };
         let contracts = (0..).zip(&parts.nodes).filter_map(|(node, part)| match part {
@@ -191,7 +191,7 @@ impl Core {
     ) -> PyResult<Bound<'py, PyAny>> {
         let future = self.asyncio.future(py)?;
         let ended = {
-            let mut state = self.lock();
+            let mut state = self.lock(py);
             if let Some(side) = state.side_mut(run) {
                 let waiter = future.clone().unbind();
                 if side.waiter.is_none() {

@@ -99,16 +99,36 @@ impl Ended {
     }
 }
 
-/// What a mutation asks of Python.
+/// What a mutation asks of Python. Most steps leave nothing but garbage.
 #[derive(Default)]
 pub(crate) struct Effects {
     /// Objects that nobody needs any more; they are dropped with this.
-    pub(crate) garbage: SmallVec<[Py<PyAny>; 4]>,
-    pub(crate) evaluate: SmallVec<[(RunKey, NodeId); 2]>,
-    pub(crate) cancel: SmallVec<[Py<PyAny>; 2]>,
-    pub(crate) ended: SmallVec<[(RunKey, PlanId, Ended, SmallVec<[Py<PyAny>; 2]>); 2]>,
+    pub(crate) garbage: SmallVec<[Py<PyAny>; 2]>,
+    pub(crate) rest: Option<Box<Rest>>,
+}
+
+/// What a mutation asks of Python beyond dropping objects.
+#[derive(Default)]
+pub(crate) struct Rest {
+    pub(crate) evaluate: Vec<(RunKey, NodeId)>,
+    pub(crate) cancel: Vec<Py<PyAny>>,
+    pub(crate) ended: Vec<EndedRun>,
     pub(crate) notes: Vec<(Vec<Py<PyAny>>, Note)>,
     pub(crate) forgotten: Vec<Ended>,
+}
+
+/// A run that has ended, for those who wait for it.
+pub(crate) struct EndedRun {
+    pub(crate) run: RunKey,
+    pub(crate) plan: PlanId,
+    pub(crate) ended: Ended,
+    pub(crate) waiters: SmallVec<[Py<PyAny>; 2]>,
+}
+
+impl Effects {
+    pub(crate) fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
 }
 
 impl State {
@@ -143,10 +163,10 @@ impl State {
         while let Some(action) = self.engine.poll() {
             match action {
                 Action::Drop { value } => effects.garbage.extend(self.values.take(value)),
-                Action::Evaluate { run, node } => effects.evaluate.push((run, node)),
+                Action::Evaluate { run, node } => effects.rest().evaluate.push((run, node)),
                 Action::Cancel { attempt, .. } => {
                     if let Some(Some(task)) = self.tasks.get(slot(attempt.0)) {
-                        effects.cancel.push(task.clone_ref(py));
+                        effects.rest().cancel.push(task.clone_ref(py));
                     }
                 }
                 Action::Ended { run, outcome } => self.end(py, run, outcome, &mut effects),
@@ -187,10 +207,13 @@ impl State {
             }
         }
         if !waiters.is_empty() {
-            effects.ended.push((run, plan, ended.clone_ref(py), waiters));
+            let ended = ended.clone_ref(py);
+            effects.rest().ended.push(EndedRun { run, plan, ended, waiters });
         }
         let forgotten = self.store.end(run, (plan, ended));
-        effects.forgotten.extend(forgotten.into_iter().map(|(_, ended)| ended));
+        if !forgotten.is_empty() {
+            effects.rest().forgotten.extend(forgotten.into_iter().map(|(_, ended)| ended));
+        }
     }
 
     fn ended(&mut self, py: Python<'_>, plan: PlanId, outcome: Outcome) -> Ended {

@@ -60,7 +60,7 @@ fn scale(draw: u64, range: u64) -> u64 {
 
 /// A uniform draw that depends on its parts alone, so that a retry time needs no generator state, is the
 /// same after recovery, and is common to two simulated policies. Mixer: `SplitMix64` (Steele et al. 2014).
-pub(crate) fn draw(seed: u64, parts: [u64; 4]) -> u64 {
+pub fn draw(seed: u64, parts: [u64; 4]) -> u64 {
     parts.iter().fold(mix(seed), |hash, part| mix(hash ^ part))
 }
 

@@ -215,6 +215,11 @@ impl Run {
         }
     }
 
+    /// Priority of its steps that have none of their own, 1 to 5.
+    pub const fn priority(&self) -> u8 {
+        self.priority
+    }
+
     /// How the run would end if nothing of it were under way; `None` while it goes on.
     pub(crate) const fn verdict(&self) -> Option<RunStatus> {
         if self.running > 0 {

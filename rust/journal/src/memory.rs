@@ -94,7 +94,9 @@ impl<T> MemoryStore<T> {
 
     /// Adds a record to its run's history.
     pub fn append(&mut self, record: &Record) {
-        if let Some(Some(row)) = self.live.get_mut(slot(record.run)) {
+        if let Some(Some(row)) = self.live.get_mut(slot(record.run))
+            && row.run == record.run
+        {
             row.history.push(record.into());
         }
     }
@@ -183,7 +185,9 @@ impl<T> MemoryStore<T> {
     fn forget_id(&mut self, row: &Row) {
         match &row.id {
             RunId::Uuid(value) => {
-                self.by_uuid.remove(value);
+                if self.by_uuid.get(value) == Some(&row.run) {
+                    self.by_uuid.remove(value);
+                }
             }
             RunId::Text(text) => {
                 if self.by_text.get(text) == Some(&row.run) {
@@ -287,6 +291,19 @@ mod tests {
         );
         assert_eq!(store.clear(), [0]);
         assert_eq!(store.find(&id), None);
+    }
+
+    #[test]
+    fn a_uuid_that_was_given_again_stays_with_the_newer_run() {
+        // Forgetting the older run took the id away from the newer one.
+        let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+        let mut store = MemoryStore::with_limits(1, Limits { ended_max: 1, entries_max: 100 });
+        store.accept(RunKey(0), 0, Some(id), None);
+        store.end(RunKey(0), 0);
+        store.accept(RunKey(1), 1, Some(id), None);
+        store.accept(RunKey(2), 2, None, None);
+        assert_eq!(store.end(RunKey(2), 2), [0]);
+        assert_eq!(store.find(id), Some(RunKey(1)));
     }
 
     #[test]
