@@ -14,7 +14,7 @@ pub(crate) struct Asyncio {
     /// Whether Tasks can be started eagerly (Python 3.12 and later).
     pub(crate) eager: bool,
     task_class: Py<PyType>,
-    future_class: Py<PyAny>,
+    future_class: Py<PyType>,
     call_soon: Py<PyAny>,
     call_at: Py<PyAny>,
     time: Py<PyAny>,
@@ -24,7 +24,8 @@ pub(crate) struct Asyncio {
     /// Keyword arguments of a new Task; name and context change with each.
     task_arguments: Py<PyDict>,
     context_name: Py<PyTuple>,
-    loop_name: Py<PyTuple>,
+    /// Keyword arguments of a new Future.
+    future_arguments: Py<PyDict>,
 }
 
 impl Asyncio {
@@ -33,6 +34,8 @@ impl Asyncio {
         // The C classes: a loop's own factory may hand out Tasks that do not start eagerly.
         let native = py.import("_asyncio")?;
         let eager = py.version_info() >= (3, 12);
+        let future_arguments = PyDict::new(py);
+        future_arguments.set_item("loop", event_loop)?;
         let task_arguments = PyDict::new(py);
         task_arguments.set_item("loop", event_loop)?;
         if eager {
@@ -43,7 +46,7 @@ impl Asyncio {
             context,
             eager,
             task_class: native.getattr("Task")?.cast_into::<PyType>()?.unbind(),
-            future_class: native.getattr("Future")?.unbind(),
+            future_class: native.getattr("Future")?.cast_into::<PyType>()?.unbind(),
             call_soon: event_loop.getattr("call_soon")?.unbind(),
             call_at: event_loop.getattr("call_at")?.unbind(),
             time: event_loop.getattr("time")?.unbind(),
@@ -52,7 +55,7 @@ impl Asyncio {
             cancelled_error: py.import("asyncio")?.getattr("CancelledError")?.unbind(),
             task_arguments: task_arguments.unbind(),
             context_name: PyTuple::new(py, ["context"])?.unbind(),
-            loop_name: PyTuple::new(py, ["loop"])?.unbind(),
+            future_arguments: future_arguments.unbind(),
         })
     }
 
@@ -82,8 +85,9 @@ impl Asyncio {
 
     /// A new future of the loop.
     pub(crate) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let arguments = [self.event_loop.bind(py).clone()];
-        call_named(self.future_class.bind(py), &arguments, self.loop_name.bind(py))
+        let future = allocate(self.future_class.bind(py))?;
+        initialise(&future, None, self.future_arguments.bind(py))?;
+        Ok(future)
     }
 
     /// A Task that [`Asyncio::start`] has yet to make one.
@@ -109,7 +113,7 @@ impl Asyncio {
         let arguments = self.task_arguments.bind(py);
         arguments.set_item(intern!(py, "name"), name)?;
         arguments.set_item(intern!(py, "context"), context)?;
-        initialise(task, coroutine, arguments)
+        initialise(task, Some(coroutine), arguments)
     }
 
     /// Runs `body` with `task` as the current task, outside of the loop's own stepping.

@@ -139,8 +139,7 @@ impl Carrier {
                     continue;
                 }
             };
-            // The step's frame holds its arguments now; a second reference would keep them too long.
-            prepared.arguments.clear();
+            prepared.release(py);
             let sent = match &context {
                 None => send(&coroutine),
                 Some(context) => within(context, || send(&coroutine))?,
@@ -206,7 +205,11 @@ impl Carrier {
         let py = task.py();
         self.put(py, Ride::Over(None));
         match outcome {
-            Ok(value) => Err(PyStopIteration::new_err((value,))),
+            Ok(value) if value.is_none(py) => Ok(None),
+            Ok(value) => {
+                let stop = py.get_type::<PyStopIteration>().call1((value,))?;
+                Err(PyErr::from_value(stop))
+            }
             Err(error) => {
                 if !is_fatal(py, &error) {
                     // The runtime has taken the exception; asyncio need not warn that nobody did.

@@ -1,7 +1,7 @@
 //! One runtime's native side: the engine, what Python objects go with it, and the pump that starts steps.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use penstock_engine::{
     AttemptKey, Config, Engine, Event, Failure, NodeKind, PlanId, QueueLimits, RunKey,
@@ -76,6 +76,14 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// Drops the arguments: the step's frame holds them now, and a second reference would keep them for
+    /// too long.
+    pub(crate) fn release(&mut self, py: Python<'_>) {
+        for argument in self.arguments.drain(..) {
+            argument.drop_ref(py);
+        }
+    }
+
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.arguments.iter().try_for_each(|argument| visit.call(argument))?;
         visit.call(&self.context)
@@ -129,7 +137,9 @@ impl Core {
                 let task = state.take_task(attempt);
                 let value = state.values.insert(value.unbind());
                 let mut effects = state.handle(py, now_ns, Event::Done { attempt, value });
-                effects.garbage.extend(task);
+                if let Some(task) = task {
+                    effects.garbage.push(task);
+                }
                 effects
             }
             Err(error) => self.fail(py, attempt, part, &error),
@@ -191,7 +201,8 @@ impl Core {
 
     /// An attempt is waiting: it can be cancelled through `task` from now on, and its timeouts run.
     pub(crate) fn suspended(&self, py: Python<'_>, attempt: AttemptKey, task: Py<PyAny>) {
-        let now_ns = self.read_clock(py);
+        // Its start was read a moment ago, and its timeouts count from there.
+        let now_ns = self.now_ns.load(Ordering::Relaxed);
         let effects = {
             let mut state = self.lock(py);
             state.put_task(attempt, task);
@@ -213,22 +224,17 @@ impl Core {
         let py = core.py();
         let (prepared, notes) = {
             let mut state = self.lock(py);
-            let Some(start) = state.next_start(self.now_ns.load(Ordering::Relaxed)) else {
+            let now_ns = self.now_ns.load(Ordering::Relaxed);
+            let Some((prepared, start)) = state.take_next(py, now_ns, riding) else {
                 return Ok(None);
             };
-            let parts = state.plans[start.plan.0 as usize].clone();
-            let NodePart::Step(part) = &parts.nodes[start.node.index()] else {
-                return Err(PyRuntimeError::new_err("only steps are dispatched"));
-            };
-            if riding && part.mode != Mode::Carrier {
-                state.pending = Some(start);
-                return Ok(None);
-            }
-            let notes = state.note_start(py, &start);
-            (state.prepare(py, &start, part, &parts), notes)
+            (prepared, state.note_start(py, &start))
         };
         if !notes.is_empty() {
             self.publish(py, notes);
+        }
+        if prepared.part.context == ContextPlace::Nowhere && !faults::are_injected() {
+            return Ok(Some(prepared));
         }
         self.adorn(core, prepared).map(Some)
     }
@@ -445,15 +451,8 @@ impl Core {
         watch: bool,
     ) -> PyResult<(u64, bool)> {
         let context = current_context(slf.py())?.unbind();
-        let options = RunOptions {
-            run_id,
-            fingerprint,
-            priority,
-            deadline,
-            tenant,
-            watch,
-            admitted: false,
-        };
+        let options =
+            RunOptions { run_id, fingerprint, priority, deadline, tenant, watch, admitted: false };
         let admission = slf.get().accept(slf.py(), PlanId(plan), inputs, context, options)?;
         slf.get().schedule_pump(slf)?;
         Ok(match admission {

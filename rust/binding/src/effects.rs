@@ -15,7 +15,9 @@ impl Core {
     /// Performs effects, and what follows from them, until nothing is left.
     pub(crate) fn perform(&self, py: Python<'_>, effects: Effects) {
         let Effects { garbage, rest } = effects;
-        drop(garbage);
+        for object in garbage {
+            object.drop_ref(py);
+        }
         let mut next = rest;
         while let Some(rest) = next {
             let Rest { evaluate, cancel, ended, notes, forgotten } = *rest;

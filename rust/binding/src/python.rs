@@ -66,13 +66,17 @@ pub(crate) fn allocate<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, P
     }
 }
 
-/// Calls `instance.__init__(argument, **named)` without looking it up.
+/// Calls `instance.__init__(*argument, **named)` without looking it up.
 pub(crate) fn initialise<'py>(
     instance: &Bound<'py, PyAny>,
-    argument: Bound<'py, PyAny>,
+    argument: Option<Bound<'py, PyAny>>,
     named: &Bound<'py, PyDict>,
 ) -> PyResult<()> {
-    let arguments = PyTuple::new(instance.py(), [argument])?;
+    let py = instance.py();
+    let arguments = match argument {
+        Some(argument) => PyTuple::new(py, [argument])?,
+        None => PyTuple::empty(py),
+    };
     // SAFETY: the slot of the type of a live object, called as `type.__call__` would; -1 means that an
     // exception is set.
     let status = unsafe {

@@ -146,9 +146,7 @@ impl Core {
         }
         match refused {
             None => Ok(keys),
-            Some(Refused::Duplicate(run_id)) => {
-                Err(self.refusal(py, "duplicate", &run_id, 0.0))
-            }
+            Some(Refused::Duplicate(run_id)) => Err(self.refusal(py, "duplicate", &run_id, 0.0)),
             Some(Refused::Full(error)) => Err(self.not_accepted(py, error)),
         }
     }

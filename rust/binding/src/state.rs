@@ -4,8 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use penstock_engine::{
-    Action, AttemptKey, Cause, Engine, Event, NodeId, Outcome, PlanId, Record, RunKey, RunStatus,
-    Start,
+    Action, AttemptKey, Cause, Engine, Event, NodeId, Outcome, PlanId, RunKey, RunStatus, Start,
 };
 use penstock_journal::MemoryStore;
 use pyo3::PyTraverseError;
@@ -15,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::core::Prepared;
 use crate::notes::Note;
-use crate::plan::{NodePart, PlanParts, StepPart};
+use crate::plan::{Mode, NodePart, PlanParts, StepPart};
 use crate::values::Values;
 
 /// The engine's side and Python's side of all runs. Nothing here calls Python or drops a Python object:
@@ -38,7 +37,6 @@ pub(crate) struct State {
     pub(crate) waiting_for_room: VecDeque<(PlanId, Py<PyAny>)>,
     /// Futures of those who wait for the last attempt to end.
     pub(crate) waiting_for_idle: Vec<Py<PyAny>>,
-    records: Vec<Record>,
     /// Runs that somebody follows; while it is 0 no event is made.
     pub(crate) followed: usize,
 }
@@ -145,7 +143,6 @@ impl State {
             turn: Turn::default(),
             waiting_for_room: VecDeque::new(),
             waiting_for_idle: Vec::new(),
-            records: Vec::new(),
             followed: 0,
         }
     }
@@ -177,16 +174,15 @@ impl State {
 
     /// Writes the records of the last mutation to the store, and tells those who follow their runs.
     fn keep_records(&mut self, py: Python<'_>, effects: &mut Effects) {
-        self.engine.take_records(&mut self.records);
-        let records = std::mem::take(&mut self.records);
-        for record in &records {
+        for record in self.engine.records() {
             self.store.append(record);
-            if self.followed > 0 {
+        }
+        if self.followed > 0 {
+            for record in self.engine.records() {
                 self.note(py, record, effects);
             }
         }
-        self.records = records;
-        self.records.clear();
+        self.engine.clear_records();
     }
 
     /// A run is over: its outcome goes to the store, to live handles and to those who wait.
@@ -241,7 +237,7 @@ impl State {
     }
 
     /// The next attempt this turn may start.
-    pub(crate) fn next_start(&mut self, now_ns: u64) -> Option<Start> {
+    fn next_start(&mut self, now_ns: u64) -> Option<Start> {
         if let Some(start) = self.pending.take() {
             return Some(start);
         }
@@ -252,22 +248,31 @@ impl State {
         self.engine.dispatch(now_ns)
     }
 
-    /// Everything a start needs to be called, taken from under the lock.
-    pub(crate) fn prepare(
-        &self,
+    /// Takes the next attempt that may start, with everything it needs to be called. For a carrier
+    /// (`riding`), only one that may ride; another is left for the pump.
+    pub(crate) fn take_next(
+        &mut self,
         py: Python<'_>,
-        start: &Start,
-        part: &Arc<StepPart>,
-        parts: &PlanParts,
-    ) -> Prepared {
-        let arguments = self.arguments(py, start.run, start.node, parts);
+        now_ns: u64,
+        riding: bool,
+    ) -> Option<(Prepared, Start)> {
+        let start = self.next_start(now_ns)?;
+        let parts = &self.plans[start.plan.0 as usize];
+        let NodePart::Step(part) = &parts.nodes[start.node.index()] else {
+            unreachable!("only steps are dispatched");
+        };
+        if riding && part.mode != Mode::Carrier {
+            self.pending = Some(start);
+            return None;
+        }
         let side = self.sides.get(slot(start.run.0)).and_then(Option::as_ref);
-        Prepared {
+        let prepared = Prepared {
             attempt: start.attempt,
             part: part.clone(),
-            arguments,
+            arguments: self.arguments(py, start.run, start.node, parts),
             context: side.map_or_else(|| py.None(), |side| side.context.clone_ref(py)),
-        }
+        };
+        Some((prepared, start))
     }
 
     /// The values of a node's inputs, in order.
@@ -353,7 +358,10 @@ impl State {
 
     /// How an ended run ended, if that is still known.
     pub(crate) fn outcome(&self, run: RunKey) -> Option<&Ended> {
-        self.kept.get(&run.0).map(|(ended, _)| ended).or_else(|| self.store.outcome(run).map(|(_, ended)| ended))
+        self.kept
+            .get(&run.0)
+            .map(|(ended, _)| ended)
+            .or_else(|| self.store.outcome(run).map(|(_, ended)| ended))
     }
 
     /// The plan of a run, under way or ended.

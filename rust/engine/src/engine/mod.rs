@@ -56,7 +56,7 @@ impl Default for Config {
 /// Its methods are of four kinds. *Getters* take `&self`. *Commands* ([`Engine::accept`],
 /// [`Engine::cancel`], [`Engine::pause_dispatch`], [`Engine::interrupt`]) carry what a user wants.
 /// [`Engine::handle`] takes what happened outside, [`Engine::dispatch`] gives the next attempt to start,
-/// and *outputs* are drained by [`Engine::poll`] and [`Engine::take_records`];
+/// and *outputs* are drained by [`Engine::poll`] and [`Engine::clear_records`];
 /// [`Engine::next_deadline_ns`] says when to come back with [`Event::Tick`].
 ///
 /// The same configuration and the same calls with the same times give the same outputs. Time is in
@@ -466,9 +466,14 @@ impl Engine {
         self.dispatching && self.running < self.config.concurrency && self.queues.peek().is_some()
     }
 
-    /// Hands over the records written since the last call, in lsn order, by appending them to `into`.
-    pub fn take_records(&mut self, into: &mut Vec<Record>) {
-        into.append(&mut self.records);
+    /// Records written since the last [`Engine::clear_records`], in lsn order.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Forgets the records written so far: the journal has them.
+    pub fn clear_records(&mut self) {
+        self.records.clear();
     }
 
     /// When to call [`Engine::handle`] with [`Event::Tick`] next.
