@@ -24,12 +24,14 @@ from ._errors import (
     StoreError,
     VersionConflict,
 )
+from ._events import Event, EventsLost
 from ._flow import Flow, Overrides
 from ._nodes import Node
 from ._policies import Queue, RetryPolicy
 from ._run import Run
 from ._runtime import Runtime
 from ._stages import AsyncStep, PlainStep, Stage, step
+from ._stats import Stats
 from ._workflows import Workflow, workflow
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "DeadlineExceeded",
     "DefinitionError",
     "DuplicateRun",
+    "Event",
+    "EventsLost",
     "Flow",
     "LeaseLost",
     "Node",
@@ -61,6 +65,7 @@ __all__ = [
     "Runtime",
     "RuntimeClosed",
     "Stage",
+    "Stats",
     "StoreCorrupt",
     "StoreError",
     "VersionConflict",

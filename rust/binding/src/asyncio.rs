@@ -117,9 +117,9 @@ impl Asyncio {
     }
 
     /// Runs `body` with `task` as the current task, outside of the loop's own stepping.
-    pub(crate) fn as_current<'py, T>(
+    pub(crate) fn as_current<T>(
         &self,
-        task: &Bound<'py, PyAny>,
+        task: &Bound<'_, PyAny>,
         body: impl FnOnce() -> T,
     ) -> PyResult<T> {
         let py = task.py();

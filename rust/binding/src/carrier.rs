@@ -165,7 +165,7 @@ impl Carrier {
             drop(coroutine);
             let touched = !untouched.is_of(task);
             if touched {
-                outcome = self.honour_cancel(task, outcome)?;
+                outcome = honour_cancel(task, outcome)?;
             }
             let fatal = outcome.as_ref().err().is_some_and(|error| is_fatal(py, error));
             if touched || fatal {
@@ -184,20 +184,6 @@ impl Carrier {
         let Some(prepared) = core.get().next(core, true)? else { return Ok(None) };
         let context = copy_context(prepared.context.bind(core.py()))?;
         Ok(Some((prepared, context)))
-    }
-
-    /// A step that cancelled its own Task and then returned was cancelled: that is what asyncio says.
-    fn honour_cancel<'py>(
-        &self,
-        task: &Bound<'py, PyAny>,
-        outcome: PyResult<Bound<'py, PyAny>>,
-    ) -> PyResult<PyResult<Bound<'py, PyAny>>> {
-        let py = task.py();
-        if outcome.is_ok() && task.getattr(intern!(py, "_must_cancel"))?.is_truthy()? {
-            let error = self.core.get().asyncio.cancelled_error.bind(py).call0()?;
-            return Ok(Err(PyErr::from_value(error)));
-        }
-        Ok(outcome)
     }
 
     /// Ends the Task the way its last step ended, for those who hold it.
@@ -241,7 +227,7 @@ impl Carrier {
             }
             Sent::Finished(outcome) => {
                 let task = rider.task.bind(py).clone();
-                let outcome = self.honour_cancel(&task, outcome)?;
+                let outcome = honour_cancel(&task, outcome)?;
                 let last = keep(py, &outcome);
                 let core = self.core.bind(py);
                 core.get().complete(py, rider.attempt, &rider.part, outcome);
@@ -287,14 +273,14 @@ impl Carrier {
         &self,
         py: Python<'_>,
         error: Bound<'_, PyAny>,
-        value: Option<Bound<'_, PyAny>>,
-        traceback: Option<Bound<'_, PyAny>>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let throw = |coroutine: &Bound<'_, PyAny>| -> PyResult<Py<PyAny>> {
             let name = intern!(py, "throw");
-            Ok(match (&value, &traceback) {
+            Ok(match (value, traceback) {
                 (None, None) => coroutine.call_method1(name, (&error,))?,
-                _ => coroutine.call_method1(name, (&error, &value, &traceback))?,
+                _ => coroutine.call_method1(name, (&error, value, traceback))?,
             }
             .unbind())
         };
@@ -437,6 +423,19 @@ pub(crate) fn is_fatal(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<PyException>(py)
         && (error.is_instance_of::<PyKeyboardInterrupt>(py)
             || error.is_instance_of::<PySystemExit>(py))
+}
+
+/// A step that cancelled its own Task and then returned was cancelled: that is what asyncio says.
+fn honour_cancel<'py>(
+    task: &Bound<'py, PyAny>,
+    outcome: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<PyResult<Bound<'py, PyAny>>> {
+    let py = task.py();
+    if outcome.is_ok() && task.getattr(intern!(py, "_must_cancel"))?.is_truthy()? {
+        let error = task.call_method0(intern!(py, "_make_cancelled_error"))?;
+        return Ok(Err(PyErr::from_value(error)));
+    }
+    Ok(outcome)
 }
 
 fn keep(py: Python<'_>, outcome: &PyResult<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {

@@ -9,20 +9,20 @@ use penstock_engine::{
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use smallvec::SmallVec;
 
 use crate::asyncio::Asyncio;
-use crate::carrier::{self, is_fatal};
+use crate::carrier::is_fatal;
 use crate::cell::{GilCell, Guard};
 use crate::clock::Clock;
 use crate::plan::{ContextPlace, Mode, NodePart, Plan, PlanParts, PolicyParts, StepPart};
-use crate::python::{copy_context, current_context, refuse_subinterpreter};
+use crate::pump::Pump;
+use crate::python::{current_context, refuse_subinterpreter};
 use crate::runs::{Admission, BatchItem, RunOptions};
-use crate::state::{Effects, State, Turn};
-use crate::{faults, own_task, report};
+use crate::state::{Effects, State};
+use crate::{faults, report};
 
 /// The native half of a `Runtime`.
 #[pyclass(frozen, module = "penstock._engine")]
@@ -31,20 +31,11 @@ pub(crate) struct Core {
     pub(crate) asyncio: Asyncio,
     pub(crate) hooks: Hooks,
     clock: Clock,
-    pump: GilCell<Pump>,
-    pump_scheduled: AtomicBool,
+    pub(crate) pump: GilCell<Pump>,
+    pub(crate) pump_scheduled: AtomicBool,
     /// Engine time of the last reading, for what follows at once.
-    now_ns: AtomicU64,
-    closed: AtomicBool,
-}
-
-/// What the pump has asked of the loop.
-#[derive(Default)]
-struct Pump {
-    /// The bound method the loop calls.
-    callback: Option<Py<PyAny>>,
-    /// The timer that is set: when, and its handle.
-    timer: Option<(u64, Py<PyAny>)>,
+    pub(crate) now_ns: AtomicU64,
+    pub(crate) closed: AtomicBool,
 }
 
 /// Python functions the native side calls.
@@ -65,6 +56,9 @@ pub(crate) struct Hooks {
     /// `(kind, what, retry_after) -> exception`: why a run was not accepted, or is not known.
     pub(crate) refusal: Py<PyAny>,
 }
+
+/// What Python registers for a node: `(contract, detail, policy | None)`; see [`NodePart::new`].
+type RegisteredNode<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<PolicyParts>);
 
 /// An attempt that is ready to be called.
 pub(crate) struct Prepared {
@@ -155,7 +149,8 @@ impl Core {
         path: &str,
         error: &PyErr,
     ) -> PyErr {
-        let located = self.hooks.locate.call1(py, (run_id, path, error.value(py)));
+        let exception = error.clone_ref(py).into_value(py);
+        let located = self.hooks.locate.call1(py, (run_id, path, exception));
         located.map_or_else(|broken| broken, |it| PyErr::from_value(it.into_bound(py)))
     }
 
@@ -166,13 +161,15 @@ impl Core {
         } else {
             self.classify(py, part, error)
         };
+        // With its traceback, which a `PyErr` keeps apart before Python 3.12.
+        let exception = error.clone_ref(py).into_value(py).into_any();
         let now_ns = self.read_clock(py);
         let mut state = self.lock(py);
         let task = state.take_task(attempt);
         let event = if is_fatal(py, error) {
             Event::Interrupted { attempt }
         } else {
-            let error = state.values.insert(error.value(py).clone().into_any().unbind());
+            let error = state.values.insert(exception);
             if cancelled {
                 Event::Cancelled { attempt, error }
             } else {
@@ -267,108 +264,12 @@ impl Core {
         }
         Ok(prepared)
     }
-
-    /// Has the loop call the pump in its next turn, unless it will already.
-    pub(crate) fn schedule_pump(&self, core: &Bound<'_, Self>) -> PyResult<()> {
-        if self.closed.load(Ordering::Relaxed) || self.pump_scheduled.swap(true, Ordering::Relaxed)
-        {
-            return Ok(());
-        }
-        let callback = self.pump_callback(core)?;
-        self.asyncio.call_soon(&callback)
-    }
-
-    fn pump_callback<'py>(&self, core: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = core.py();
-        let known = self.pump.lock(py).callback.as_ref().map(|callback| callback.clone_ref(py));
-        match known {
-            Some(callback) => Ok(callback.into_bound(py)),
-            None => {
-                let callback = core.getattr("_pump")?;
-                self.pump.lock(py).callback = Some(callback.clone().unbind());
-                Ok(callback)
-            }
-        }
-    }
-
-    /// One turn: fires due timers, starts what is ready within the turn's bounds, sets the next timer.
-    fn turn(&self, core: &Bound<'_, Self>) -> PyResult<()> {
-        let py = core.py();
-        let now_ns = self.read_clock(py);
-        let effects = {
-            let mut state = self.lock(py);
-            state.turn = Turn { starts_left: Turn::STARTS, until_ns: now_ns + Turn::LENGTH_NS };
-            state.handle(py, now_ns, Event::Tick)
-        };
-        self.perform(py, effects);
-        while let Some(prepared) = self.next(core, false)? {
-            match prepared.part.mode {
-                Mode::Carrier => carrier::launch(core, prepared)?,
-                Mode::Own => own_task::launch(core, prepared)?,
-                Mode::Threads => self.launch_in_thread(py, prepared),
-            }
-        }
-        Ok(())
-    }
-
-    fn launch_in_thread(&self, py: Python<'_>, prepared: Prepared) {
-        let Prepared { attempt, part, arguments, context } = prepared;
-        let submit = || -> PyResult<()> {
-            let context = copy_context(context.bind(py))?;
-            let arguments = PyTuple::new(py, arguments)?;
-            self.hooks.submit.call1(py, (attempt.0, &part.function, arguments, context))?;
-            Ok(())
-        };
-        match submit() {
-            Ok(()) => self.handle(py, Event::Suspended { attempt }),
-            Err(error) => self.complete(py, attempt, &part, Err(error)),
-        }
-    }
-
-    /// Wakes those who wait for room in a queue or for the last attempt to end.
-    fn wake(&self, py: Python<'_>) -> PyResult<()> {
-        let futures = self.lock(py).due_waiters();
-        for future in futures {
-            let future = future.bind(py);
-            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
-                future.call_method1(intern!(py, "set_result"), (py.None(),))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets the loop's timer to the engine's next deadline, if that is earlier than what is set.
-    fn set_timer(&self, core: &Bound<'_, Self>) -> PyResult<()> {
-        let py = core.py();
-        let (ready, deadline_ns) = {
-            let mut state = self.lock(py);
-            (state.pending.is_some() || state.engine.has_ready(), state.engine.next_deadline_ns())
-        };
-        if ready {
-            self.schedule_pump(core)?;
-        }
-        let Some(deadline_ns) = deadline_ns else { return Ok(()) };
-        let earlier = match &self.pump.lock(py).timer {
-            Some((set_ns, _)) => deadline_ns < *set_ns,
-            None => true,
-        };
-        if earlier {
-            let now_ns = self.now_ns.load(Ordering::Relaxed);
-            let delay = deadline_ns.saturating_sub(now_ns) as f64 / 1e9;
-            let callback = core.getattr("_tick")?;
-            let handle = self.asyncio.call_later(delay, &callback)?;
-            let replaced = self.pump.lock(py).timer.replace((deadline_ns, handle));
-            if let Some((_, handle)) = replaced {
-                handle.call_method0(py, "cancel")?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[pymethods]
 impl Core {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
     #[pyo3(signature = (event_loop, hooks, *, concurrency, threads, cancel_grace, seed, clock=None))]
     fn new(
         event_loop: &Bound<'_, PyAny>,
@@ -416,13 +317,13 @@ impl Core {
         &self,
         py: Python<'_>,
         plan: &Plan,
-        nodes: Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>, Option<PolicyParts>)>,
+        nodes: Vec<RegisteredNode<'_>>,
     ) -> PyResult<u32> {
         let mut parts = Vec::with_capacity(nodes.len());
         let mut policies = Vec::with_capacity(nodes.len());
-        for (index, (contract, detail, policy)) in nodes.iter().enumerate() {
+        for (index, (contract, detail, policy)) in nodes.into_iter().enumerate() {
             let kind: NodeKind = plan.plan.kind(penstock_engine::NodeId(index as u32));
-            let part = NodePart::new(kind, contract, detail)?;
+            let part = NodePart::new(kind, &contract, &detail)?;
             let policy = match (part.lane(), policy) {
                 (Some(lane), Some(policy)) => Some(policy.policy(lane)?),
                 _ => None,
@@ -596,10 +497,10 @@ impl Core {
     }
 
     /// Hands a note of the user's own to those who follow the attempt's run; from the loop's thread.
-    fn emit(&self, py: Python<'_>, attempt: u64, event: Py<PyAny>) -> PyResult<()> {
+    fn emit(&self, py: Python<'_>, attempt: u64, event: &Bound<'_, PyAny>) -> PyResult<()> {
         let followers = self.lock(py).followers_of(py, AttemptKey(attempt));
         for follower in followers {
-            self.hooks.publish.call1(py, (follower, event.clone_ref(py)))?;
+            self.hooks.publish.call1(py, (follower, event))?;
         }
         Ok(())
     }

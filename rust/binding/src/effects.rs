@@ -46,14 +46,12 @@ impl Core {
     /// Runs an inline function, in a copy of its run's context.
     fn evaluate(&self, py: Python<'_>, run: RunKey, node: NodeId) -> Effects {
         let outcome = self.call_inline(py, run, node);
+        let outcome = outcome.map_err(|error| error.into_value(py).into_any());
         let now_ns = self.read_clock(py);
         let mut state = self.lock(py);
         let event = match outcome {
             Ok(value) => Event::Decided { run, node, value: state.values.insert(value) },
-            Err(error) => {
-                let error = error.value(py).clone().into_any().unbind();
-                Event::DecidedFailed { run, node, error: state.values.insert(error) }
-            }
+            Err(error) => Event::DecidedFailed { run, node, error: state.values.insert(error) },
         };
         state.handle(py, now_ns, event)
     }

@@ -14,6 +14,7 @@ mod faults;
 mod notes;
 mod own_task;
 mod plan;
+mod pump;
 mod python;
 mod report;
 mod runs;

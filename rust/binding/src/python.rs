@@ -1,4 +1,4 @@
-//! The few C calls that PyO3 has no cheap safe form for: each is a small safe function here, and the rest
+//! The few C calls that `PyO3` has no cheap safe form for: each is a small safe function here, and the rest
 //! of the crate is free of `unsafe`.
 
 use pyo3::exceptions::PyRuntimeError;
@@ -119,7 +119,7 @@ pub(crate) fn current_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// Runs `body` inside a context that is not entered elsewhere.
-pub(crate) fn within<'py, T>(context: &Bound<'py, PyAny>, body: impl FnOnce() -> T) -> PyResult<T> {
+pub(crate) fn within<T>(context: &Bound<'_, PyAny>, body: impl FnOnce() -> T) -> PyResult<T> {
     // SAFETY: a live context; the call fails with an exception set if it is entered already.
     if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
         return Err(PyErr::fetch(context.py()));
@@ -147,35 +147,59 @@ pub(crate) fn inherits(value: &Bound<'_, PyAny>, class: &Py<PyAny>) -> bool {
 /// The bytes of an `asyncio.Task`, by which a trace that a step left on it is seen: a reference kept, a
 /// weak reference, a callback, a cancellation, a name, an attribute all change them.
 ///
-/// It compares the object with itself only, so it needs to know nothing about the layout.
+/// It compares the object with itself only, so it needs to know little of the layout: the object's own
+/// words, and the two before the collector's header where newer Pythons keep weak references and
+/// attributes (`Py_TPFLAGS_MANAGED_WEAKREF` and `_DICT`).
 pub(crate) struct Fingerprint {
     words: [usize; WORDS],
+    managed: [usize; 2],
     /// Words in use; 0 if the object is larger than expected, which then counts as touched.
     len: usize,
+    has_managed: bool,
 }
 
 const WORDS: usize = 64;
+/// `Py_TPFLAGS_MANAGED_WEAKREF | Py_TPFLAGS_MANAGED_DICT`
+const MANAGED: std::ffi::c_ulong = 1 << 3 | 1 << 4;
+/// Words from the object back to the first managed one.
+const MANAGED_OFFSET: usize = 4;
 
 impl Fingerprint {
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> Self {
         // SAFETY: the type of a live object.
-        let size = unsafe { (*object.get_type_ptr()).tp_basicsize } as usize;
+        let (size, flags) = unsafe {
+            let class = object.get_type_ptr();
+            ((*class).tp_basicsize as usize, ffi::PyType_GetFlags(class))
+        };
         let len = size / size_of::<usize>();
-        let mut words = [0; WORDS];
-        if len > WORDS {
-            return Self { words, len: 0 };
-        }
-        // SAFETY: an instance of a type that is not variable-sized spans `tp_basicsize` aligned bytes.
-        words[..len].copy_from_slice(unsafe {
-            std::slice::from_raw_parts(object.as_ptr().cast::<usize>(), len)
-        });
-        Self { words, len }
+        let len = if len > WORDS { 0 } else { len };
+        let has_managed = flags & MANAGED != 0;
+        let mut fingerprint = Self { words: [0; WORDS], managed: [0; 2], len, has_managed };
+        let (words, managed) = fingerprint.read(object);
+        fingerprint.managed = managed;
+        fingerprint.words[..len].copy_from_slice(words);
+        fingerprint
     }
 
     pub(crate) fn is_of(&self, object: &Bound<'_, PyAny>) -> bool {
-        // SAFETY: as in `of`, whose length this is.
-        let now = unsafe { std::slice::from_raw_parts(object.as_ptr().cast::<usize>(), self.len) };
-        self.len > 0 && now == &self.words[..self.len]
+        let (words, managed) = self.read(object);
+        self.len > 0 && words == &self.words[..self.len] && managed == self.managed
+    }
+
+    fn read<'a>(&self, object: &'a Bound<'_, PyAny>) -> (&'a [usize], [usize; 2]) {
+        let start = object.as_ptr().cast::<usize>();
+        // SAFETY: an instance of a type that is not variable-sized spans `tp_basicsize` aligned bytes,
+        // and one with managed fields has four more words in front, the first two of which they are.
+        unsafe {
+            let words = std::slice::from_raw_parts(start, self.len);
+            let managed = if self.has_managed {
+                let first = start.sub(MANAGED_OFFSET);
+                [*first, *first.add(1)]
+            } else {
+                [0; 2]
+            };
+            (words, managed)
+        }
     }
 }
 

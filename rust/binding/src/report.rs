@@ -79,13 +79,13 @@ pub(crate) fn stats<'py>(py: Python<'py>, state: &State) -> PyResult<Bound<'py, 
             (view.running, view.waiting)
         })
         .collect::<Vec<_>>();
-    let stats = PyDict::new(py);
-    stats.set_item("workflows", workflows)?;
-    stats.set_item("steps", steps)?;
-    stats.set_item("queues", queues)?;
-    stats.set_item("runs", state.engine.run_count())?;
-    stats.set_item("running", state.engine.running())?;
-    Ok(stats)
+    let counts = PyDict::new(py);
+    counts.set_item("workflows", workflows)?;
+    counts.set_item("steps", steps)?;
+    counts.set_item("queues", queues)?;
+    counts.set_item("runs", state.engine.run_count())?;
+    counts.set_item("running", state.engine.running())?;
+    Ok(counts)
 }
 
 /// `(count, p50, p95, p99, longest)`, times in seconds.

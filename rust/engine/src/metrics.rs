@@ -6,7 +6,10 @@ use crate::ids::StepId;
 
 /// Times in a histogram of 1 % resolution (`HdrHistogram`), from 1 µs to a day; beyond is counted as a day.
 #[derive(Clone, Debug)]
-pub struct Distribution(Histogram<u32>);
+pub struct Distribution {
+    times: Histogram<u32>,
+    longest_ns: u64,
+}
 
 const RESOLUTION_NS: u64 = 1_000;
 const LONGEST_NS: u64 = 86_400_000_000_000;
@@ -14,34 +17,36 @@ const LONGEST_NS: u64 = 86_400_000_000_000;
 impl Default for Distribution {
     fn default() -> Self {
         let histogram = Histogram::new_with_bounds(RESOLUTION_NS, LONGEST_NS, 2);
-        Self(histogram.expect("the bounds are constants that the histogram accepts"))
+        let times = histogram.expect("the bounds are constants that the histogram accepts");
+        Self { times, longest_ns: 0 }
     }
 }
 
 impl Distribution {
     /// Counts one time.
     pub fn record(&mut self, time_ns: u64) {
-        self.0.saturating_record(time_ns.max(1));
+        self.times.saturating_record(time_ns.max(1));
+        self.longest_ns = self.longest_ns.max(time_ns);
     }
 
     /// Times counted.
     pub fn len(&self) -> u64 {
-        self.0.len()
+        self.times.len()
     }
 
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.times.is_empty()
     }
 
     /// The time below which a share `quantile` (0 to 1) of the counted ones lie; 0 if there are none.
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
-        self.0.value_at_quantile(quantile)
+        self.times.value_at_quantile(quantile).min(self.longest_ns)
     }
 
     /// The longest time counted.
-    pub fn longest_ns(&self) -> u64 {
-        self.0.max()
+    pub const fn longest_ns(&self) -> u64 {
+        self.longest_ns
     }
 }
 

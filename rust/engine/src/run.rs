@@ -290,7 +290,13 @@ impl Run {
             u64::from(self.seq),
             u64::from(self.open) << 8 | self.status as u64,
         ];
-        self.cells.iter().fold(draw(0, header), |hash, cell| {
+        let ending = match self.ending {
+            None => 0,
+            Some(Ending::Cancelled) => 1,
+            Some(Ending::Deadline) => 2,
+            Some(Ending::Failed { node, .. }) => 3 | u64::from(node.0) << 8,
+        };
+        self.cells.iter().fold(draw(ending, header), |hash, cell| {
             let (state, value) = match cell.state {
                 NodeState::Ready | NodeState::Running | NodeState::Parked | NodeState::Backoff => {
                     (NodeState::Ready, ValueId::NONE)

@@ -1,2 +1,16 @@
-//! x
+//! A virtual world around the engine that production runs: arrivals, steps that succeed, fail, hang or
+//! swallow their cancellation, and a journal that syncs late. Everything is drawn from one seed.
+//!
+//! [`simulate`] plays a [`Workload`] to its end, checks after every event what must hold, and gives a
+//! [`Report`]; the same workload gives the same report, the hash of every action included.
 #![forbid(unsafe_code)]
+
+mod checker;
+mod coverage;
+mod workload;
+mod world;
+
+pub use checker::Violation;
+pub use coverage::Coverage;
+pub use workload::{Behaviour, Workload};
+pub use world::{Report, simulate};

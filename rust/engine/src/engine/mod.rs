@@ -267,7 +267,7 @@ impl Engine {
     pub fn room(&self, plan: PlanId) -> usize {
         let queues = &self.plans[plan.0 as usize].queues;
         let lines = queues.iter().map(|&queue| self.queues.room(queue) as usize).min();
-        let runs = self.config.runs_max - self.runs.len();
+        let runs = self.config.runs_max.saturating_sub(self.runs.len());
         lines.map_or(runs, |lines| lines.min(runs))
     }
 
@@ -277,7 +277,7 @@ impl Engine {
     /// [`AcceptError::QueueFull`] or [`AcceptError::RunsFull`].
     pub fn admits(&self, plan: PlanId, count: usize) -> Result<(), AcceptError> {
         let runs_max = self.config.runs_max;
-        if count > runs_max - self.runs.len() {
+        if count > runs_max.saturating_sub(self.runs.len()) {
             return Err(AcceptError::RunsFull { runs_max });
         }
         let queues = &self.plans[plan.0 as usize].queues;

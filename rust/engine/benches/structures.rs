@@ -1,0 +1,110 @@
+//! Ready queue and timers at a million entries, in nanoseconds per operation beside their targets:
+//! `cargo bench -p penstock-engine --bench structures`.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use penstock_engine::{BANDS, Entry, NodeId, ReadyQueue, RunKey, TimerKind, Timers, draw};
+
+const ENTRIES: u64 = 1_000_000;
+const TENANTS: u64 = 10_000;
+const ROUNDS: usize = 7;
+
+fn main() {
+    report("ready queue push+pop, full of 1 M entries", 1_000, ready_queue_full);
+    report("ready queue push+pop, filled and emptied", 1_000, ready_queue_filled);
+    report("timer insert+cancel, beside 1 M live ones", 150, timers_cancelled);
+    report("timer insert+fire at 1 M (for information)", u64::MAX, timers_fired);
+}
+
+/// Prints the best of some rounds: what is slower is another process's doing.
+fn report(name: &str, target_ns: u64, round: fn() -> (f64, u64)) {
+    let best = (0..ROUNDS)
+        .map(|_| {
+            let (elapsed_ns, operations) = round();
+            elapsed_ns / operations as f64
+        })
+        .fold(f64::INFINITY, f64::min);
+    let target = if target_ns == u64::MAX { "-".into() } else { format!("<= {target_ns} ns") };
+    println!("{name:<46} {best:>8.1} ns   target {target}");
+}
+
+fn entry(seq: u64) -> (u8, Entry) {
+    let dice = draw(7, [seq, 0, 0, 0]);
+    let priority = 1 + (dice % u64::from(BANDS)) as u8;
+    let run = RunKey((dice >> 8) % TENANTS);
+    (priority, Entry { seq, eligible_ns: seq, run, node: NodeId(1) })
+}
+
+fn full() -> ReadyQueue {
+    let mut queue = ReadyQueue::default();
+    for seq in 0..ENTRIES {
+        let (priority, entry) = entry(seq);
+        queue.push(priority, entry);
+    }
+    queue
+}
+
+fn ready_queue_full() -> (f64, u64) {
+    let (mut queue, waiting) = (full(), (0..ENTRIES).map(entry).collect::<Vec<_>>());
+    let began = Instant::now();
+    for (priority, entry) in waiting {
+        queue.push(priority, entry);
+        black_box(queue.pop());
+    }
+    (elapsed_ns(began), ENTRIES)
+}
+
+fn ready_queue_filled() -> (f64, u64) {
+    let waiting: Vec<_> = (0..ENTRIES).map(entry).collect();
+    let mut queue = ReadyQueue::default();
+    let began = Instant::now();
+    for (priority, entry) in waiting {
+        queue.push(priority, entry);
+    }
+    while let Some(entry) = queue.pop() {
+        black_box(entry);
+    }
+    (elapsed_ns(began), ENTRIES)
+}
+
+fn timer(seq: u64) -> (u64, TimerKind) {
+    let at_ns = draw(7, [seq, 1, 0, 0]) % 60_000_000_000;
+    (at_ns, TimerKind::Deadline { run: RunKey(seq) })
+}
+
+/// The engine's own use: a cancelled timer is counted, and all are pruned when they are most.
+fn timers_cancelled() -> (f64, u64) {
+    const CANCELLED: u64 = 4 * ENTRIES;
+    let mut timers = Timers::default();
+    for (at_ns, kind) in (0..ENTRIES).map(timer) {
+        timers.insert(at_ns, kind);
+    }
+    let wanted: Vec<_> = (ENTRIES..ENTRIES + CANCELLED).map(timer).collect();
+    let began = Instant::now();
+    for (at_ns, kind) in wanted {
+        timers.insert(at_ns, kind);
+        timers.cancel(1);
+        if timers.is_mostly_stale() {
+            timers.prune(|kind| matches!(kind, TimerKind::Deadline { run } if run.0 < ENTRIES));
+        }
+    }
+    (elapsed_ns(began), CANCELLED)
+}
+
+fn timers_fired() -> (f64, u64) {
+    let wanted: Vec<_> = (0..ENTRIES).map(timer).collect();
+    let mut timers = Timers::default();
+    let began = Instant::now();
+    for (at_ns, kind) in wanted {
+        timers.insert(at_ns, kind);
+    }
+    while let Some(timer) = timers.pop_due(u64::MAX) {
+        black_box(timer);
+    }
+    (elapsed_ns(began), ENTRIES)
+}
+
+fn elapsed_ns(began: Instant) -> f64 {
+    began.elapsed().as_nanos() as f64
+}

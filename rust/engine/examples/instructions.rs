@@ -1,0 +1,157 @@
+//! Fixed work for an instruction count: `valgrind --tool=callgrind target/release/examples/instructions chain`.
+//!
+//! Scenarios: `chain` (100 runs of 100 steps), `diamond` (2,000 runs of five steps), `retry` (2,000 runs,
+//! two failures each), `timers` (20,000 steps with a timeout that suspend), `ready` (50,000 runs that wait,
+//! then start by priority).
+
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use penstock_engine::{
+    Accept, Action, Config, Durability, Engine, Event, Failure, Jitter, Lane, NodeKind, NodeSpec,
+    Plan, PlanId, Policy, QueueId, RetryPolicy, StepId, ValueId,
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("chain") => {
+            let edges: Vec<Vec<u32>> = (0..100).map(|n| vec![n]).collect();
+            Driver::new(&edges, 1, 0).run(100, false);
+        }
+        Some("diamond") => Driver::new(&DIAMOND.map(<[u32]>::to_vec), 1, 0).run(2_000, false),
+        Some("retry") => Driver::new(&[vec![0]], 3, 0).run(2_000, false),
+        Some("timers") => Driver::new(&[vec![0]], 1, SECOND).run(20_000, true),
+        Some("ready") => Driver::new(&[vec![0]], 1, 0).backlog(50_000),
+        _ => {
+            eprintln!("usage: instructions chain|diamond|retry|timers|ready");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Node 0 is the input; a -> b, c, d -> e.
+const DIAMOND: [&[u32]; 5] = [&[0], &[1], &[1], &[1], &[2, 3, 4]];
+
+struct Driver {
+    engine: Engine,
+    plan: PlanId,
+    now_ns: u64,
+    attempts: u32,
+}
+
+impl Driver {
+    /// Steps by their producers; each fails until its last attempt.
+    fn new(steps: &[Vec<u32>], attempts: u32, timeout_ns: u64) -> Self {
+        let node = |path: String, kind, inputs: &[u32]| NodeSpec {
+            path,
+            kind,
+            inputs: inputs.to_vec(),
+            after: Vec::new(),
+        };
+        let mut specs = vec![node("input".into(), NodeKind::Input, &[])];
+        specs.extend(
+            steps.iter().enumerate().map(|(n, it)| node(n.to_string(), NodeKind::Step, it)),
+        );
+        let plan = Plan::compile("fixed", "1", &specs, steps.len() as u32).expect("a graph");
+        let policy = Policy {
+            step: StepId(0),
+            queue: QueueId::DEFAULT,
+            lane: Lane::Loop,
+            priority: None,
+            retry: RetryPolicy {
+                attempts_max: NonZeroU32::new(attempts).expect("at least one"),
+                initial_ns: SECOND / 20,
+                coefficient: 2.0,
+                max_ns: SECOND,
+                jitter: Jitter::Full,
+            },
+            retry_timeouts: true,
+            timeout_ns,
+            total_timeout_ns: 0,
+            queue_timeout_ns: 0,
+            heartbeat_timeout_ns: 0,
+        };
+        let mut policies = vec![Some(policy); specs.len()];
+        policies[0] = None;
+        let mut engine = Engine::new(Config::default());
+        let plan = engine.add_plan(Arc::new(plan), policies);
+        Self { engine, plan, now_ns: 0, attempts }
+    }
+
+    fn run(&mut self, runs: u32, suspends: bool) {
+        for run in 0..runs {
+            self.accept(run, 3);
+            if run % 256 == 255 {
+                self.work(suspends);
+            }
+        }
+        self.work(suspends);
+    }
+
+    fn backlog(&mut self, runs: u32) {
+        for run in 0..runs {
+            self.accept(run, 1 + (run % 5) as u8);
+        }
+        self.work(false);
+    }
+
+    fn accept(&mut self, run: u32, priority: u8) {
+        let accept = Accept {
+            plan: self.plan,
+            inputs: &[ValueId(run)],
+            priority,
+            deadline_ns: None,
+            durability: Durability::Sync,
+            admitted: false,
+        };
+        self.engine.accept(self.now_ns, &accept).expect("there is room");
+        self.drain();
+    }
+
+    /// Until nothing is left to do.
+    fn work(&mut self, suspends: bool) {
+        let mut suspended = Vec::new();
+        loop {
+            while let Some(start) = self.engine.dispatch(self.now_ns) {
+                self.drain();
+                let attempt = start.attempt;
+                if suspends {
+                    self.handle(Event::Suspended { attempt });
+                    suspended.push(attempt);
+                } else if start.number < self.attempts {
+                    let failure = Failure { retryable: true, retry_after_ns: None };
+                    self.handle(Event::Failed { attempt, error: ValueId(1), failure });
+                } else {
+                    self.handle(Event::Done { attempt, value: ValueId(0) });
+                }
+            }
+            self.now_ns += 1_000;
+            for attempt in suspended.drain(..) {
+                self.handle(Event::Done { attempt, value: ValueId(0) });
+            }
+            if self.engine.has_ready() {
+                continue;
+            }
+            let Some(at_ns) = self.engine.next_deadline_ns() else { return };
+            self.now_ns = self.now_ns.max(at_ns);
+            self.handle(Event::Tick);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.engine.handle(self.now_ns, event);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.engine.poll() {
+            black_box::<Action>(action);
+        }
+        self.engine.clear_records();
+    }
+}

@@ -1,0 +1,222 @@
+//! What a world is made of: graphs, policies, limits, and how steps behave.
+
+use std::num::NonZeroU32;
+
+use penstock_engine::{
+    BANDS, Config, Jitter, Lane, NodeKind, NodeSpec, Plan, Policy, QueueId, QueueLimits,
+    RetryPolicy, StepId, draw,
+};
+
+const MS: u64 = 1_000_000;
+
+/// Everything a simulation depends on.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Which kind of world it is, as the replay command names it.
+    pub name: &'static str,
+    /// Seed of all draws.
+    pub seed: u64,
+    /// Runs that arrive.
+    pub runs: u64,
+    /// Mean time between two arrivals (Poisson).
+    pub gap_ns: u64,
+    /// One in so many runs is compared with the fold of its records after each of its events, and one in
+    /// so many starts with all that stands in line.
+    pub watch_one_in: u64,
+    /// How the engine is made.
+    pub config: Config,
+    /// Queues besides the default one.
+    pub queues: Vec<QueueLimits>,
+    /// Graphs, each with one policy per node.
+    pub graphs: Vec<(Vec<NodeSpec>, Vec<Option<Policy>>)>,
+    /// How steps behave.
+    pub behaviour: Behaviour,
+}
+
+/// Shares are of 1,000.
+#[derive(Clone, Copy, Debug)]
+pub struct Behaviour {
+    /// Mean time of an attempt that suspends (exponential).
+    pub duration_ns: u64,
+    /// Attempts that end without suspending.
+    pub instant: u64,
+    /// Attempts that raise something the policy retries.
+    pub failing: u64,
+    /// Attempts that raise something final.
+    pub fatal: u64,
+    /// Attempts that go on until they are cancelled.
+    pub hanging: u64,
+    /// Cancelled attempts that end only after the grace.
+    pub stubborn: u64,
+    /// Cancelled attempts that never end while the world lasts.
+    pub stuck: u64,
+    /// Attempts cut short by something outside.
+    pub interrupted: u64,
+    /// Runs that a user cancels.
+    pub cancelled: u64,
+    /// Runs that have a deadline.
+    pub hurried: u64,
+    /// Events that are delivered a second time.
+    pub repeated: u64,
+    /// Time from a record to its sync, with a journal.
+    pub sync_ns: u64,
+}
+
+impl Workload {
+    /// A world in which everything happens, drawn from the seed.
+    pub fn stormy(seed: u64, runs: u64) -> Self {
+        let mut dice = Dice { seed, drawn: 0 };
+        let queue = |dice: &mut Dice| QueueLimits {
+            concurrency: 1 + dice.below(6) as u32,
+            capacity: 4 + dice.below(60) as u32,
+        };
+        let queues: Vec<QueueLimits> = (0..=dice.below(3)).map(|_| queue(&mut dice)).collect();
+        let graphs = (0..=dice.below(4)).map(|_| graph(&mut dice, queues.len() as u64)).collect();
+        Self {
+            name: "stormy",
+            seed,
+            runs,
+            gap_ns: 1 + dice.below(20) * MS,
+            watch_one_in: 1,
+            config: Config {
+                concurrency: 1 + dice.below(32) as u32,
+                threads: 1 + dice.below(4) as u32,
+                runs_max: 50 + dice.below(1_000) as usize,
+                cancel_grace_ns: dice.below(200) * MS,
+                seed,
+                journaled: dice.below(3) == 0,
+            },
+            queues,
+            graphs,
+            behaviour: Behaviour {
+                duration_ns: 1 + dice.below(30) * MS,
+                instant: dice.below(1_000),
+                failing: dice.below(400),
+                fatal: dice.below(50),
+                hanging: dice.below(60),
+                stubborn: dice.below(300),
+                stuck: dice.below(4),
+                interrupted: dice.below(30),
+                cancelled: dice.below(150),
+                hurried: dice.below(150),
+                repeated: dice.below(200),
+                sync_ns: dice.below(20) * MS,
+            },
+        }
+    }
+
+    /// A world of five-step diamonds in which hardly anything goes wrong: for measuring.
+    pub fn steady(seed: u64, runs: u64) -> Self {
+        let step = |path: &str, inputs: &[u32]| NodeSpec {
+            path: path.into(),
+            kind: NodeKind::Step,
+            inputs: inputs.to_vec(),
+            after: Vec::new(),
+        };
+        let specs = vec![
+            NodeSpec { kind: NodeKind::Input, ..step("diamond/in", &[]) },
+            step("diamond/a", &[0]),
+            step("diamond/b", &[1]),
+            step("diamond/c", &[1]),
+            step("diamond/d", &[1]),
+            step("diamond/e", &[2, 3, 4]),
+        ];
+        let policy = Policy { priority: None, ..policy(&mut Dice { seed: 0, drawn: 0 }, 0, 0) };
+        let policy = Policy { queue: QueueId::DEFAULT, lane: Lane::Loop, ..policy };
+        let mut policies = vec![Some(policy); specs.len()];
+        policies[0] = None;
+        Self {
+            name: "steady",
+            seed,
+            runs,
+            gap_ns: MS,
+            watch_one_in: 256,
+            config: Config { seed, ..Config::default() },
+            queues: Vec::new(),
+            graphs: vec![(specs, policies)],
+            behaviour: Behaviour {
+                duration_ns: 20 * MS,
+                instant: 500,
+                failing: 20,
+                fatal: 0,
+                hanging: 0,
+                stubborn: 0,
+                stuck: 0,
+                interrupted: 0,
+                cancelled: 0,
+                hurried: 0,
+                repeated: 0,
+                sync_ns: 0,
+            },
+        }
+    }
+
+    /// The graphs, compiled.
+    pub(crate) fn plans(&self) -> impl Iterator<Item = (Plan, &[Option<Policy>])> {
+        self.graphs.iter().enumerate().map(|(index, (specs, policies))| {
+            let output = specs.len() as u32 - 1;
+            let plan = Plan::compile(&format!("graph{index}"), "1", specs, output);
+            (plan.expect("producers stand before their consumers"), policies.as_slice())
+        })
+    }
+}
+
+/// Draws in a row from one seed.
+struct Dice {
+    seed: u64,
+    drawn: u64,
+}
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.drawn += 1;
+        draw(self.seed, [0xd1ce, self.drawn, 0, 0]) % bound
+    }
+}
+
+fn graph(dice: &mut Dice, queues: u64) -> (Vec<NodeSpec>, Vec<Option<Policy>>) {
+    let count = 2 + dice.below(9);
+    let mut specs = Vec::new();
+    let mut policies = Vec::new();
+    for index in 0..count {
+        let kind = match (index, dice.below(8)) {
+            (0, _) | (1, 0) => NodeKind::Input,
+            (_, 0) => NodeKind::Constant,
+            (_, 1) => NodeKind::Apply,
+            _ => NodeKind::Step,
+        };
+        let source = matches!(kind, NodeKind::Input | NodeKind::Constant);
+        let edges = if source { 0 } else { dice.below(4) };
+        let mut producers: Vec<u32> = (0..edges).map(|_| dice.below(index) as u32).collect();
+        let after = producers.split_off(producers.len() - producers.len() / 3);
+        specs.push(NodeSpec { path: format!("graph/{index}"), kind, inputs: producers, after });
+        policies.push((kind == NodeKind::Step).then(|| policy(dice, index as u32, queues)));
+    }
+    (specs, policies)
+}
+
+fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
+    let mut sometimes = |one_in: u64, below: u64| {
+        if dice.below(one_in) == 0 { (1 + dice.below(below)) * MS } else { 0 }
+    };
+    let (timeout_ns, total_timeout_ns) = (sometimes(3, 60), sometimes(5, 400));
+    let (queue_timeout_ns, heartbeat_timeout_ns) = (sometimes(5, 100), sometimes(6, 40));
+    Policy {
+        step: StepId(step),
+        queue: QueueId(dice.below(queues + 1) as u32),
+        lane: if dice.below(4) == 0 { Lane::Threads } else { Lane::Loop },
+        priority: (dice.below(3) == 0).then(|| 1 + dice.below(u64::from(BANDS)) as u8),
+        retry: RetryPolicy {
+            attempts_max: NonZeroU32::MIN.saturating_add(dice.below(4) as u32),
+            initial_ns: dice.below(40) * MS,
+            coefficient: 2.0,
+            max_ns: 200 * MS,
+            jitter: [Jitter::None, Jitter::Equal, Jitter::Full][dice.below(3) as usize],
+        },
+        retry_timeouts: dice.below(4) > 0,
+        timeout_ns,
+        total_timeout_ns,
+        queue_timeout_ns,
+        heartbeat_timeout_ns,
+    }
+}

@@ -1,0 +1,385 @@
+//! Virtual time, and what happens in it: the driver of the simulated engine.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use penstock_engine::{
+    Accept, Action, AttemptKey, BANDS, Durability, Engine, Event, Failure, Lsn, NodeKind, Outcome,
+    PlanId, Record, RunKey, Start, ValueId, draw,
+};
+
+use crate::checker::{Checked, Checker, Violation};
+use crate::coverage::Coverage;
+use crate::workload::Workload;
+
+/// What came of a simulation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Runs that succeeded.
+    pub succeeded: u64,
+    /// Runs that failed.
+    pub failed: u64,
+    /// Runs that were cancelled.
+    pub cancelled: u64,
+    /// Runs whose deadline passed.
+    pub late: u64,
+    /// Runs that were not accepted.
+    pub refused: u64,
+    /// Attempts started.
+    pub attempts: u64,
+    /// Calls that changed the engine: events, dispatches, commands.
+    pub events: u64,
+    /// Time that passed in the world.
+    pub elapsed_ns: u64,
+    /// A digest of every action and start, in order.
+    pub hash: u64,
+    /// Moves that were seen.
+    pub coverage: Coverage,
+}
+
+/// Plays a workload to its end.
+///
+/// # Errors
+/// The first thing that must not happen, with the command that replays it; a panic of the engine too.
+pub fn simulate(workload: &Workload) -> Result<Report, Violation> {
+    let played = catch_unwind(AssertUnwindSafe(|| World::new(workload).play()));
+    let what = match played {
+        Ok(Ok(report)) => return Ok(report),
+        Ok(Err(what)) => what,
+        Err(panic) => match panic.downcast::<String>() {
+            Ok(text) => format!("the engine panicked: {text}"),
+            Err(_) => "the engine panicked".into(),
+        },
+    };
+    Err(Violation { world: workload.name, seed: workload.seed, runs: workload.runs, what })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Arrival(u64),
+    Ends(AttemptKey, End),
+    Heartbeat(AttemptKey),
+    UserCancels(RunKey),
+    Synced(Lsn),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Done,
+    Failed,
+    FailedForGood,
+    Cancelled,
+    Interrupted,
+}
+
+struct World<'a> {
+    workload: &'a Workload,
+    engine: Engine,
+    checker: Checker<'a>,
+    now_ns: u64,
+    coming: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+    scheduled: u64,
+    /// Attempts under way, by slot of their key.
+    attempts: Vec<Option<Start>>,
+    evaluating: Vec<(RunKey, penstock_engine::NodeId)>,
+    records: Vec<Record>,
+    report: Report,
+}
+
+impl<'a> World<'a> {
+    fn new(workload: &'a Workload) -> Self {
+        let mut engine = Engine::new(workload.config);
+        for &limits in &workload.queues {
+            engine.add_queue(limits);
+        }
+        for (plan, policies) in workload.plans() {
+            engine.add_plan(Arc::new(plan), policies.to_vec());
+        }
+        Self {
+            workload,
+            engine,
+            checker: Checker::new(workload),
+            now_ns: 0,
+            coming: BinaryHeap::new(),
+            scheduled: 0,
+            attempts: Vec::new(),
+            evaluating: Vec::new(),
+            records: Vec::new(),
+            report: Report::default(),
+        }
+    }
+
+    fn play(mut self) -> Result<Report, String> {
+        self.schedule(0, Happening::Arrival(0));
+        loop {
+            self.start_what_can_start()?;
+            let coming = self.coming.peek().map(|Reverse((at_ns, ..))| *at_ns);
+            match (coming, self.engine.next_deadline_ns()) {
+                (None, None) if self.engine.run_count() + self.engine.running() as usize == 0 => {
+                    break;
+                }
+                (None, None) => self.close()?,
+                (Some(at_ns), deadline) if deadline.is_none_or(|deadline| at_ns < deadline) => {
+                    self.now_ns = self.now_ns.max(at_ns);
+                    if let Some(Reverse((_, _, happening))) = self.coming.pop() {
+                        self.happen(happening)?;
+                    }
+                }
+                (_, deadline) => {
+                    self.now_ns = self.now_ns.max(deadline.unwrap_or_default());
+                    self.handle(Event::Tick)?;
+                }
+            }
+        }
+        self.checker.finish(&self.engine)?;
+        self.report.elapsed_ns = self.now_ns;
+        self.report.coverage = self.checker.coverage;
+        Ok(self.report)
+    }
+
+    /// Nothing more will happen by itself: users lose patience, and attempts that hang come to an end.
+    fn close(&mut self) -> Checked {
+        let runs: Vec<RunKey> = self.engine.runs().collect();
+        for run in runs {
+            self.happen(Happening::UserCancels(run))?;
+        }
+        for slot in 0..self.attempts.len() {
+            if let Some(start) = self.attempts[slot] {
+                self.happen(Happening::Ends(start.attempt, End::Cancelled))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_what_can_start(&mut self) -> Checked {
+        while let Some(start) = self.engine.dispatch(self.now_ns) {
+            self.report.attempts += 1;
+            let parts =
+                [start.attempt.0, start.run.0, u64::from(start.node.0), start.number.into()];
+            self.hash(parts);
+            self.checker.started(&self.engine, &start)?;
+            self.drain(false)?;
+            let slot = slot(start.attempt);
+            if slot >= self.attempts.len() {
+                self.attempts.resize(slot + 1, None);
+            }
+            self.attempts[slot] = Some(start);
+            self.run_step(&start)?;
+        }
+        Ok(())
+    }
+
+    fn run_step(&mut self, start: &Start) -> Checked {
+        let behaviour = &self.workload.behaviour;
+        let dice = |what: u64| {
+            let number = self.engine.number(start.run).unwrap_or_default();
+            let place = u64::from(start.node.0) << 32 | u64::from(start.number);
+            draw(self.workload.seed, [what, number, place, 0])
+        };
+        let share = |what| dice(what) % 1_000;
+        // An interrupted attempt keeps its number, so it is the key that tells it from the next one.
+        let interrupted = draw(self.workload.seed, [2, start.attempt.0, self.now_ns, 3]) % 1_000
+            < behaviour.interrupted;
+        let end = match share(1) {
+            it if it < behaviour.failing => End::Failed,
+            it if it < behaviour.failing + behaviour.fatal => End::FailedForGood,
+            _ if interrupted => End::Interrupted,
+            _ => End::Done,
+        };
+        let length_ns = exponential(behaviour.duration_ns, dice(3));
+        let (hangs, instant) = (share(4) < behaviour.hanging, share(5) < behaviour.instant);
+        let attempt = start.attempt;
+        if instant && !hangs {
+            return self.happen(Happening::Ends(attempt, end));
+        }
+        self.handle(Event::Suspended { attempt })?;
+        if !hangs {
+            self.schedule(length_ns, Happening::Ends(attempt, end));
+            self.schedule(length_ns / 2, Happening::Heartbeat(attempt));
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, happening: Happening) -> Checked {
+        match happening {
+            Happening::Arrival(number) => self.arrive(number),
+            Happening::Heartbeat(attempt) => self.handle(Event::Heartbeat { attempt }),
+            Happening::Synced(lsn) => self.handle(Event::Synced { lsn }),
+            Happening::UserCancels(run) => {
+                self.report.events += 1;
+                self.engine.cancel(self.now_ns, run);
+                self.drain(false)
+            }
+            Happening::Ends(attempt, end) => {
+                let slot = slot(attempt);
+                if let Some(start) = self.attempts[slot].filter(|start| start.attempt == attempt) {
+                    self.attempts[slot] = None;
+                    self.checker.stopped(&start);
+                }
+                self.end(attempt, end)?;
+                let again = draw(self.workload.seed, [6, attempt.0, self.now_ns, 0]) % 1_000;
+                if again < self.workload.behaviour.repeated {
+                    self.handle(Event::Suspended { attempt })?;
+                    self.end(attempt, end)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn end(&mut self, attempt: AttemptKey, end: End) -> Checked {
+        if end == End::Interrupted {
+            return self.handle(Event::Interrupted { attempt });
+        }
+        let value = self.checker.value();
+        let failure = Failure { retryable: end == End::Failed, retry_after_ns: None };
+        self.handle(match end {
+            End::Done | End::Interrupted => Event::Done { attempt, value },
+            End::Failed | End::FailedForGood => Event::Failed { attempt, error: value, failure },
+            End::Cancelled => Event::Cancelled { attempt, error: value },
+        })
+    }
+
+    fn arrive(&mut self, number: u64) -> Checked {
+        let behaviour = &self.workload.behaviour;
+        let dice = |what: u64| draw(self.workload.seed, [what, number, 0, 1]);
+        let plan = PlanId((dice(1) % self.workload.graphs.len() as u64) as u32);
+        let specs = &self.workload.graphs[plan.0 as usize].0;
+        let count = specs.iter().filter(|spec| spec.kind == NodeKind::Input).count();
+        let inputs: Vec<ValueId> = (0..count).map(|_| self.checker.value()).collect();
+        let patience_ns = exponential(10 * behaviour.duration_ns, dice(2));
+        let accept = Accept {
+            plan,
+            inputs: &inputs,
+            priority: 1 + (dice(3) % u64::from(BANDS)) as u8,
+            deadline_ns: (dice(4) % 1_000 < behaviour.hurried).then(|| self.now_ns + patience_ns),
+            durability: Durability::Sync,
+            admitted: false,
+        };
+        self.report.events += 1;
+        let cancelled = dice(5) % 1_000 < behaviour.cancelled;
+        let gap_ns = exponential(self.workload.gap_ns, dice(6));
+        if let Ok(run) = self.engine.accept(self.now_ns, &accept) {
+            self.checker.accepted(&self.engine, run, plan, inputs);
+            if cancelled {
+                self.schedule(patience_ns, Happening::UserCancels(run));
+            }
+        } else {
+            self.report.refused += 1;
+            inputs.into_iter().try_for_each(|value| self.checker.give_up(value))?;
+        }
+        if number + 1 < self.workload.runs {
+            self.schedule(gap_ns, Happening::Arrival(number + 1));
+        }
+        self.drain(false)
+    }
+
+    fn handle(&mut self, event: Event) -> Checked {
+        self.report.events += 1;
+        self.engine.handle(self.now_ns, event);
+        self.drain(event == Event::Tick)
+    }
+
+    /// Performs what the engine asks for, and has everything checked.
+    fn drain(&mut self, tick: bool) -> Checked {
+        loop {
+            self.records.extend_from_slice(self.engine.records());
+            self.engine.clear_records();
+            for record in &self.records {
+                self.checker.recorded(record)?;
+            }
+            if let Some(last) = self.records.last().filter(|_| self.workload.config.journaled) {
+                let lsn = last.lsn;
+                self.schedule(self.workload.behaviour.sync_ns, Happening::Synced(lsn));
+            }
+            self.records.clear();
+            while let Some(action) = self.engine.poll() {
+                self.perform(action)?;
+            }
+            self.checker.settle(&self.engine, tick)?;
+            let Some((run, node)) = self.evaluating.pop() else { return Ok(()) };
+            self.report.events += 1;
+            let value = self.checker.value();
+            let fails = draw(self.workload.seed, [7, u64::from(value.0), 0, 0]).is_multiple_of(50);
+            let event = if fails && self.workload.behaviour.fatal > 0 {
+                Event::DecidedFailed { run, node, error: value }
+            } else {
+                Event::Decided { run, node, value }
+            };
+            self.engine.handle(self.now_ns, event);
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Checked {
+        match action {
+            Action::Evaluate { run, node } => {
+                self.hash([1, run.0, node.0.into(), 0]);
+                self.evaluating.push((run, node));
+                self.checker.is_under_way(run)
+            }
+            Action::Cancel { attempt, cause } => {
+                self.hash([2, attempt.0, cause as u64, 0]);
+                self.cancel(attempt)
+            }
+            Action::Drop { value } => {
+                self.hash([3, value.0.into(), 0, 0]);
+                self.checker.give_up(value)
+            }
+            Action::Ended { run, outcome } => {
+                let (tag, counter) = match outcome {
+                    Outcome::Succeeded(_) => (4, &mut self.report.succeeded),
+                    Outcome::Failed { .. } => (5, &mut self.report.failed),
+                    Outcome::Cancelled => (6, &mut self.report.cancelled),
+                    Outcome::DeadlineExceeded => (7, &mut self.report.late),
+                };
+                *counter += 1;
+                self.hash([tag, run.0, 0, 0]);
+                self.checker.ended(run, outcome)
+            }
+        }
+    }
+
+    fn cancel(&mut self, attempt: AttemptKey) -> Checked {
+        if self
+            .attempts
+            .get(slot(attempt))
+            .copied()
+            .flatten()
+            .is_none_or(|it| it.attempt != attempt)
+        {
+            return Err(format!("{attempt:?} is cancelled, but not under way"));
+        }
+        let behaviour = &self.workload.behaviour;
+        let dice = |what: u64| draw(self.workload.seed, [what, attempt.0, self.now_ns, 2]);
+        let share = dice(1) % 1_000;
+        let quickly_ns = exponential(1 + behaviour.duration_ns / 10, dice(2));
+        if share >= behaviour.stuck + behaviour.stubborn {
+            self.schedule(quickly_ns, Happening::Ends(attempt, End::Cancelled));
+        } else if share >= behaviour.stuck {
+            let late_ns = self.workload.config.cancel_grace_ns + quickly_ns;
+            self.schedule(late_ns, Happening::Ends(attempt, End::Cancelled));
+        }
+        Ok(())
+    }
+
+    fn schedule(&mut self, after_ns: u64, happening: Happening) {
+        self.scheduled += 1;
+        self.coming.push(Reverse((self.now_ns + after_ns, self.scheduled, happening)));
+    }
+
+    fn hash(&mut self, parts: [u64; 4]) {
+        self.report.hash = draw(self.report.hash, parts);
+    }
+}
+
+/// A time from an exponential distribution, at least 1 ns.
+fn exponential(mean_ns: u64, dice: u64) -> u64 {
+    let uniform = ((dice >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+    1 + (-uniform.ln() * mean_ns as f64) as u64
+}
+
+const fn slot(attempt: AttemptKey) -> usize {
+    (attempt.0 & 0xffff_ffff) as usize
+}
