@@ -35,6 +35,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(lambda _: self.hold(-1))
         return future
 
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+        """As usual; time stands still until the threads have ended."""
+        self.hold(1)
+        try:
+            await super().shutdown_default_executor(*args, **kwargs)
+        finally:
+            self.hold(-1)
+
     def _jump(self, timeout: float | None) -> bool:
         """Advance by `timeout` if nothing real is under way; whether there is a reason to block."""
         if self._held > 0 or self._jumping.has_io():

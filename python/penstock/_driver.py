@@ -94,7 +94,7 @@ class Driver:
         tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         playbook = node.step.playbook if node.step is not None else None
         failure = RunFailed(
-            f"failed after {tries}: {type(error).__name__}: {error}",
+            f"failed after {tries}: {type(error).__name__}: {_told(error)}",
             run_id=run_id,
             step=node.step.name if node.step is not None else path.rpartition("/")[2],
             attempts=attempts,
@@ -169,6 +169,14 @@ class Driver:
             _, path, number, *_ = facts
             emitted = Event(at=self.now(), kind="emitted", node=path, attempt=number, value=event)
             self.core.emit(attempt, emitted)
+
+
+def _told(error: BaseException) -> str:
+    """What an exception says of itself, even if it can't."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001  # user code
+        return f"(its message can't be shown: {type(broken).__name__})"
 
 
 _LIMITS: Sequence[str] = ("timeout", "total_timeout", "heartbeat_timeout", "queue_timeout")

@@ -80,7 +80,8 @@ class Registry:
         policy: dict[str, object] = {
             "step": self._step(step),
             "queue": self._queue(node),
-            "priority": node.option("priority"),
+            "priority": node.overrides.get("priority"),
+            "step_priority": step.options.get("priority"),
             "max_attempts": retry.max_attempts,
             "initial_interval": retry.initial_interval,
             "backoff_coefficient": retry.backoff_coefficient,

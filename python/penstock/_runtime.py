@@ -42,7 +42,8 @@ class RunOptions(TypedDict, total=False):
 
     Attributes:
         run_id: the run's identity and idempotency key; made up if not given.
-        priority: of steps that have none of their own: 1 to 5, lower first; 3 if not given.
+        priority: 1 to 5, lower first, for nodes without their own; if not given, what the steps say,
+            or 3.
         tenant: whom the run is for.
         deadline: seconds from now in which it must be over.
         admission: what to do when a queue is full: "raise" `Overloaded`, or "wait".
@@ -99,14 +100,14 @@ class Runtime:
         task: Task = "auto",
         name: str = "penstock",
     ) -> None:
-        self._workflows = tuple(workflows)
-        self._queues = tuple(queues)
+        self._workflows = tuple(map(_stage, workflows))
+        self._queues = tuple(map(_queue, queues))
         self._concurrency = whole(concurrency, "Runtime.concurrency")
         self._threads_most = whole(threads, "Runtime.threads", most=10_000)
         self._grace = seconds(grace, "Runtime.grace", zero=True)
         self._cancel_grace = seconds(cancel_grace, "Runtime.cancel_grace", zero=True)
         self._clock = clock
-        self._seed = random.getrandbits(64) if seed is None else seed % 2**64
+        self._seed = random.getrandbits(64) if seed is None else _seed(seed)
         if task not in ("own", "auto"):
             raise DefinitionError(f"Runtime.task is {task!r}", remedy="give 'own' or 'auto'")
         self._task: Task = task
@@ -164,15 +165,10 @@ class Runtime:
             self._core.interrupt()
             await self._idle(self._cancel_grace)
         finally:
-            unfinished = self._core.runs()
-            for key in unfinished:
-                self._core.cancel(key)
-            if unfinished:
-                _log.warning(
-                    "%s closed with %d runs under way; they are cancelled", self._name, len(unfinished)
-                )
+            if unfinished := self._core.close():
+                runs = "1 run" if unfinished == 1 else f"{unfinished} runs"
+                _log.warning("%s closed with %s under way, now cancelled", self._name, runs)
             self._threads.close()
-            self._core.close()
 
     # Running. One overload for each number of inputs, as for `Flow.call`.
 
@@ -251,7 +247,7 @@ class Runtime:
             self._open()
         core, plan = self._core, self._plans.get(stage)
         if plan is None:
-            plan = self._registry.plan(stage.as_workflow(len(inputs)))
+            plan = self._registry.plan(_stage(stage).as_workflow(len(inputs)))
         if options:
             key, new = await self._start(plan, stage, inputs, options, watch=False)
             future = core.wait(key)
@@ -330,7 +326,7 @@ class Runtime:
         Arguments and errors are those of `run`, without the run's own.
         """
         self._open()
-        plan = self._registry.plan(stage.as_workflow(len(inputs)))
+        plan = self._registry.plan(_stage(stage).as_workflow(len(inputs)))
         key, _ = await self._start(plan, stage, inputs, options, watch=True)
         return Run(self, key)
 
@@ -340,7 +336,7 @@ class Runtime:
         inputs: Iterable[T],
         *,
         run_ids: Iterable[str] | None = None,
-        priority: int = 3,
+        priority: int | None = None,
         tenant: str | Callable[[T], str | None] | None = None,
         deadline: Seconds | None = None,
         admission: Admission = "raise",
@@ -357,9 +353,11 @@ class Runtime:
             admission: "wait" accepts the runs piece by piece as there is room.
         """
         core = self._open()
-        workflow = stage.as_workflow()
+        workflow = _stage(stage).as_workflow()
         plan = self._registry.plan(workflow)
-        options: RunOptions = {"priority": priority, "deadline": deadline, "admission": admission}
+        options: RunOptions = {"deadline": deadline, "admission": admission}
+        if priority is not None:
+            options["priority"] = priority
         checked = _checked(options)
         waits = checked.pop("admission") == "wait"
         values = list(inputs)
@@ -373,9 +371,9 @@ class Runtime:
         batch = [
             (
                 arguments := (value,) if single else tuple(cast("Sequence[Any]", value)),
-                run_id,
+                _word(run_id, "run_id"),
                 None if run_id is None else _fingerprint(workflow.name, arguments),
-                whom(value),
+                _word(whom(value), "tenant"),
             )
             for value, run_id in zip(values, ids, strict=True)
         ]
@@ -419,7 +417,9 @@ class Runtime:
                     await ended(core.wait(key))
 
     def stats(self) -> Stats:
-        """What was counted since the runtime was opened."""
+        """What was counted since the runtime was opened; also when it is closed again."""
+        if self._state == "new":
+            self._open()
         registry = self._registry
         return stats_of(
             self._core.stats(), registry.workflows, registry.steps, registry.queues
@@ -486,8 +486,8 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     if checked.get("deadline") is not None:
         checked["deadline"] = seconds(checked["deadline"], "deadline", zero=True)
     for name in ("run_id", "tenant"):
-        if checked.get(name) is not None:
-            checked[name] = word(checked[name], name)
+        if name in checked:
+            checked[name] = _word(checked[name], name)
     if checked.get("admission", "raise") not in ("raise", "wait"):
         raise DefinitionError(
             f"admission is {checked['admission']!r}", remedy="give 'raise' or 'wait'"
@@ -495,6 +495,30 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := checked.keys() - RunOptions.__annotations__.keys():
         raise TypeError(f"a run has no option {sorted(unknown)[0]!r}")
     return checked
+
+
+def _word(value: object, name: str) -> str | None:
+    return None if value is None else word(value, name)
+
+
+def _stage(stage: Any) -> Stage[..., Any]:
+    if not isinstance(stage, Stage):
+        raise DefinitionError(
+            f"{stage!r} is no step and no workflow", remedy="pass the decorated function"
+        )
+    return stage
+
+
+def _queue(queue: Any) -> Queue:
+    if not isinstance(queue, Queue):
+        raise DefinitionError(f"{queue!r} is no queue", remedy="pass ps.Queue(name, ...)")
+    return queue
+
+
+def _seed(seed: Any) -> int:
+    if type(seed) is not int:
+        raise DefinitionError(f"Runtime.seed is {seed!r}", remedy="give an int, or None")
+    return seed % 2**64
 
 
 def _fingerprint(workflow: str, inputs: tuple[Any, ...]) -> bytes | None:

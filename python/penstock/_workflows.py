@@ -94,19 +94,23 @@ class Workflow(Stage[P, R_co]):
 def single(step: Step[P, R_co], count: int) -> Workflow[P, R_co]:
     """A workflow of one node, with the name and version of its step.
 
+    One that takes any number of inputs is another workflow for each number, so its version says
+    which: "1/3" for three.
+
     Args:
         step: the step.
         count: how many inputs, if the step takes any number.
     """
-    wanted = step.inputs
+    wanted, version = step.inputs, step.version
     if step.variadic:
+        version = f"{step.version}/{count}"
         wanted = tuple((f"{name}-{i}", c) for i in range(1, count + 1) for name, c in step.inputs)
     flow = Flow(step.name, Options())
 
     def draw(flow: Flow, *nodes: Node[Any]) -> object:
         return flow.call(cast("Any", step), *nodes)
 
-    graph = flow._compile(draw, wanted, step.contract, step.version)  # noqa: SLF001
+    graph = flow._compile(draw, wanted, step.contract, version)  # noqa: SLF001
     return Workflow(graph, contract=step.contract, owner=step.owner)
 
 

@@ -18,7 +18,7 @@ use crate::carrier::is_fatal;
 use crate::cell::{GilCell, Guard};
 use crate::clock::Clock;
 use crate::plan::{ContextPlace, Mode, NodePart, Plan, PlanParts, PolicyParts, StepPart};
-use crate::pump::Pump;
+use crate::pump::{Pump, resolve_all};
 use crate::python::{current_context, refuse_subinterpreter};
 use crate::runs::{Admission, BatchItem, RunOptions};
 use crate::state::{Effects, State};
@@ -156,17 +156,16 @@ impl Core {
 
     fn fail(&self, py: Python<'_>, attempt: AttemptKey, part: &StepPart, error: &PyErr) -> Effects {
         let cancelled = error.matches(py, &self.asyncio.cancelled_error).unwrap_or(false);
-        let failure = if cancelled || is_fatal(py, error) {
-            Failure::FINAL
-        } else {
-            self.classify(py, part, error)
-        };
+        // What a thread raises is no exit of the process (concurrent.futures agrees).
+        let fatal = part.mode != Mode::Threads && is_fatal(py, error);
+        let failure =
+            if cancelled || fatal { Failure::FINAL } else { self.classify(py, part, error) };
         // With its traceback, which a `PyErr` keeps apart before Python 3.12.
         let exception = error.clone_ref(py).into_value(py).into_any();
         let now_ns = self.read_clock(py);
         let mut state = self.lock(py);
         let task = state.take_task(attempt);
-        let event = if is_fatal(py, error) {
+        let event = if fatal {
             Event::Interrupted { attempt }
         } else {
             let error = state.values.insert(exception);
@@ -338,7 +337,7 @@ impl Core {
     }
 
     /// Accepts a run and gives its key, and whether it is new.
-    #[pyo3(signature = (plan, inputs, *, run_id=None, fingerprint=None, priority=3, deadline=None, tenant=None, watch=false))]
+    #[pyo3(signature = (plan, inputs, *, run_id=None, fingerprint=None, priority=None, deadline=None, tenant=None, watch=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
     fn start(
         slf: &Bound<'_, Self>,
@@ -346,7 +345,7 @@ impl Core {
         inputs: &Bound<'_, PyTuple>,
         run_id: Option<String>,
         fingerprint: Option<[u8; 32]>,
-        priority: u8,
+        priority: Option<u8>,
         deadline: Option<f64>,
         tenant: Option<Py<PyAny>>,
         watch: bool,
@@ -370,7 +369,7 @@ impl Core {
     ) -> PyResult<(u64, Bound<'py, PyAny>)> {
         let py = slf.py();
         let context = current_context(py)?.unbind();
-        let options = RunOptions { priority: 3, ..RunOptions::default() };
+        let options = RunOptions::default();
         let Admission::New(key) = slf.get().accept(py, PlanId(plan), inputs, context, options)?
         else {
             return Err(PyRuntimeError::new_err("a fresh run id is never taken"));
@@ -381,12 +380,12 @@ impl Core {
     }
 
     /// Accepts a batch of runs with one context, all or none: `(inputs, run_id, fingerprint, tenant)` each.
-    #[pyo3(signature = (plan, batch, *, priority=3, deadline=None))]
+    #[pyo3(signature = (plan, batch, *, priority=None, deadline=None))]
     fn start_many(
         slf: &Bound<'_, Self>,
         plan: u32,
         batch: Vec<BatchItem<'_>>,
-        priority: u8,
+        priority: Option<u8>,
         deadline: Option<f64>,
     ) -> PyResult<Vec<u64>> {
         let keys = slf.get().accept_many(slf.py(), PlanId(plan), batch, priority, deadline)?;
@@ -424,7 +423,7 @@ impl Core {
 
     /// The run's id, `None` if it is not known (any more).
     fn run_id(&self, py: Python<'_>, run: u64) -> Option<String> {
-        self.lock(py).store.id(RunKey(run)).map(ToString::to_string)
+        self.lock(py).run_id(RunKey(run))
     }
 
     /// The key of a run by its id.
@@ -556,14 +555,34 @@ impl Core {
         core.schedule_pump(slf)
     }
 
-    /// Lets go of the loop: no callback comes after this.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
+    /// Ends what is left and lets go of the loop: attempts that are still under way are given up, runs are
+    /// cancelled, and whoever waits is told. Gives the number of those runs. No callback comes after this.
+    fn close(&self, py: Python<'_>) -> PyResult<usize> {
         self.closed.store(true, Ordering::Relaxed);
+        let now_ns = self.read_clock(py);
+        let (runs, effects) = {
+            let mut state = self.lock(py);
+            let runs: Vec<RunKey> = state.engine.runs().collect();
+            state.engine.pause_dispatch();
+            state.engine.give_up(now_ns);
+            (runs, state.drain(py))
+        };
+        self.perform(py, effects);
+        for &run in &runs {
+            let effects = {
+                let mut state = self.lock(py);
+                state.engine.cancel(now_ns, run);
+                state.drain(py)
+            };
+            self.perform(py, effects);
+        }
+        let waiting = self.lock(py).take_waiting();
+        resolve_all(py, waiting)?;
         let pump = std::mem::take(&mut *self.pump.lock(py));
         if let Some((_, timer)) = pump.timer {
             timer.call_method0(py, "cancel")?;
         }
-        Ok(())
+        Ok(runs.len())
     }
 
     /// Number of Python objects held for runs: what a leak would show in.

@@ -72,7 +72,7 @@ impl Core {
         let context = copy_context(context.bind(py))?;
         let value = within(&context, || call(function.bind(py), &arguments))?;
         value.and_then(|value| contract.check(value)).map(Bound::unbind).map_err(|error| {
-            let run_id = self.lock(py).store.id(run).map(ToString::to_string);
+            let run_id = self.lock(py).run_id(run);
             self.locate(py, run_id, parts.plan.path(node), &error)
         })
     }
@@ -96,7 +96,9 @@ impl Core {
                         waiter.call_method1(intern!(py, "set_result"), (value,))?;
                     }
                     ended => {
-                        let exception = self.failure(py, run, ended)?;
+                        let exception = self.failure(py, run, ended);
+                        let exception =
+                            exception.unwrap_or_else(|broken| broken.into_value(py).into_any());
                         waiter.call_method1(intern!(py, "set_exception"), (exception,))?;
                     }
                 }
@@ -115,7 +117,7 @@ impl Core {
         (run, plan): (RunKey, PlanId),
         ended: &Ended,
     ) -> PyResult<Py<PyAny>> {
-        let run_id = self.lock(py).store.id(run).map(ToString::to_string);
+        let run_id = self.lock(py).run_id(run);
         let (cause, path, attempts, error) = match ended {
             Ended::Failed { path, attempts, cause, error } => {
                 (*cause, &**path, *attempts, error.as_ref())

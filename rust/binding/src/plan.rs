@@ -170,6 +170,8 @@ pub(crate) struct PolicyParts {
     #[pyo3(item)]
     priority: Option<u8>,
     #[pyo3(item)]
+    step_priority: Option<u8>,
+    #[pyo3(item)]
     max_attempts: std::num::NonZeroU32,
     #[pyo3(item)]
     initial_interval: f64,
@@ -206,6 +208,7 @@ impl PolicyParts {
             queue: QueueId(self.queue),
             lane,
             priority: self.priority,
+            step_priority: self.step_priority,
             retry: RetryPolicy {
                 attempts_max: self.max_attempts,
                 initial_ns: nanoseconds(self.initial_interval),

@@ -82,13 +82,7 @@ impl Core {
     /// Wakes those who wait for room in a queue or for the last attempt to end.
     pub(crate) fn wake(&self, py: Python<'_>) -> PyResult<()> {
         let futures = self.lock(py).due_waiters();
-        for future in futures {
-            let future = future.bind(py);
-            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
-                future.call_method1(intern!(py, "set_result"), (py.None(),))?;
-            }
-        }
-        Ok(())
+        resolve_all(py, futures)
     }
 
     /// Sets the loop's timer to the engine's next deadline, if that is earlier than what is set.
@@ -118,4 +112,15 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// Sets futures done whose only message is that they are.
+pub(crate) fn resolve_all(py: Python<'_>, futures: Vec<Py<PyAny>>) -> PyResult<()> {
+    for future in futures {
+        let future = future.bind(py);
+        if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Accepting runs and waiting for them.
 
+use std::collections::HashMap;
+
 use penstock_engine::{Accept, AcceptError, Durability, NodeId, PlanId, RunKey};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,7 +19,7 @@ pub(crate) struct RunOptions {
     pub(crate) run_id: Option<String>,
     /// Hash of the workflow's name and the input, where the user gave a run id.
     pub(crate) fingerprint: Option<[u8; 32]>,
-    pub(crate) priority: u8,
+    pub(crate) priority: Option<u8>,
     /// Seconds from now.
     pub(crate) deadline: Option<f64>,
     pub(crate) tenant: Option<Py<PyAny>>,
@@ -94,7 +96,7 @@ impl Core {
         py: Python<'_>,
         plan: PlanId,
         batch: Vec<BatchItem<'_>>,
-        priority: u8,
+        priority: Option<u8>,
         deadline: Option<f64>,
     ) -> PyResult<Vec<u64>> {
         let context = current_context(py)?.unbind();
@@ -117,18 +119,23 @@ impl Core {
         let now_ns = self.read_clock(py);
         let mut keys = Vec::with_capacity(items.len());
         let mut all = Vec::new();
+        // What is not needed is dropped after the lock is released.
+        let mut unused = Vec::new();
         let refused = {
             let mut state = self.lock(py);
-            let duplicate = items.iter().find_map(|(_, options)| state.existing(options).err());
-            if let Some(run_id) = duplicate {
+            let taken = items.iter().find_map(|(_, options)| state.existing(options).err());
+            if let Some(run_id) = taken.or_else(|| named_twice(&items)) {
+                unused = items;
                 Some(Refused::Duplicate(run_id))
             } else if let Err(error) = state.engine.admits(plan, items.len()) {
+                unused = items;
                 Some(Refused::Full(error))
             } else {
                 for (checked, options) in items {
                     if let Ok(Some(run)) = state.existing(&options) {
                         state.watch(run, py);
                         keys.push(run.0);
+                        unused.push((checked, options));
                         continue;
                     }
                     let context = context.clone_ref(py);
@@ -141,6 +148,7 @@ impl Core {
                 None
             }
         };
+        drop(unused);
         for effects in all {
             self.perform(py, effects);
         }
@@ -227,6 +235,19 @@ impl Core {
 }
 
 type Values = SmallVec<[Py<PyAny>; 6]>;
+
+/// An id that stands twice in a batch with different inputs.
+fn named_twice(items: &[(Values, RunOptions)]) -> Option<String> {
+    let mut named = HashMap::new();
+    items.iter().find_map(|(_, options)| {
+        let run_id = options.run_id.as_ref()?;
+        let fingerprint = options.fingerprint;
+        match named.insert(run_id, fingerprint) {
+            Some(other) if other.is_none() || other != fingerprint => Some(run_id.clone()),
+            _ => None,
+        }
+    })
+}
 
 impl State {
     /// The run that has the id asked for, if it was started with the same workflow and input.

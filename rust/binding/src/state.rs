@@ -31,7 +31,7 @@ pub(crate) struct State {
     /// An attempt that was taken from the engine and has to be started another way than was tried.
     pub(crate) pending: Option<Start>,
     /// Outcomes of ended runs that somebody still has a handle of, with the number of handles.
-    pub(crate) kept: HashMap<u64, (Ended, u32)>,
+    pub(crate) kept: HashMap<u64, Kept>,
     pub(crate) turn: Turn,
     /// Futures of callers that a full queue refused, oldest first.
     pub(crate) waiting_for_room: VecDeque<(PlanId, Py<PyAny>)>,
@@ -79,6 +79,15 @@ pub(crate) enum Ended {
     Failed { path: Box<str>, attempts: u32, cause: &'static str, error: Option<Py<PyAny>> },
     Cancelled,
     DeadlineExceeded,
+}
+
+/// What a handle still knows of a run that the store may have forgotten.
+pub(crate) struct Kept {
+    pub(crate) run_id: String,
+    pub(crate) plan: PlanId,
+    pub(crate) ended: Ended,
+    /// Live handles.
+    pub(crate) handles: u32,
 }
 
 impl Ended {
@@ -199,7 +208,9 @@ impl State {
             self.followed -= followers.len();
             effects.garbage.extend(followers);
             if handles > 0 {
-                self.kept.insert(run.0, (ended.clone_ref(py), handles));
+                let run_id = self.store.id(run).map(ToString::to_string).unwrap_or_default();
+                let ended = ended.clone_ref(py);
+                self.kept.insert(run.0, Kept { run_id, plan, ended, handles });
             }
         }
         if !waiters.is_empty() {
@@ -315,6 +326,13 @@ impl State {
         due
     }
 
+    /// Futures of all who wait for room or for the last attempt to end.
+    pub(crate) fn take_waiting(&mut self) -> Vec<Py<PyAny>> {
+        let mut waiting = std::mem::take(&mut self.waiting_for_idle);
+        waiting.extend(self.waiting_for_room.drain(..).map(|(_, future)| future));
+        waiting
+    }
+
     pub(crate) fn put_task(&mut self, attempt: AttemptKey, task: Py<PyAny>) {
         let slot = slot(attempt.0);
         if slot >= self.tasks.len() {
@@ -356,17 +374,24 @@ impl State {
         }
     }
 
+    /// A run's id, as long as the store or a handle keeps it.
+    pub(crate) fn run_id(&self, run: RunKey) -> Option<String> {
+        let known = self.store.id(run).map(ToString::to_string);
+        known.or_else(|| self.kept.get(&run.0).map(|kept| kept.run_id.clone()))
+    }
+
     /// How an ended run ended, if that is still known.
     pub(crate) fn outcome(&self, run: RunKey) -> Option<&Ended> {
         self.kept
             .get(&run.0)
-            .map(|(ended, _)| ended)
+            .map(|kept| &kept.ended)
             .or_else(|| self.store.outcome(run).map(|(_, ended)| ended))
     }
 
     /// The plan of a run, under way or ended.
     pub(crate) fn plan_of(&self, run: RunKey) -> Option<PlanId> {
         let plan = self.side(run).map(|side| side.plan);
+        let plan = plan.or_else(|| self.kept.get(&run.0).map(|kept| kept.plan));
         plan.or_else(|| self.store.outcome(run).map(|(plan, _)| *plan))
     }
 
@@ -384,10 +409,12 @@ impl State {
     pub(crate) fn watch(&mut self, run: RunKey, py: Python<'_>) {
         if let Some(side) = self.side_mut(run) {
             side.extra.get_or_insert_default().handles += 1;
-        } else if let Some((_, handles)) = self.kept.get_mut(&run.0) {
-            *handles += 1;
-        } else if let Some(ended) = self.store.outcome(run).map(|(_, ended)| ended.clone_ref(py)) {
-            self.kept.insert(run.0, (ended, 1));
+        } else if let Some(kept) = self.kept.get_mut(&run.0) {
+            kept.handles += 1;
+        } else if let Some((plan, ended)) = self.store.outcome(run) {
+            let (plan, ended) = (*plan, ended.clone_ref(py));
+            let run_id = self.store.id(run).map(ToString::to_string).unwrap_or_default();
+            self.kept.insert(run.0, Kept { run_id, plan, ended, handles: 1 });
         }
     }
 
@@ -398,9 +425,9 @@ impl State {
             extra.handles -= 1;
             return None;
         }
-        let (_, handles) = self.kept.get_mut(&run.0)?;
-        *handles -= 1;
-        if *handles == 0 { self.kept.remove(&run.0).map(|(ended, _)| ended) } else { None }
+        let kept = self.kept.get_mut(&run.0)?;
+        kept.handles -= 1;
+        if kept.handles == 0 { self.kept.remove(&run.0).map(|kept| kept.ended) } else { None }
     }
 
     /// Every Python object held, to be dropped after the lock is released.

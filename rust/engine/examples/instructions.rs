@@ -63,6 +63,7 @@ impl Driver {
             queue: QueueId::DEFAULT,
             lane: Lane::Loop,
             priority: None,
+            step_priority: None,
             retry: RetryPolicy {
                 attempts_max: NonZeroU32::new(attempts).expect("at least one"),
                 initial_ns: SECOND / 20,
@@ -104,7 +105,7 @@ impl Driver {
         let accept = Accept {
             plan: self.plan,
             inputs: &[ValueId(run)],
-            priority,
+            priority: Some(priority),
             deadline_ns: None,
             durability: Durability::Sync,
             admitted: false,

@@ -81,8 +81,8 @@ pub struct Accept<'a> {
     pub plan: PlanId,
     /// Values of the plan's inputs, in order.
     pub inputs: &'a [ValueId],
-    /// 1 to 5, for steps that have none of their own.
-    pub priority: u8,
+    /// 1 to 5, for nodes that have none of their own; `None` leaves it to the steps.
+    pub priority: Option<u8>,
     /// When it must be over, in engine time.
     pub deadline_ns: Option<u64>,
     /// What must be on disk before what.

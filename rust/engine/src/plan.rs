@@ -73,8 +73,10 @@ pub struct Policy {
     pub queue: QueueId,
     /// Where it runs.
     pub lane: Lane,
-    /// 1 to 5; `None` takes the run's.
+    /// 1 to 5, for this node whatever its run says.
     pub priority: Option<u8>,
+    /// 1 to 5, for runs that say nothing.
+    pub step_priority: Option<u8>,
     /// When it is tried again.
     pub retry: RetryPolicy,
     /// Whether an attempt that timed out may be tried again.

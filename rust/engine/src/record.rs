@@ -30,8 +30,8 @@ pub struct Record {
 pub enum Body {
     /// The run was accepted; always the first record.
     Accepted {
-        /// Priority of its steps that have none of their own.
-        priority: u8,
+        /// Priority of its nodes that have none of their own.
+        priority: Option<u8>,
         /// When it must be over; `u64::MAX` for never.
         deadline_ns: u64,
     },

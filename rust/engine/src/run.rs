@@ -6,7 +6,8 @@
 
 use crate::failure::Cause;
 use crate::ids::{AttemptKey, NodeId, PlanId, ValueId};
-use crate::plan::{NodeKind, Plan, is_source};
+use crate::plan::{NodeKind, Plan, Policy, is_source};
+use crate::ready::DEFAULT_PRIORITY;
 use crate::record::{Body, Durability, Record, Then};
 use crate::retry::draw;
 use crate::state::{NodeState, RunStatus};
@@ -75,7 +76,7 @@ pub struct Run {
     pub(crate) running: u32,
     pub(crate) ending: Option<Ending>,
     pub(crate) status: RunStatus,
-    pub(crate) priority: u8,
+    pub(crate) priority: Option<u8>,
     pub(crate) durability: Durability,
 }
 
@@ -215,9 +216,10 @@ impl Run {
         }
     }
 
-    /// Priority of its steps that have none of their own, 1 to 5.
-    pub const fn priority(&self) -> u8 {
-        self.priority
+    /// The band a node of it waits in, 1 to 5: the node's own word, else the run's, else the step's.
+    pub fn priority(&self, policy: &Policy) -> u8 {
+        let priority = policy.priority.or(self.priority).or(policy.step_priority);
+        priority.unwrap_or(DEFAULT_PRIORITY)
     }
 
     /// How the run would end if nothing of it were under way; `None` while it goes on.

@@ -101,7 +101,7 @@ mod tests {
         let value = ValueId(0);
         let failed = |cause, then| Body::Failed { cause, started_ns: 5, then };
         let bodies = [
-            (Body::Accepted { priority: 3, deadline_ns: 9 }, "", 0),
+            (Body::Accepted { priority: Some(3), deadline_ns: 9 }, "", 0),
             (Body::Done { value, started_ns: 4 }, "", 4),
             (failed(Cause::Error(value), Then::Retry { due_ns: 8 }), "error", 8),
             (failed(Cause::QueueTimeout, Then::Final), "queue_timeout", 0),

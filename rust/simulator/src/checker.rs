@@ -293,9 +293,7 @@ impl<'a> Checker<'a> {
             return Ok(()); // A ready node may stand before its gate instead of in line.
         }
         let policy = self.policy(start.plan, start.node);
-        let rank = |policy: &Policy, run: RunKey| {
-            policy.priority.or_else(|| engine.run(run).map(Run::priority))
-        };
+        let rank = |policy: &Policy, run: RunKey| engine.run(run).map(|run| run.priority(policy));
         let own = rank(policy, start.run);
         for shadow in self.runs.iter().flatten() {
             for (index, other) in self.workload.graphs[shadow.plan.0 as usize].1.iter().enumerate()

@@ -206,6 +206,7 @@ fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
         queue: QueueId(dice.below(queues + 1) as u32),
         lane: if dice.below(4) == 0 { Lane::Threads } else { Lane::Loop },
         priority: (dice.below(3) == 0).then(|| 1 + dice.below(u64::from(BANDS)) as u8),
+        step_priority: None,
         retry: RetryPolicy {
             attempts_max: NonZeroU32::MIN.saturating_add(dice.below(4) as u32),
             initial_ns: dice.below(40) * MS,

@@ -253,7 +253,7 @@ impl<'a> World<'a> {
         let accept = Accept {
             plan,
             inputs: &inputs,
-            priority: 1 + (dice(3) % u64::from(BANDS)) as u8,
+            priority: Some(1 + (dice(3) % u64::from(BANDS)) as u8),
             deadline_ns: (dice(4) % 1_000 < behaviour.hurried).then(|| self.now_ns + patience_ns),
             durability: Durability::Sync,
             admitted: false,

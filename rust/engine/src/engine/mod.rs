@@ -54,7 +54,8 @@ impl Default for Config {
 /// The state of every run of one runtime.
 ///
 /// Its methods are of four kinds. *Getters* take `&self`. *Commands* ([`Engine::accept`],
-/// [`Engine::cancel`], [`Engine::pause_dispatch`], [`Engine::interrupt`]) carry what a user wants.
+/// [`Engine::cancel`], [`Engine::pause_dispatch`], [`Engine::interrupt`], [`Engine::give_up`]) carry what a
+/// user wants.
 /// [`Engine::handle`] takes what happened outside, [`Engine::dispatch`] gives the next attempt to start,
 /// and *outputs* are drained by [`Engine::poll`] and [`Engine::clear_records`];
 /// [`Engine::next_deadline_ns`] says when to come back with [`Event::Tick`].
@@ -304,8 +305,8 @@ impl Engine {
             let (expected, given) = (plan.input_count(), accept.inputs.len());
             return Err(AcceptError::InputCount { expected, given });
         }
-        if accept.priority == 0 || accept.priority > BANDS {
-            return Err(AcceptError::Priority { given: accept.priority });
+        if let Some(given) = accept.priority.filter(|given| !(1..=BANDS).contains(given)) {
+            return Err(AcceptError::Priority { given });
         }
         if !accept.admitted {
             self.admits(accept.plan, 1)?;
@@ -366,6 +367,16 @@ impl Engine {
         let keys: Vec<u64> = self.attempts.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.cancel_attempt(AttemptKey(key), crate::attempt::CancelCause::Interrupt);
+        }
+    }
+
+    /// Gives up every attempt under way, as if its grace were over: the runs can end without them.
+    pub fn give_up(&mut self, now_ns: u64) {
+        self.begin(now_ns);
+        let keys: Vec<u64> = self.attempts.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.cancel_attempt(AttemptKey(key), crate::attempt::CancelCause::Interrupt);
+            self.abandon(AttemptKey(key));
         }
     }
 

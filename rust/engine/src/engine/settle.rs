@@ -88,7 +88,7 @@ impl Engine {
         self.arrivals += 1;
         run.lined(node, Some(self.arrivals));
         let entry = Entry { seq: self.arrivals, eligible_ns: self.now_ns, run: key, node };
-        let priority = policy.priority.unwrap_or(run.priority);
+        let priority = run.priority(policy);
         self.queues.push(policy.queue, policy.lane, priority, entry);
         if policy.queue_timeout_ns > 0 {
             let at_ns = self.now_ns.saturating_add(policy.queue_timeout_ns);

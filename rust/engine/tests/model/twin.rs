@@ -142,7 +142,7 @@ impl Twin {
         let accept = Accept {
             plan: PlanId(shape as u32),
             inputs: &[],
-            priority,
+            priority: Some(priority),
             deadline_ns: None,
             durability: Durability::Sync,
             admitted: false,
@@ -314,6 +314,7 @@ fn policy(step: Step) -> Policy {
         queue: QueueId(step.queue as u32),
         lane: Lane::Loop,
         priority: step.priority,
+        step_priority: None,
         retry: RetryPolicy {
             attempts_max: NonZeroU32::new(step.attempts_max).expect("at least one"),
             initial_ns: step.wait * TICK_NS,

@@ -83,7 +83,7 @@ fn wrong_calls_change_nothing() {
     let error = world.try_accept(plan, |accept| accept.inputs = &[]);
     assert_eq!(error, Err(AcceptError::InputCount { expected: 1, given: 0 }));
     for priority in [0, 6, 255] {
-        let error = world.try_accept(plan, |accept| accept.priority = priority);
+        let error = world.try_accept(plan, |accept| accept.priority = Some(priority));
         assert_eq!(error, Err(AcceptError::Priority { given: priority }));
     }
     assert_eq!((world.engine.run_count(), world.records.len()), (0, 0));

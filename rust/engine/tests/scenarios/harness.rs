@@ -46,6 +46,7 @@ fn node(kind: NodeKind, inputs: &[u32]) -> Node {
         queue: QueueId::DEFAULT,
         lane: Lane::Loop,
         priority: None,
+        step_priority: None,
         retry: RetryPolicy::ONCE,
         retry_timeouts: true,
         timeout_ns: 0,
@@ -89,6 +90,10 @@ impl Node {
 
     pub(crate) fn priority(self, priority: u8) -> Self {
         self.policy(|policy| policy.priority = Some(priority))
+    }
+
+    pub(crate) fn step_priority(self, priority: u8) -> Self {
+        self.policy(|policy| policy.step_priority = Some(priority))
     }
 
     pub(crate) fn timeout(self, timeout_ns: u64) -> Self {
@@ -203,7 +208,7 @@ impl World {
         let mut accept = Accept {
             plan,
             inputs: &inputs,
-            priority: DEFAULT_PRIORITY,
+            priority: Some(DEFAULT_PRIORITY),
             deadline_ns: None,
             durability: Durability::Sync,
             admitted: false,

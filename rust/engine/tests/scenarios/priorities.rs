@@ -13,7 +13,7 @@ fn lower_numbers_first_across_queues_and_arrival_breaks_ties() {
         .map(|n| {
             let priority = 1 + n * 7 % 5;
             let plan = plans[usize::from(n % 2)];
-            (priority, world.accept_with(plan, |accept| accept.priority = priority))
+            (priority, world.accept_with(plan, |accept| accept.priority = Some(priority)))
         })
         .collect();
     expected.sort_by_key(|(priority, _)| *priority);
@@ -29,8 +29,8 @@ fn a_nodes_own_priority_beats_its_runs() {
     let mut world = World::new();
     let urgent = world.single(step(&[]).priority(1));
     let normal = world.single(step(&[]));
-    let first = world.accept_with(normal, |accept| accept.priority = 2);
-    let second = world.accept_with(urgent, |accept| accept.priority = 5);
+    let first = world.accept_with(normal, |accept| accept.priority = Some(2));
+    let second = world.accept_with(urgent, |accept| accept.priority = Some(5));
     let order: Vec<RunKey> = world.start_all().iter().map(|start| start.run).collect();
     assert_eq!(order, [second, first]);
 }
@@ -57,7 +57,19 @@ fn an_urgent_run_overtakes_a_backlog() {
     let plan = world.single(step(&[]));
     (0..1_000).for_each(|_| _ = world.accept(plan));
     let start = world.started();
-    let urgent = world.accept_with(plan, |accept| accept.priority = 1);
+    let urgent = world.accept_with(plan, |accept| accept.priority = Some(1));
     world.done(start);
     assert_eq!(world.started().run, urgent);
+}
+
+#[test]
+fn a_steps_priority_is_for_runs_that_say_nothing() {
+    let mut world = World::new();
+    let urgent = world.single(step(&[]).step_priority(1));
+    let normal = world.single(step(&[]));
+    let first = world.accept_with(normal, |accept| accept.priority = Some(2));
+    let second = world.accept_with(urgent, |accept| accept.priority = Some(3));
+    let third = world.accept_with(urgent, |accept| accept.priority = None);
+    let order: Vec<RunKey> = world.start_all().iter().map(|start| start.run).collect();
+    assert_eq!(order, [third, first, second]);
 }
