@@ -1,0 +1,195 @@
+"""The examples run as their docstrings say, each as its own process."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+unix = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent by POSIX means")
+
+
+@contextmanager
+def started(example: str, *arguments: str | Path) -> Generator[subprocess.Popen[str]]:
+    """An example as a process of its own, which is killed if it outlives the test."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", EXAMPLES / f"{example}.py", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "100"},
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run(example: str, *arguments: str | Path) -> tuple[int, str, str]:
+    """Exit code, output and error output of an example that runs to its end."""
+    with started(example, *arguments) as process:
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[int, str, str, float]:
+    """Press Ctrl-C; exit code, outputs, and the seconds until the end."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err, time.monotonic() - began
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """A WfFormat file: a diamond of 4 tasks, and one that stands alone; 1 + 2 + 1 seconds long."""
+    edges = {
+        "start": [],
+        "left": ["start"],
+        "right": ["start"],
+        "end": ["left", "right"],
+        "alone": [],
+    }
+    seconds = {"start": 1.0, "left": 2.0, "right": 1.0, "end": 1.0, "alone": 0.0}
+    specified = [{"id": id_, "parents": parents} for id_, parents in edges.items()]
+    executed = [{"id": id_, "runtimeInSeconds": time} for id_, time in seconds.items()]
+    file = tmp_path / "diamond.json"
+    workflow = {"specification": {"tasks": specified}, "execution": {"tasks": executed}}
+    file.write_text(json.dumps({"name": "[diamond]", "workflow": workflow}), "utf-8")
+    return file
+
+
+def test_every_example_says_what_it_shows_and_how_to_run_it() -> None:
+    """Each program opens with a docstring that has its own command in it."""
+    for file in EXAMPLES.glob("*.py"):
+        text = file.read_text("utf-8")
+        assert text.startswith('"""'), file
+        if "__main__" in text or "asyncio.run(main())" in text:
+            assert f"python examples/{file.name}" in text.split('"""')[1], file
+
+
+# Quickstart.
+
+
+def test_the_quickstart() -> None:
+    assert run("quickstart") == (0, "A billing question about 2 orders\n", "")
+
+
+def test_the_quickstart_is_the_readme_s() -> None:
+    """The README shows the file's program, word for word."""
+    shown = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert shown is not None
+    assert (EXAMPLES / "quickstart.py").read_text("utf-8").endswith(shown[1])
+
+
+# Recorded workflows.
+
+
+def test_a_recorded_workflow(recording: Path) -> None:
+    """The summary has the shape, the bounds and the makespan, and stderr told the progress."""
+    code, out, err = run("wfformat", recording, "--scale", "0.01", "--concurrency", "2")
+    assert code == 0, err
+    rows = dict(re.findall(r"^ (\w.*?)  +([\d.,]+)", out, re.MULTILINE))
+    assert "[diamond]" in out
+    assert (rows["tasks"], rows["edges"], rows["depth"]) == ("5", "4", "3")
+    assert rows["attempts"] == "5"
+    assert (rows["critical path"], rows["work / concurrency"]) == ("0.040", "0.025")
+    assert rows["Graham's bound"] == "0.045"
+    assert float(rows["makespan"]) >= 0.04
+    assert err.splitlines()[-1] == "5/5 tasks"
+
+
+def test_failing_attempts_are_repeated(recording: Path) -> None:
+    """More attempts than tasks, the same number for the same seed, and nothing on stderr."""
+    options = ("--scale", "0.001", "--fail", "0.6", "--seed", "3", "--quiet")
+    attempts: list[int] = []
+    for _ in range(2):
+        code, out, err = run("wfformat", recording, *options)
+        assert (code, err) == (0, "")
+        attempts += map(int, re.findall(r"attempts +(\d+)", out))
+    assert attempts[0] == attempts[1] > 5
+
+
+def test_a_file_that_is_no_workflow() -> None:
+    """One line, exit code 2, no traceback."""
+    code, out, err = run("wfformat", ROOT / "README.md")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"{ROOT / 'README.md'} is no WfFormat 1.5 workflow: ")
+    assert len(err.splitlines()) == 1
+
+
+@unix
+def test_ctrl_c_while_a_recorded_workflow_runs(recording: Path) -> None:
+    """It stops at once with one line."""
+    with started("wfformat", recording, "--scale", "1.2") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "2/5 tasks\n"
+        code, out, err, seconds = interrupt(process)
+    assert (code, out, err) == (130, "", "stopped by Ctrl-C before the end\n")
+    assert seconds < 1.0
+
+
+# Support tickets.
+
+
+def test_support_tickets() -> None:
+    """Every ticket is counted, each step has its line, and failed runs have their reasons."""
+    code, out, err = run("support_tickets", "--runs", "400", "--rate", "400")
+    assert (code, err) == (0, "")
+    answered, tickets = re.findall(r"^(\d+) of (\d+) tickets answered in", out, re.MULTILINE)[0]
+    failed = re.findall(r"^ *(\d+|no) +runs failed", out, re.MULTILINE)[0]
+    assert int(tickets) == 400
+    assert int(answered) + int(failed.replace("no", "0")) == 400
+    reasons = re.findall(r"^ *(\d+)  \w+: ", out, re.MULTILINE)
+    assert sum(map(int, reasons)) == int(failed.replace("no", "0"))
+    steps = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
+    for step in ("classify", "retrieve", "draft", "check", "reply"):
+        attempts, retries, *others = steps[step]
+        assert int(attempts) >= int(answered)
+        assert len(others) == 8, "failed, timeouts, and two times three percentiles"
+        assert retries != "-" or step not in ("classify", "draft")
+    assert len(steps["run"]) == 3
+    assert re.search(r"^\d+ of 400 tickets, \d+ in flight, [\d,]+ attempts/s, ", out, re.MULTILINE)
+
+
+def test_the_same_seed_brings_the_same_trouble() -> None:
+    """Whom the provider refuses does not hang on how fast the machine is."""
+
+    def refused(seed: int) -> list[str]:
+        _, out, _ = run("support_tickets", "--runs", "300", "--rate", "600", "--seed", str(seed))
+        return re.findall(r"\d+  \w+: .* content filter", out)
+
+    assert refused(4) == refused(4) != refused(5)
+
+
+@unix
+def test_ctrl_c_in_the_demo() -> None:
+    """It stops within a second, with one line, the figures so far, 130 and no traceback."""
+    with started("support_tickets", "--runs", "100000", "--rate", "300") as process:
+        assert process.stdout is not None
+        assert " of 100,000 tickets, " in process.stdout.readline()
+        code, out, err, seconds = interrupt(process)
+    assert code == 130
+    assert err == ""
+    assert seconds < 1.0
+    assert re.search(r"^Stopped by Ctrl-C: [\d,]+ tickets are not answered", out, re.MULTILINE)
+    assert re.search(r"^[1-9]\d* of 100,000 tickets answered in", out, re.MULTILINE)
+    assert "classify" in out
+
+
+@pytest.mark.parametrize("arguments", [["--runs", "0"], ["--rate", "0"], ["--rate", "nan"]])
+def test_options_out_of_range(arguments: list[str]) -> None:
+    code, out, err = run("support_tickets", *arguments)
+    assert (code, out) == (2, "")
+    assert "at least 1 run and a rate of more than 0" in err
