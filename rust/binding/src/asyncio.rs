@@ -1,5 +1,7 @@
 //! What the driver uses of asyncio, looked up once per runtime.
 
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
@@ -141,6 +143,13 @@ impl Asyncio {
         let arguments = [callback, self.context.bind(py).clone()];
         call_named(&method, &arguments, self.context_name.bind(py))?;
         Ok(())
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let held = [&self.event_loop, &self.context, &self.call_soon, &self.call_at, &self.time];
+        held.into_iter().try_for_each(|object| visit.call(object))?;
+        visit.call(&self.task_arguments)?;
+        visit.call(&self.future_arguments)
     }
 
     /// Hands an unexpected error to the loop's exception handler.

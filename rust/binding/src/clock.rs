@@ -2,6 +2,8 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 /// A clock that never goes back, in nanoseconds since 1970.
@@ -27,6 +29,13 @@ impl Clock {
                 Self::Given { time, opened, base_ns: GIVEN_BASE_NS }
             }
         })
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Real { .. } => Ok(()),
+            Self::Given { time, .. } => visit.call(time),
+        }
     }
 
     pub(crate) fn now_ns(&self, py: Python<'_>) -> PyResult<u64> {

@@ -618,6 +618,8 @@ impl Core {
             }
         }
         self.hooks.traverse(&visit)?;
+        self.asyncio.traverse(&visit)?;
+        self.clock.traverse(&visit)?;
         self.state.peek().map_or(Ok(()), |state| state.traverse(&visit))
     }
 

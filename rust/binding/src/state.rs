@@ -456,6 +456,17 @@ impl State {
                 extra.followers.iter().try_for_each(|follower| visit.call(follower))?;
             }
         }
+        let kept = self.kept.values().map(|kept| &kept.ended);
+        let ended = self.store.outcomes().map(|(_, ended)| ended).chain(kept);
+        for ended in ended {
+            match ended {
+                Ended::Succeeded(value) => visit.call(value)?,
+                Ended::Failed { error, .. } => visit.call(error)?,
+                Ended::Cancelled | Ended::DeadlineExceeded => {}
+            }
+        }
+        self.waiting_for_idle.iter().try_for_each(|future| visit.call(future))?;
+        self.waiting_for_room.iter().try_for_each(|(_, future)| visit.call(future))?;
         for parts in &self.plans {
             for node in &parts.nodes {
                 node.objects().into_iter().try_for_each(|object| visit.call(object))?;
