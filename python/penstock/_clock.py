@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A selector loop in virtual time. Real I/O and threads are waited for in real time."""
+    """A selector loop in virtual time. I/O and threads are waited for in real time."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -43,17 +44,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         finally:
             self.hold(-1)
 
-    def _jump(self, timeout: float | None) -> bool:
-        """Advance by `timeout` if nothing real is under way; whether there is a reason to block."""
-        if self._held > 0 or self._jumping.has_io():
-            return True
+    def _patience(self, timeout: float | None) -> float | None:
+        """Real seconds to wait before time jumps by `timeout`; None for as long as it takes."""
+        if self._held > 0:
+            return None
+        if self._jumping.has_io():
+            return None if timeout is None else _SILENCE
         if timeout is None:
             raise RuntimeError(
                 "in virtual time everything waits and no timer is set: nothing would ever wake it; "
                 "look for a future that nobody resolves"
             )
+        return 0.0
+
+    def _jump(self, timeout: float) -> None:
         self._now += timeout
-        return False
+        if math.ulp(self._now) > self._clock_resolution:
+            # Past half a year a float is coarser than the resolution: a timer that is due now would
+            # never count as due.
+            self._now = math.nextafter(self._now, math.inf)
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -70,14 +79,20 @@ class _JumpingSelector(selectors.DefaultSelector):
         if ready or timeout == 0:
             return ready
         # What is real may take its time, but virtual time must not outrun it.
-        return super().select(None) if self._loop._jump(timeout) else []  # noqa: SLF001
+        patience = self._loop._patience(timeout)  # noqa: SLF001
+        if patience != 0:
+            ready = super().select(patience)
+        if not ready and timeout is not None and patience is not None:
+            self._loop._jump(timeout)  # noqa: SLF001
+        return ready
 
 
 class VirtualClock:
     """Runs a coroutine in virtual time: a three-day retry takes a millisecond.
 
-    When everything waits, time jumps to the next deadline, of engine timers and `asyncio.sleep` alike.
-    Work in threads, and sockets, take the time they take.
+    When everything waits, time jumps to the next deadline, of engine timers and `asyncio.sleep`
+    alike. Work in threads takes the time it takes; sockets are waited for until they have been
+    silent for a tenth of a real second.
 
     >>> import asyncio
     >>> from penstock.testing import VirtualClock
@@ -92,7 +107,18 @@ class VirtualClock:
         """Run `main` to its end on a new virtual loop and return its result.
 
         Raises:
-            RuntimeError: everything waits and no timer is set, so nothing would ever happen.
+            RuntimeError: everything waits and no timer is set, so nothing would ever happen; or an
+                event loop is running already.
         """
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001
+            main.close()
+            raise RuntimeError(
+                "virtual time needs an event loop of its own, but one is running here; "
+                "call it from a plain function"
+            )
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             return runner.run(main)
+
+
+# Real seconds without a sign from any socket after which nothing more is expected of them.
+_SILENCE: Final = 0.1

@@ -175,7 +175,7 @@ def _told(error: BaseException) -> str:
     """What an exception says of itself, even if it can't."""
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001  # user code
+    except Exception as broken:  # user code
         return f"(its message can't be shown: {type(broken).__name__})"
 
 

@@ -11,21 +11,41 @@ from asyncio import _get_running_loop  # the C function: 30 ns less than its wra
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import get_ident
 from types import TracebackType
-from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, cast, overload
+from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, cast, overload
 
 from pydantic_core import to_jsonable_python
-from typing_extensions import Self, Unpack
+from typing_extensions import Unpack
 
 from . import _engine
 from ._clock import VirtualLoop
 from ._driver import Driver
-from ._errors import ContractError, DefinitionError, Overloaded, PenstockError, RunNotFound, RuntimeClosed
+from ._errors import (
+    ContractError,
+    DefinitionError,
+    Overloaded,
+    PenstockError,
+    RunNotFound,
+    RuntimeClosed,
+)
 from ._options import Task, priority
 from ._policies import Queue, Seconds, seconds, whole, word
 from ._registry import Registry
 from ._run import Run, ended
 from ._stages import (
-    A1, A2, A3, A4, A5, A6, Stage, Takes0, Takes1, Takes2, Takes3, Takes4, Takes5, Takes6,
+    A1,
+    A2,
+    A3,
+    A4,
+    A5,
+    A6,
+    Stage,
+    Takes0,
+    Takes1,
+    Takes2,
+    Takes3,
+    Takes4,
+    Takes5,
+    Takes6,
 )
 from ._stats import Stats, stats_of
 from ._threads import Threads

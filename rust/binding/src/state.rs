@@ -73,6 +73,15 @@ pub(crate) struct Extra {
     pub(crate) handles: u32,
 }
 
+impl Extra {
+    fn is_empty(&self) -> bool {
+        self.handles == 0
+            && self.tenant.is_none()
+            && self.waiters.is_empty()
+            && self.followers.is_empty()
+    }
+}
+
 /// How a run ended, with its Python objects.
 pub(crate) enum Ended {
     Succeeded(Py<PyAny>),
@@ -421,8 +430,13 @@ impl State {
     /// A handle of a run is gone.
     #[must_use = "what is forgotten is dropped after the lock is released"]
     pub(crate) fn unwatch(&mut self, run: RunKey) -> Option<Ended> {
-        if let Some(extra) = self.side_mut(run).and_then(|side| side.extra.as_mut()) {
+        if let Some(side) = self.side_mut(run)
+            && let Some(extra) = &mut side.extra
+        {
             extra.handles -= 1;
+            if extra.is_empty() {
+                side.extra = None;
+            }
             return None;
         }
         let kept = self.kept.get_mut(&run.0)?;

@@ -6,9 +6,20 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RunId {
     /// Made by the runtime; written out only when somebody asks.
-    Uuid(u128),
+    Uuid(Uuid),
     /// Given by the user.
     Text(Box<str>),
+}
+
+/// The two halves of a UUID, the high one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uuid(pub u64, pub u64);
+
+impl Uuid {
+    /// What was put into it when it was made by [`Ids::next`].
+    pub const fn slot(self) -> u32 {
+        self.1 as u32
+    }
 }
 
 impl RunId {
@@ -23,11 +34,13 @@ impl RunId {
         if !is_uuid {
             return Self::Text(text.into());
         }
-        let value = digits().fold(0, |value: u128, byte| {
-            let digit = if byte.is_ascii_digit() { byte - b'0' } else { byte - b'a' + 10 };
-            value << 4 | u128::from(digit)
-        });
-        Self::Uuid(value)
+        let half = |skip: usize| {
+            digits().skip(skip).take(16).fold(0, |value: u64, byte| {
+                let digit = if byte.is_ascii_digit() { byte - b'0' } else { byte - b'a' + 10 };
+                value << 4 | u64::from(digit)
+            })
+        };
+        Self::Uuid(Uuid(half(0), half(16)))
     }
 }
 
@@ -35,24 +48,25 @@ impl fmt::Display for RunId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => formatter.write_str(text),
-            Self::Uuid(value) => write!(
+            Self::Uuid(Uuid(high, low)) => write!(
                 formatter,
                 "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-                value >> 96,
-                value >> 80 & 0xffff,
-                value >> 64 & 0xffff,
-                value >> 48 & 0xffff,
-                value & 0xffff_ffff_ffff
+                high >> 32,
+                high >> 16 & 0xffff,
+                high & 0xffff,
+                low >> 48,
+                low & 0xffff_ffff_ffff
             ),
         }
     }
 }
 
-/// Makes run ids. They depend on the seed and the time alone, and rise strictly.
+/// Makes run ids. They depend on the seed, the time and the slot alone, and rise strictly.
 #[derive(Debug)]
 pub struct Ids {
     state: u64,
-    last: u128,
+    /// The last time in an id, in 4096ths of a millisecond.
+    last: u64,
 }
 
 impl Ids {
@@ -61,17 +75,17 @@ impl Ids {
         Self { state: seed, last: 0 }
     }
 
-    /// The next id at `now_ns` (since 1970).
-    pub fn next(&mut self, now_ns: u64) -> u128 {
-        const VERSION: u128 = 7 << 76;
-        const VARIANT: u128 = 2 << 62;
-        let milliseconds = u128::from(now_ns / 1_000_000) & 0xffff_ffff_ffff;
-        // Twelve bits of the rest of the millisecond (RFC 9562, method 3), then 62 random ones.
-        let fraction = u128::from(now_ns % 1_000_000 * 4096 / 1_000_000);
-        let random = u128::from(self.random() >> 2);
-        let id = milliseconds << 80 | VERSION | fraction << 64 | VARIANT | random;
-        self.last = if id > self.last { id } else { self.last + 1 };
-        self.last
+    /// The next id at `now_ns` (since 1970). `slot` is carried in the id, so that a run under way is
+    /// found by it without an index.
+    pub fn next(&mut self, now_ns: u64, slot: u32) -> Uuid {
+        const VERSION: u64 = 7 << 12;
+        const VARIANT: u64 = 2 << 62;
+        let (milliseconds, rest) = (now_ns / 1_000_000, now_ns % 1_000_000);
+        // Twelve bits for the rest of the millisecond (RFC 9562, method 3); the time runs ahead where it
+        // is too coarse. Then 30 random bits, and the slot.
+        self.last = (milliseconds << 12 | rest * 4096 / 1_000_000).max(self.last + 1);
+        let high = self.last >> 12 << 16 | VERSION | self.last & 0xfff;
+        Uuid(high, VARIANT | self.random() >> 34 << 32 | u64::from(slot))
     }
 
     /// `SplitMix64` (Steele et al. 2014).
@@ -93,7 +107,9 @@ mod tests {
         let mut ids = Ids::new(7);
         let mut last = String::new();
         for step in 0..10_000_u64 {
-            let text = RunId::Uuid(ids.next(1_700_000_000_000_000_000 + step / 3)).to_string();
+            let id = ids.next(1_700_000_000_000_000_000 + step / 3, step as u32);
+            assert_eq!(id.slot(), step as u32);
+            let text = RunId::Uuid(id).to_string();
             assert!(text > last, "{text} after {last}");
             assert_eq!((text.len(), &text[14..15]), (36, "7"));
             assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"));

@@ -7,5 +7,5 @@ mod id;
 mod memory;
 
 pub use entry::Entry;
-pub use id::{Ids, RunId};
+pub use id::{Ids, RunId, Uuid};
 pub use memory::{Limits, MemoryStore};

@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use penstock_engine::{Record, RunKey};
 
 use crate::entry::Entry;
-use crate::id::{Ids, RunId};
+use crate::id::{Ids, RunId, Uuid};
 
 /// How much a memory store keeps of what is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,8 @@ impl Default for Limits {
 pub struct MemoryStore<T> {
     limits: Limits,
     ids: Ids,
-    by_uuid: HashMap<u128, RunKey, BuildHasherDefault<Folded>>,
+    /// Ended runs; those under way are found by the slot in their id.
+    by_uuid: HashMap<Uuid, RunKey, BuildHasherDefault<Folded>>,
     by_text: HashMap<Box<str>, RunKey>,
     /// Runs under way, by slot of their key.
     live: Vec<Option<Row>>,
@@ -79,17 +80,21 @@ impl<T> MemoryStore<T> {
         id: Option<&str>,
         fingerprint: Option<[u8; 32]>,
     ) {
-        let id = id.map_or_else(|| RunId::Uuid(self.ids.next(now_ns)), RunId::parse);
-        match &id {
-            RunId::Uuid(value) => self.by_uuid.insert(*value, run),
-            RunId::Text(text) => self.by_text.insert(text.clone(), run),
-        };
         let slot = slot(run);
+        let id = match id {
+            None => RunId::Uuid(self.ids.next(now_ns, slot as u32)),
+            Some(text) => {
+                self.by_text.insert(text.into(), run);
+                RunId::Text(text.into())
+            }
+        };
         if slot >= self.live.len() {
             self.live.resize_with(slot + 1, || None);
         }
         let fingerprint = fingerprint.map(Box::new);
-        self.live[slot] = Some(Row { run, id, fingerprint, history: Vec::new() });
+        // Most runs that wait have been accepted and have failed once.
+        let history = Vec::with_capacity(2);
+        self.live[slot] = Some(Row { run, id, fingerprint, history });
     }
 
     /// Adds a record to its run's history.
@@ -106,6 +111,9 @@ impl<T> MemoryStore<T> {
         let Some(row) = self.live.get_mut(slot(run)).and_then(Option::take) else {
             return vec![outcome];
         };
+        if let RunId::Uuid(uuid) = row.id {
+            self.by_uuid.insert(uuid, run);
+        }
         self.entries += row.history.len();
         self.numbers.insert(run.0, self.ended_first + self.ended.len() as u64);
         self.ended.push_back((row, outcome));
@@ -123,9 +131,13 @@ impl<T> MemoryStore<T> {
 
     /// The run that has an id, under way or ended.
     pub fn find(&self, id: &str) -> Option<RunKey> {
-        match RunId::parse(id) {
-            RunId::Uuid(value) => self.by_uuid.get(&value).copied(),
-            RunId::Text(text) => self.by_text.get(&text).copied(),
+        if let Some(run) = self.by_text.get(id) {
+            return Some(*run);
+        }
+        let RunId::Uuid(uuid) = RunId::parse(id) else { return None };
+        match self.live.get(uuid.slot() as usize) {
+            Some(Some(row)) if row.id == RunId::Uuid(uuid) => Some(row.run),
+            _ => self.by_uuid.get(&uuid).copied(),
         }
     }
 
@@ -184,10 +196,8 @@ impl<T> MemoryStore<T> {
 
     fn forget_id(&mut self, row: &Row) {
         match &row.id {
-            RunId::Uuid(value) => {
-                if self.by_uuid.get(value) == Some(&row.run) {
-                    self.by_uuid.remove(value);
-                }
+            RunId::Uuid(uuid) => {
+                self.by_uuid.remove(uuid);
             }
             RunId::Text(text) => {
                 if self.by_text.get(text) == Some(&row.run) {
@@ -217,11 +227,6 @@ impl Hasher for Folded {
 
     fn write_u64(&mut self, value: u64) {
         self.0 = (self.0.rotate_left(29) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_u128(&mut self, value: u128) {
-        self.write_u64(value as u64);
-        self.write_u64((value >> 64) as u64);
     }
 
     fn finish(&self) -> u64 {
@@ -308,9 +313,8 @@ mod tests {
 
     #[test]
     fn a_run_under_way_takes_few_bytes() {
-        // Row and history of four lines, and an entry of the id table at its load factor of 7/8.
-        let row = size_of::<Option<Row>>() + 4 * size_of::<Entry>();
-        let index = size_of::<(u128, RunKey)>() * 8 / 7 + 1;
-        assert!(row + index <= 224, "{row} + {index} bytes");
+        // With a history of two lines and no index: its default id carries the slot.
+        let row = size_of::<Option<Row>>() + 2 * size_of::<Entry>();
+        assert!(row <= 112, "{row} bytes");
     }
 }
