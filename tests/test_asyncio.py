@@ -1,4 +1,4 @@
-"""In a step, all of asyncio behaves: on both paths, both loops, amid steps that share its carrier."""
+"""In a step, all of asyncio behaves: on both paths and loops, amid steps that share its carrier."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gc
 import io
 import traceback
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -169,15 +169,15 @@ async def gather() -> list[Any]:
     return list(map(repr, results))
 
 
-async def wait_for_the_first() -> int:
-    slow = asyncio.ensure_future(forever())
-    done, pending = await asyncio.wait(
-        [slow, asyncio.ensure_future(asyncio.sleep(0, 7))], return_when=asyncio.FIRST_COMPLETED
-    )
+async def wait_for_the_first() -> object:
+    slow, fast = asyncio.Event(), asyncio.Event()
+    tasks = [asyncio.ensure_future(event.wait()) for event in (slow, fast)]
+    fast.set()
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
-    return done.pop().result()  # type: ignore[return-value]  # the one that sleeps
+    return done == {tasks[1]}, pending == {tasks[0]}, tasks[0].cancelled()
 
 
 async def shield() -> str:
@@ -207,7 +207,7 @@ async def sleeps() -> int:
 async def async_generator() -> list[object]:
     seen: list[object] = []
 
-    async def numbers() -> AsyncIterator[int]:
+    async def numbers() -> AsyncGenerator[int, None]:
         try:
             for number in range(10):
                 await asyncio.sleep(0)
@@ -216,7 +216,7 @@ async def async_generator() -> list[object]:
             await asyncio.sleep(0)
             seen.append("closed")
 
-    async with aclosing(numbers()) as stream:  # type: ignore[type-var]  # a generator has aclose
+    async with aclosing(numbers()) as stream:
         async for number in stream:
             seen.append(number)
             if number == 2:
@@ -820,8 +820,9 @@ async def test_an_exception_group_is_the_cause_as_it_is(task: Task) -> None:
     async with ps.Runtime(task=task) as rt:
         with pytest.raises(ps.RunFailed) as failed:
             await run_amid(rt, group)
-    assert isinstance(failed.value.__cause__, ExceptionGroup)
-    assert [type(it) for it in failed.value.__cause__.exceptions] == [Oops]
+    cause: Any = failed.value.__cause__
+    assert type(cause) is ExceptionGroup
+    assert list(map(type, cause.exceptions)) == [Oops]
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])

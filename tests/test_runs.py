@@ -75,7 +75,7 @@ async def test_every_number_of_inputs_and_constants(task: Task) -> None:
         return sum(numbers)
 
     @ps.workflow
-    def six(  # noqa: PLR0917  # every number of inputs
+    def six(  # every number of inputs
         flow: ps.Flow,
         a: ps.Node[int],
         b: ps.Node[int],

@@ -6,9 +6,11 @@ import asyncio
 import math
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from concurrent.futures import Executor
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -29,7 +31,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Keep time from jumping while `count` more (or fewer, if negative) threads are at work."""
         self._held += count
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> Any:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
         """As usual; time stands still until the function has returned."""
         future = super().run_in_executor(executor, func, *args)
         self.hold(1)

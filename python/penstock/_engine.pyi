@@ -1,4 +1,4 @@
-"""The native module. Times are in seconds; runs, attempts, plans and queues are known by number."""
+# The native module. Times are in seconds; runs, attempts, plans and queues are known by number.
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
@@ -6,6 +6,20 @@ from typing import Any, TypeAlias, final
 
 from ._driver import Driver
 from ._events import Event, Feed
+
+__all__ = [
+    "BUILD_PROFILE",
+    "NODE_STATES",
+    "NODE_TABLE",
+    "RUN_STATES",
+    "RUN_TABLE",
+    "TABLE_VERSION",
+    "VERSION",
+    "Carrier",
+    "Core",
+    "Plan",
+    "inject_faults",
+]
 
 BUILD_PROFILE: str
 VERSION: str
@@ -18,6 +32,7 @@ NODE_TABLE: list[tuple[str, str, str]]
 _Row: TypeAlias = tuple[float, str, str, int, str, float]
 
 def inject_faults(function: Callable[[Any], Callable[..., Any] | None] | None) -> None: ...
+
 @final
 class Plan:
     def __new__(
@@ -86,16 +101,12 @@ class Core:
     def room(self, plan: int) -> int: ...
     def when_room(self, plan: int) -> Future[None]: ...
     def when_idle(self) -> Future[None]: ...
-    def attempt(
-        self, attempt: int
-    ) -> tuple[str, str, int, float | None, str | None] | None: ...
+    def attempt(self, attempt: int) -> tuple[str, str, int, float | None, str | None] | None: ...
     def heartbeat(self, attempt: int) -> None: ...
     def emit(self, attempt: int, event: Event) -> None: ...
     def is_cancelled(self, attempt: int) -> bool: ...
     def now(self) -> float: ...
-    def threads_done(
-        self, ended: Sequence[tuple[int, object, BaseException | None]]
-    ) -> None: ...
+    def threads_done(self, ended: Sequence[tuple[int, object, BaseException | None]]) -> None: ...
     def running(self) -> int: ...
     def pause_dispatch(self) -> None: ...
     def interrupt(self) -> None: ...

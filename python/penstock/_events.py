@@ -17,8 +17,9 @@ class Event:
 
     Attributes:
         at: when, in seconds since 1970 (in virtual time: of the virtual clock).
-        kind: "accepted", "started", "done", "failed", "decided", "withdrawn", "interrupted", "abandoned",
-            "cancel_requested", "deadline_passed", "ended", or "emitted" for one of a step's own.
+        kind: "accepted", "started", "done", "failed", "decided", "withdrawn", "interrupted",
+            "abandoned", "cancel_requested", "deadline_passed", "ended", or "emitted" for one of a
+            step's own.
         node: the node's path; empty where it is about the run.
         attempt: from 1; 0 where there is none.
         detail: the cause of a failure ("error", "timeout", ...), or how the run ended.

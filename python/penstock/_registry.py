@@ -113,7 +113,7 @@ class Registry:
                 raise DefinitionError(
                     f"there is no queue {name!r}",
                     node=node.path,
-                    remedy=f"pass Runtime(queues=[ps.Queue({name!r}, ...)]), or give the step the Queue",
+                    remedy=f"pass Runtime(queues=[ps.Queue({name!r}, ...)]), or give it the Queue",
                 )
             return number
         if number is None:
@@ -122,7 +122,7 @@ class Registry:
             raise VersionConflict(
                 f"two different queues are called {name!r}: {self.queues[number]!r} and {queue!r}",
                 node=node.path,
-                remedy="share one Queue between the steps, or pass the right one to Runtime(queues=)",
+                remedy="share one between the steps, or pass the right one to Runtime(queues=)",
             )
         return number
 

@@ -88,8 +88,8 @@ class Run(Generic[R_co]):
     async def events(self) -> AsyncIterator[Event | EventsLost]:
         """What happens to the run from now on, until it has ended.
 
-        The ring holds 1,024 events; a follower that is slower than that gets `EventsLost` in place of
-        the oldest ones, and never holds the run up.
+        The ring holds 1,024 events; a follower that is slower than that gets `EventsLost` in place
+        of the oldest ones, and never holds the run up.
         """
         core, feed = self._runtime._open(), Feed()  # noqa: SLF001
         if not core.follow(self._key, feed):
@@ -109,10 +109,10 @@ class Run(Generic[R_co]):
 
 
 async def ended(future: asyncio.Future[Any]) -> None:
-    """Wait until a run's future is done, whatever it brings; a second cancellation stops the wait."""
+    """Wait until a run's future is done, whatever it brings; a cancellation stops the wait."""
     try:
         await future
     except asyncio.CancelledError:
         raise
-    except BaseException:  # noqa: BLE001  # only the end matters here
+    except BaseException:  # only the end matters here
         return

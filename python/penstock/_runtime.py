@@ -62,8 +62,8 @@ class RunOptions(TypedDict, total=False):
 
     Attributes:
         run_id: the run's identity and idempotency key; made up if not given.
-        priority: 1 to 5, lower first, for nodes without their own; if not given, what the steps say,
-            or 3.
+        priority: 1 to 5, lower first, for nodes without their own; if not given, what the steps
+            say, or 3.
         tenant: whom the run is for.
         deadline: seconds from now in which it must be over.
         admission: what to do when a queue is full: "raise" `Overloaded`, or "wait".
@@ -79,8 +79,8 @@ class RunOptions(TypedDict, total=False):
 class Runtime:
     """Runs workflows on the event loop that enters it.
 
-    Leaving it starts nothing more, gives running attempts `grace` seconds, then interrupts them; runs
-    that have not ended by then are cancelled, with a warning in the log.
+    Leaving it starts nothing more, gives running attempts `grace` seconds, then interrupts them;
+    runs that have not ended by then are cancelled, with a warning in the log.
 
     Args:
         workflows: to register now; others are registered by their first run.
@@ -89,7 +89,8 @@ class Runtime:
         threads: attempts of plain steps under way at once.
         grace: seconds that running attempts get when the runtime closes.
         cancel_grace: seconds a cancelled attempt may take to end before it is given up.
-        clock: seconds on the loop's own scale; the machine's clock, or the virtual loop's, if not given.
+        clock: seconds on the loop's own scale; if not given, the machine's clock or the virtual
+            loop's.
         seed: of the jitter of retries; two runtimes of one seed draw the same. Random if not given.
         task: "own" gives every attempt an asyncio Task of its own from the start.
         name: for logs and threads.
@@ -249,7 +250,7 @@ class Runtime:
     async def run(
         self, stage: Stage[..., Any], /, *inputs: Any, **options: Unpack[RunOptions]
     ) -> Any:
-        """Start a run and wait for its result. Cancelling this cancels the run and waits for its end.
+        """Start a run and wait for its result. Cancelling this cancels the run, and waits for that.
 
         Args:
             stage: a workflow, or a step, which is run as a workflow of one node.
@@ -386,14 +387,13 @@ class Runtime:
             raise ContractError(
                 f"{len(values)} inputs came with {len(ids)} run_ids", remedy="give one for each"
             )
-        whom = tenant if callable(tenant) else lambda _: tenant
         single = workflow.graph.input_count == 1
         batch = [
             (
                 arguments := (value,) if single else tuple(cast("Sequence[Any]", value)),
                 _word(run_id, "run_id"),
                 None if run_id is None else _fingerprint(workflow.name, arguments),
-                _word(whom(value), "tenant"),
+                _word(tenant(value) if callable(tenant) else tenant, "tenant"),
             )
             for value, run_id in zip(values, ids, strict=True)
         ]
@@ -441,9 +441,7 @@ class Runtime:
         if self._state == "new":
             self._open()
         registry = self._registry
-        return stats_of(
-            self._core.stats(), registry.workflows, registry.steps, registry.queues
-        )
+        return stats_of(self._core.stats(), registry.workflows, registry.steps, registry.queues)
 
     def __repr__(self) -> str:
         return f"<Runtime {self._name!r}: {self._state}>"
@@ -452,13 +450,13 @@ class Runtime:
         """The native side, if the runtime may be used from here."""
         if self._state != "open":
             raise RuntimeClosed(
-                f"runtime {self._name!r} is {'closed' if self._state == 'closed' else 'not open yet'}",
+                f"runtime {self._name!r} is {_STATES[self._state]}",
                 remedy="use it inside 'async with ps.Runtime(...) as rt:'",
             )
         if _get_running_loop() is not self._loop:  # None in another thread
             raise PenstockError(
                 f"runtime {self._name!r} was used from another thread or event loop",
-                remedy="use it on the loop that entered it, as with asyncio.run_coroutine_threadsafe",
+                remedy="use it on the loop that entered it: asyncio.run_coroutine_threadsafe",
             )
         return self._core
 
@@ -513,7 +511,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
             f"admission is {checked['admission']!r}", remedy="give 'raise' or 'wait'"
         )
     if unknown := checked.keys() - RunOptions.__annotations__.keys():
-        raise TypeError(f"a run has no option {sorted(unknown)[0]!r}")
+        raise TypeError(f"a run has no option {min(unknown)!r}")
     return checked
 
 
@@ -526,7 +524,7 @@ def _stage(stage: Any) -> Stage[..., Any]:
         raise DefinitionError(
             f"{stage!r} is no step and no workflow", remedy="pass the decorated function"
         )
-    return stage
+    return cast("Stage[..., Any]", stage)
 
 
 def _queue(queue: Any) -> Queue:
@@ -552,3 +550,4 @@ def _fingerprint(workflow: str, inputs: tuple[Any, ...]) -> bytes | None:
 
 
 _log: Final = logging.getLogger("penstock")
+_STATES: Final = {"new": "not open yet", "open": "open", "closed": "closed"}

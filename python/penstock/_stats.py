@@ -134,9 +134,7 @@ def stats_of(
 
 def _labels(identities: list[tuple[str, str]]) -> list[str]:
     names = [name for name, _ in identities]
-    return [
-        name if names.count(name) == 1 else f"{name} {version}" for name, version in identities
-    ]
+    return [name if names.count(name) == 1 else f"{name} {version}" for name, version in identities]
 
 
 def _times(quantiles: tuple[int, float, float, float, float]) -> Times:

@@ -1,7 +1,7 @@
 """The thread pool in which plain steps run.
 
-Its threads are daemons, unlike those of concurrent.futures: a step that never returns must not keep the
-process from ending. How many attempts it gets at once is the engine's business.
+Its threads are daemons, unlike those of concurrent.futures: a step that never returns must not keep
+the process from ending. How many attempts it gets at once is the engine's business.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Threads:
             attempt, function, arguments, context = job
             try:
                 outcome: Ended = (attempt, context.run(function, *arguments), None)
-            except BaseException as error:  # noqa: BLE001  # the run's business, whatever it is
+            except BaseException as error:  # the run's business, whatever it is
                 outcome = (attempt, None, error)
             del job, function, arguments, context
             with self._lock:

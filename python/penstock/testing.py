@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from . import _engine
 from ._clock import VirtualClock
@@ -41,7 +41,7 @@ Fault: TypeAlias = BaseException | type[BaseException] | Slow | Hang | None
 
 
 @contextmanager
-def faults(script: Mapping[Step[..., Any], Sequence[Fault]]) -> Iterator[None]:
+def faults(script: Mapping[Step[..., Any], Sequence[Fault]]) -> Generator[None]:
     """Script the attempts of steps, in order, in every runtime of this process.
 
     Args:
@@ -62,11 +62,7 @@ def faults(script: Mapping[Step[..., Any], Sequence[Fault]]) -> Iterator[None]:
     >>> ps.testing.VirtualClock().run(main())
     'HELLO (2)'
     """
-    planned: dict[Step[..., Any], deque[Fault]] = {}
-    for step, attempts in script.items():
-        if not isinstance(step, Step):
-            raise DefinitionError(f"{step!r} is no step", remedy="use the decorated function")
-        planned[step] = deque(map(_checked, attempts))
+    planned = {_step(step): deque(map(_checked, attempts)) for step, attempts in script.items()}
     _scripts.append(planned)
     _engine.inject_faults(_substitute)
     try:
@@ -144,7 +140,13 @@ def context(
 _scripts: Final[list[dict[Step[..., Any], deque[Fault]]]] = []
 
 
-def _checked(fault: Fault) -> Fault:
+def _step(step: Any) -> Step[..., Any]:
+    if not isinstance(step, Step):
+        raise DefinitionError(f"{step!r} is no step", remedy="use the decorated function")
+    return cast("Step[..., Any]", step)
+
+
+def _checked(fault: Any) -> Fault:
     if isinstance(fault, Slow):
         seconds(fault.seconds, "Slow", zero=True)
     elif not (

@@ -70,9 +70,7 @@ def gather_in_thread_with_context(ctx: ps.Context, *parents: Doc) -> list[Doc]:
 
 
 @ps.step
-async def six(  # noqa: PLR0917
-    a: int, b: str, c: bytes, d: float, e: bool, f: None, ctx: ps.Context
-) -> Reply:
+async def six(a: int, b: str, c: bytes, d: float, e: bool, f: None, ctx: ps.Context) -> Reply:
     return Reply()
 
 
@@ -116,7 +114,7 @@ def joins(flow: ps.Flow, doc: ps.Node[Doc]) -> ps.Node[int]:
 
 
 @ps.workflow
-def wide(  # noqa: PLR0917
+def wide(
     flow: ps.Flow,
     a: ps.Node[int],
     b: ps.Node[str],

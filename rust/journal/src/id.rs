@@ -83,7 +83,7 @@ impl Ids {
         let (milliseconds, rest) = (now_ns / 1_000_000, now_ns % 1_000_000);
         // Twelve bits for the rest of the millisecond (RFC 9562, method 3); the time runs ahead where it
         // is too coarse. Then 30 random bits, and the slot.
-        self.last = (milliseconds << 12 | rest * 4096 / 1_000_000).max(self.last + 1);
+        self.last = ((milliseconds << 12) | (rest * 4096 / 1_000_000)).max(self.last + 1);
         let high = self.last >> 12 << 16 | VERSION | self.last & 0xfff;
         Uuid(high, VARIANT | self.random() >> 34 << 32 | u64::from(slot))
     }
