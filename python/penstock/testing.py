@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -146,18 +145,17 @@ def _step(step: Any) -> Step[..., Any]:
     return cast("Step[..., Any]", step)
 
 
-def _checked(fault: Any) -> Fault:
+def _checked(fault: object) -> Fault:
+    if fault is None or isinstance(fault, BaseException | Hang):
+        return fault
     if isinstance(fault, Slow):
         seconds(fault.seconds, "Slow", zero=True)
-    elif not (
-        fault is None
-        or isinstance(fault, BaseException | Hang)
-        or (inspect.isclass(fault) and issubclass(fault, BaseException))
-    ):
-        raise DefinitionError(
-            f"{fault!r} is no fault", remedy="give an exception, Slow(seconds), Hang() or None"
-        )
-    return fault
+        return fault
+    if isinstance(fault, type) and issubclass(fault, BaseException):
+        return fault
+    raise DefinitionError(
+        f"{fault!r} is no fault", remedy="give an exception, Slow(seconds), Hang() or None"
+    )
 
 
 def _substitute(step: Step[..., Any]) -> Callable[..., Any] | None:
