@@ -31,7 +31,7 @@ MATURIN := $(RUST) env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/mat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench bench-gate peers profile build wheel clean
+.PHONY: help demo test lint format bench bench-gate memory peers profile build wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -64,7 +64,11 @@ bench: $(BUILT) $(DEPS_BENCH) ## Measure the dispatch path beside asyncio, as a 
 	$(PY) benches/table.py $(ARGS)
 
 bench-gate: $(BUILT) $(DEPS_BENCH) ## Fail where a ratio or an instruction count has become worse
+	$(RUST) cargo build --release --quiet -p penstock-engine --example instructions
 	$(RUST) $(PY) benches/gate.py $(ARGS)
+
+memory: $(BUILT) $(DEPS_BENCH) ## Measure what a waiting run takes, beside a sleeping task
+	$(PY) benches/memory.py $(ARGS)
 
 peers: $(BUILT) ## Install the packages that `make bench` also compares with
 	$(MATURIN) develop --release --extras cli,peers
