@@ -8,7 +8,7 @@ import json
 import logging
 import random
 from asyncio import _get_running_loop  # the C function: 30 ns less than its wrapper
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, cast, overload
@@ -18,6 +18,7 @@ from typing_extensions import Unpack
 
 from . import _engine
 from ._clock import VirtualLoop
+from ._context import Context
 from ._driver import Driver
 from ._errors import (
     ContractError,
@@ -247,9 +248,35 @@ class Runtime:
         /,
         **options: Unpack[RunOptions],
     ) -> R: ...
+    @overload
     async def run(
-        self, stage: Stage[..., Any], /, *inputs: Any, **options: Unpack[RunOptions]
-    ) -> Any:
+        self,
+        stage: Callable[[Context, *tuple[A1, ...]], Coroutine[Any, Any, R]],
+        /,
+        *inputs: A1,
+        **options: Unpack[RunOptions],
+    ) -> R: ...
+    @overload
+    async def run(
+        self,
+        stage: Callable[[*tuple[A1, ...]], Coroutine[Any, Any, R]],
+        /,
+        *inputs: A1,
+        **options: Unpack[RunOptions],
+    ) -> R: ...
+    @overload
+    async def run(
+        self,
+        stage: Callable[[Context, *tuple[A1, ...]], R],
+        /,
+        *inputs: A1,
+        **options: Unpack[RunOptions],
+    ) -> R: ...
+    @overload
+    async def run(
+        self, stage: Callable[[*tuple[A1, ...]], R], /, *inputs: A1, **options: Unpack[RunOptions]
+    ) -> R: ...
+    async def run(self, stage: Any, /, *inputs: Any, **options: Unpack[RunOptions]) -> Any:
         """Start a run and wait for its result. Cancelling this cancels the run, and waits for that.
 
         Args:
@@ -338,9 +365,35 @@ class Runtime:
         /,
         **options: Unpack[RunOptions],
     ) -> Run[R]: ...
+    @overload
     async def start(
-        self, stage: Stage[..., Any], /, *inputs: Any, **options: Unpack[RunOptions]
-    ) -> Run[Any]:
+        self,
+        stage: Callable[[Context, *tuple[A1, ...]], Coroutine[Any, Any, R]],
+        /,
+        *inputs: A1,
+        **options: Unpack[RunOptions],
+    ) -> Run[R]: ...
+    @overload
+    async def start(
+        self,
+        stage: Callable[[*tuple[A1, ...]], Coroutine[Any, Any, R]],
+        /,
+        *inputs: A1,
+        **options: Unpack[RunOptions],
+    ) -> Run[R]: ...
+    @overload
+    async def start(
+        self,
+        stage: Callable[[Context, *tuple[A1, ...]], R],
+        /,
+        *inputs: A1,
+        **options: Unpack[RunOptions],
+    ) -> Run[R]: ...
+    @overload
+    async def start(
+        self, stage: Callable[[*tuple[A1, ...]], R], /, *inputs: A1, **options: Unpack[RunOptions]
+    ) -> Run[R]: ...
+    async def start(self, stage: Any, /, *inputs: Any, **options: Unpack[RunOptions]) -> Run[Any]:
         """Start a run and return its handle once it is accepted; runs no user code inline.
 
         The same `run_id` with the same workflow and input gives the same run, finished or not.

@@ -264,7 +264,7 @@ def step(
         version: changes when what it does changes.
         owner: the team that answers for it.
         effects: "pure", "idempotent", or "once" (at most one attempt).
-        retry: how often a failed attempt is repeated.
+        retry: how often a failed attempt is repeated; one attempt and no more unless given.
         timeout: seconds for one attempt.
         total_timeout: seconds for all attempts and the waits between them.
         heartbeat_timeout: seconds between two heartbeats of an attempt.

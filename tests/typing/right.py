@@ -135,3 +135,13 @@ async def direct(ctx: ps.Context) -> None:
     assert_type(await retrieve(query=Query(), ctx=ctx), list[Doc])
     assert_type(await search(ctx, Query()), list[Doc])
     assert_type(review(Reply()), Reply)
+
+
+async def running(rt: ps.Runtime, query: Query, narrow: Narrow, doc: Doc) -> None:
+    assert_type(await rt.run(support, query, narrow), Reply)
+    assert_type(await rt.run(retrieve, query), list[Doc])
+    assert_type(await rt.run(outer, narrow, run_id="one", priority=1, deadline=30.0), Reply)
+    assert_type(await rt.run(gather_in_thread_with_context, doc, doc), list[Doc])
+    run = await rt.start(support, query, narrow, tenant="acme", admission="wait")
+    assert_type(run, ps.Run[Reply])
+    assert_type(await run.result(), Reply)

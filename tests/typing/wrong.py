@@ -100,3 +100,13 @@ async def direct(ctx: ps.Context) -> None:
     await retrieve(Query())  # error
     ps.RetryPolicy(max_attempts="3")  # error
     support(Query(), Doc())  # error
+
+
+async def running(rt: ps.Runtime, doc: Doc) -> None:
+    await rt.run(retrieve, doc)  # error
+    await rt.run(retrieve, Query(), Query())  # error
+    await rt.run(retrieve, Query(), colour="red")  # error
+    await rt.start(retrieve, doc)  # error
+    run = await rt.start(retrieve, Query())
+    reply: Reply = await run.result()  # error
+    await rt.run(support, reply)  # error
