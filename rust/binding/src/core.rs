@@ -19,7 +19,7 @@ use crate::cell::{GilCell, Guard};
 use crate::clock::Clock;
 use crate::plan::{ContextPlace, Mode, NodePart, Plan, PlanParts, PolicyParts, StepPart};
 use crate::pump::{Pump, resolve_all};
-use crate::python::{current_context, refuse_subinterpreter};
+use crate::python::{current_context, refuse_unsupported};
 use crate::runs::{Admission, BatchItem, RunOptions};
 use crate::state::{Effects, State};
 use crate::{faults, report};
@@ -280,7 +280,7 @@ impl Core {
         clock: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let py = event_loop.py();
-        refuse_subinterpreter()?;
+        refuse_unsupported(py)?;
         let clock = Clock::new(py, clock)?;
         let opened_ns = clock.now_ns(py)?;
         let engine = Engine::new(Config {

@@ -203,8 +203,20 @@ impl Fingerprint {
     }
 }
 
-/// The interpreter must be the main one: the engine belongs to one loop of one interpreter.
-pub(crate) fn refuse_subinterpreter() -> PyResult<()> {
+/// The interpreter must be the main one, since the engine belongs to one loop of one interpreter, and
+/// have its lock, which stands in for the engine's.
+pub(crate) fn refuse_unsupported(py: Python<'_>) -> PyResult<()> {
+    let has_lock = py.import("sys")?.getattr_opt("_is_gil_enabled")?;
+    if has_lock.map_or(Ok(true), |it| it.call0()?.is_truthy())? {
+        refuse_subinterpreter()
+    } else {
+        Err(PyRuntimeError::new_err(
+            "penstock needs the interpreter's lock; leave PYTHON_GIL and -X gil at their defaults",
+        ))
+    }
+}
+
+fn refuse_subinterpreter() -> PyResult<()> {
     // SAFETY: the thread is attached, so there is a current interpreter.
     let id = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
     if id == 0 {
