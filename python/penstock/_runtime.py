@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import random
-from asyncio import _get_running_loop  # the C function: 30 ns less than its wrapper
+from asyncio import _get_running_loop  # the public one raises outside of a loop
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from threading import get_ident
 from types import TracebackType

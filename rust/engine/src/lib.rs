@@ -36,7 +36,7 @@ pub use plan::{Lane, NodeKind, NodeSpec, Plan, Policy};
 pub use queues::{QueueLimits, QueueView};
 pub use ready::{BANDS, DEFAULT_PRIORITY, Entry, ReadyQueue};
 pub use record::{Body, Durability, Record, Then};
-pub use retry::{Jitter, RetryPolicy, draw};
+pub use retry::{Jitter, RetryPolicy, draw, mix};
 pub use run::{Cell, Identity, Run};
 pub use state::{
     NODE_STATES, NODE_TABLE, NodeState, RUN_STATES, RUN_TABLE, RunStatus, TABLE_VERSION,

@@ -64,7 +64,8 @@ pub fn draw(seed: u64, parts: [u64; 4]) -> u64 {
     parts.iter().fold(mix(seed), |hash, part| mix(hash ^ part))
 }
 
-fn mix(value: u64) -> u64 {
+/// A bijection of `u64` whose outputs look random: `SplitMix64`'s step (Steele et al. 2014).
+pub const fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use penstock_engine::mix;
+
 /// The id of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RunId {
@@ -88,13 +90,9 @@ impl Ids {
         Uuid(high, VARIANT | self.random() >> 34 << 32 | u64::from(slot))
     }
 
-    /// `SplitMix64` (Steele et al. 2014).
     fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.state = mix(self.state);
+        self.state
     }
 }
 
