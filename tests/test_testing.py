@@ -175,3 +175,24 @@ def test_the_log_of_a_context_tells_run_node_and_attempt(
         2,
         3,
     )
+
+
+@virtual
+async def test_a_context_that_cannot_be_made_fails_the_attempt_and_loses_nothing(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The attempt had been dispatched and was never heard of again.
+    @ps.step
+    async def looks(x: int, ctx: ps.Context) -> int:
+        return x + ctx.attempt
+
+    def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError("no context today")
+
+    async with ps.Runtime(task=task) as rt:
+        with monkeypatch.context() as patch:
+            patch.setattr("penstock._driver.Context", refuses)
+            with pytest.raises(ps.RunFailed, match="no context today"):
+                await rt.run(looks, 1)
+        assert await rt.run(looks, 1) == 2
+        assert rt.stats().running == 0

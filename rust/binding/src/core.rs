@@ -232,7 +232,14 @@ impl Core {
         if prepared.part.context == ContextPlace::Nowhere && !faults::are_injected() {
             return Ok(Some(prepared));
         }
-        self.adorn(core, prepared).map(Some)
+        let (attempt, part) = (prepared.attempt, prepared.part.clone());
+        match self.adorn(core, prepared) {
+            Ok(prepared) => Ok(Some(prepared)),
+            Err(error) => {
+                self.complete(py, attempt, &part, Err(error));
+                self.next(core, riding)
+            }
+        }
     }
 
     /// Adds the `Context` where the step wants one, and replaces the function where a fault is injected.
