@@ -217,6 +217,199 @@ def test_digest_changes_with_what_a_run_depends_on() -> None:
     assert drawn(fetch, name="get") != digest
 
 
+@ps.step
+async def undo(name: str, doc: Doc | None) -> None: ...
+
+
+@ps.workflow
+def recursive(flow: ps.Flow, doc: ps.Node[Doc | str]) -> ps.Node[Doc]:
+    case = flow.match(doc)
+    again: ps.Node[Doc] = flow.recurse(case[str], max_depth=3)
+    return flow.merge(case[Doc], again)
+
+
+approval = ps.Signal("approval", list[Doc])
+
+
+@ps.workflow(version="7")
+def everything(flow: ps.Flow, name: ps.Node[str], names: ps.Node[list[str]]) -> ps.Node[Any]:
+    """All kinds of nodes that have no function of the user's."""
+    first = flow.call(fetch, name, compensate=undo, fallback=fetch, concurrency_key="shelf")
+    docs = flow.map(fetch, names, concurrency=2, tolerated_failures=1, on_failure="skip")
+    inner = flow.call(gather, name, name="inner")
+    with flow.scope("shelf", concurrency_key=name) as shelf:
+        second = flow.call(fetch, name)
+        found = flow.call(recursive, second)
+    told = flow.signal(approval, timeout=3, on_timeout="skip")
+    flow.cancel(shelf, when=flow.sleep(told, 5))
+    flow.review(docs, approval, owner="desk", name="verdict")
+    flow.spawn(gather, flow.spawn(fetch, name, name="child"))
+    some = flow.collect(first, found, inner, need=2, cancel_rest=True)
+    return flow.optional(flow.race(some, told, cancel_rest=False))
+
+
+def test_control_flow_goes_out_and_in_unchanged() -> None:
+    """Regions, calls, scopes and what each kind needs are all in the text."""
+    text = everything.to_json()
+    stages: list[ps.Stage[..., Any]] = [*STAGES, gather, recursive, undo, fetch.as_workflow()]
+    again = ps.Workflow.from_json(text, stages=[*stages, everything])
+    assert again.to_json() == text
+    assert again.digest == everything.digest
+    for one, other in zip(again.graph.nodes, everything.graph.nodes, strict=True):
+        assert one.detail == other.detail
+        assert one.contract.name == other.contract.name
+    assert again.graph.regions == everything.graph.regions
+    assert again.graph.calls == everything.graph.calls
+    assert again.graph.outputs == everything.graph.outputs
+    assert again.graph.scopes == everything.graph.scopes
+
+
+def test_control_flow_may_come_in_any_order() -> None:
+    """Nodes of a body may stand between those of the workflow."""
+    given: dict[str, Any] = json.loads(everything.to_json())
+    last = len(given["nodes"]) - 1
+    for node in given["nodes"]:
+        for key in ("inputs", "gates", "after"):
+            node[key] = [last - i for i in node.get(key, [])]
+        if "holds" in node:
+            node["holds"] = last - node["holds"]
+        if node["kind"] == "undo":
+            node["detail"]["of"] = last - node["detail"]["of"]
+    given["nodes"].reverse()
+    given["output"] = last - given["output"]
+    for part in (*given["bodies"], *given["calls"]):
+        part["output"] = last - part["output"]
+    again = ps.Workflow.from_json(json.dumps(given), stages=[everything, recursive])
+    assert again.digest == everything.digest
+
+
+def _everything() -> tuple[dict[str, Any], dict[str, Any]]:
+    given: dict[str, Any] = json.loads(everything.to_json())
+    return given, {node["path"].removeprefix("everything/"): node for node in given["nodes"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "said"),
+    [
+        ("collect", {"need": "two"}, "node 'everything/collect': its detail: 'need' is 'two'"),
+        ("fetch-2", {"body": 9}, "body 9 is no index from 0 to"),
+        ("fetch-2", {"cancel_rest": 1}, "'cancel_rest' is 1; give true or false"),
+        ("approval", {"signal": "approval"}, "'signal' is 'approval'; give an object"),
+        ("approval", {"signal": {"name": "x", "contract": "Y"}}, "contract 'Y' is unknown"),
+        ("approval", {"on_timeout": "wait"}, "on_timeout is 'wait'; give 'fail' or 'skip'"),
+        ("gather", {"workflow": {"name": "nobody"}}, "workflow 'nobody' version '1' is unknown"),
+        ("cancel", {"scope": 3}, "scope 3 is no index from 0 to 0"),
+        ("sleep", {"seconds": "5"}, "'seconds' is '5'; give a number"),
+        ("fetch/compensate", {"of": -1}, "of -1 is no index"),
+        ("fetch/accepted[no]", {"taken": [99]}, "taken has 99"),
+        ("recursive/match", {"keys": ["Nobody", "str"]}, "type 'Nobody' is unknown"),
+        ("recursive/match", {"labels": ["Doc"]}, "labels has not one for each key"),
+    ],
+)
+def test_wrong_detail_of_a_node(path: str, change: dict[str, Any], said: str) -> None:
+    """What a kind needs is checked as well."""
+    given, nodes = _everything()
+    nodes[path]["detail"].update(change)
+    assert said in str(refusal(given, stages=[everything]))
+
+
+def test_wrong_structure() -> None:
+    """An edge into a body, a body that is missing, a body without its output."""
+    given, nodes = _everything()
+    del nodes["sleep"]["detail"]
+    assert "node 'everything/sleep': has no 'detail'; add it" in str(refusal(given, [everything]))
+    given, nodes = _everything()
+    nodes["fetch-2[]"]["region"] = 0
+    message = str(refusal(given, [everything]))
+    assert "'everything/fetch-2[]/name' is in another body; pass it in" in message
+    assert "is the output of body 1, but not in it" in message
+    given, nodes = _everything()
+    nodes["fetch-2[]"]["region"] = 7
+    assert "region 7 is no index" in str(refusal(given, [everything]))
+    given["bodies"] = "none"
+    assert "'bodies' is 'none'; give a list" in str(refusal(given, [everything]))
+
+
+@pytest.mark.parametrize("kind", ["switch", "when", "loop", "cascade", "key"])
+def test_functions_can_not_be_read(kind: str) -> None:
+    """JSON has no functions, and guessing one would run the wrong code."""
+
+    def w(flow: ps.Flow, name: ps.Node[str]) -> ps.Node[Any]:
+        match kind:
+            case "switch":
+                case = flow.switch(name, key=bool)
+                return flow.merge(case[True], case[False])
+            case "when":
+                return flow.optional(flow.when(name, str.isupper))
+            case "loop":
+                return flow.loop(same, name, until=str.isupper, max_iterations=3)
+            case "cascade":
+                return flow.cascade((same, same), name, accept=str.isupper)
+            case _:
+                return flow.call(same, name, concurrency_key=str.upper)
+
+    @ps.step
+    async def same(name: str) -> str:
+        return name
+
+    message = str(refusal(ps.workflow(w).to_json(), stages=[same]))
+    assert "can't be read from JSON; its function is not in the text" in message
+
+
+def test_digest_changes_with_control_flow() -> None:
+    """What an outcome means, and what is in a body, is part of what a pinned run needs."""
+
+    def drawn(first: Any, second: Any, stage: Any = fetch, need: int | None = None) -> str:
+        def one(flow: ps.Flow, name: ps.Node[str], names: ps.Node[list[str]]) -> ps.Node[Any]:
+            case = flow.switch(name, key=lambda name: name)
+            ways = [case[first], case[second], case.default]
+            flow.map(stage, names, name="all", need=need)
+            return flow.merge(*ways)
+
+        return ps.workflow(one).digest
+
+    @ps.step(name="fetch", version="2")
+    async def newer(text: str) -> Doc:
+        return Doc()
+
+    digest = drawn("a", "b")
+    assert drawn("b", "a") != digest
+    assert drawn("a", "c") != digest
+    assert drawn("a", "b", newer) != digest
+    assert drawn("a", "b", need=3) == digest
+
+
+def test_mermaid_draws_bodies_as_frames() -> None:
+    """A map's body is a frame beside it; a compensation hangs on its step."""
+
+    @ps.workflow
+    def drawn(flow: ps.Flow, names: ps.Node[list[str]]) -> ps.Node[list[Doc]]:
+        flow.call(fetch, flow.constant("x"), compensate=undo, concurrency_key="k", name="one")
+        return flow.map(fetch, names)
+
+    assert drawn.to_mermaid().splitlines() == [
+        "flowchart TD",
+        '    n0(["names"])',
+        '    n1[/"constant"/]',
+        '    n2[("one/key")]',
+        '    n3["one"]',
+        '    n4[\\"one/compensate"\\]',
+        '    n5[["fetch"]]',
+        '    subgraph r1["fetch[]"]',
+        '        n6(["fetch[]/name"])',
+        '        n7["fetch[]"]',
+        "    end",
+        "    n1 ==> n2",
+        "    n1 --> n3",
+        "    n2 ==> n3",
+        "    n3 -. undo .-> n4",
+        "    n0 --> n5",
+        "    n5 --- r1",
+        "    n6 --> n7",
+        '    n5 --> result[["drawn"]]',
+    ]
+
+
 def test_mermaid_shows_every_node_and_edge() -> None:
     """The drawing in a pull request is the graph that runs; odd labels do not break it."""
 

@@ -1,8 +1,11 @@
 """Typed workflow graphs of async steps, dispatched by a Rust core inside your own event loop."""
 
 from . import testing
+from ._cases import Cases, TypeCases
 from ._context import Context
 from ._contracts import Contract
+from ._coverage import Coverage
+from ._diff import Change, Difference, diff
 from ._errors import (
     BudgetExceeded,
     CompensationFailed,
@@ -25,11 +28,16 @@ from ._errors import (
     VersionConflict,
 )
 from ._events import Event, EventsLost
-from ._flow import Flow, Overrides
+from ._failures import Failure
+from ._flow import Flow
+from ._flow_calls import Overrides
+from ._lint import Finding, Report
 from ._nodes import Node
-from ._policies import Queue, RetryPolicy
+from ._policies import Queue, RetryPolicy, Threshold
 from ._run import Run
 from ._runtime import Runtime
+from ._scopes import FlowScope
+from ._signals import Signal
 from ._stages import AsyncStep, PlainStep, Stage, step
 from ._stats import Stats
 from ._workflows import Workflow, workflow
@@ -37,16 +45,23 @@ from ._workflows import Workflow, workflow
 __all__ = [
     "AsyncStep",
     "BudgetExceeded",
+    "Cases",
+    "Change",
     "CompensationFailed",
     "Context",
     "Contract",
     "ContractError",
+    "Coverage",
     "DeadlineExceeded",
     "DefinitionError",
+    "Difference",
     "DuplicateRun",
     "Event",
     "EventsLost",
+    "Failure",
+    "Finding",
     "Flow",
+    "FlowScope",
     "LeaseLost",
     "Node",
     "NonRetryable",
@@ -55,6 +70,7 @@ __all__ = [
     "PenstockError",
     "PlainStep",
     "Queue",
+    "Report",
     "RetryAfter",
     "RetryPolicy",
     "Run",
@@ -64,12 +80,16 @@ __all__ = [
     "RunNotFound",
     "Runtime",
     "RuntimeClosed",
+    "Signal",
     "Stage",
     "Stats",
     "StoreCorrupt",
     "StoreError",
+    "Threshold",
+    "TypeCases",
     "VersionConflict",
     "Workflow",
+    "diff",
     "step",
     "testing",
     "workflow",

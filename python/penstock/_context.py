@@ -37,6 +37,7 @@ class Context:
         attempt: which attempt of the node this is, from 1.
         deadline: when the run must be over, in seconds since 1970; None for never.
         tenant: whom the run is for, or None.
+        failure: in a fallback or a cascade's next tier, what the one before failed with; else None.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Context:
         "_log",
         "attempt",
         "deadline",
+        "failure",
         "path",
         "run_id",
         "step",
@@ -62,6 +64,7 @@ class Context:
         attempt: int,
         deadline: float | None = None,
         tenant: str | None = None,
+        failure: BaseException | None = None,
     ) -> None:
         self._host = host
         self._key = key
@@ -72,6 +75,7 @@ class Context:
         self.attempt = attempt
         self.deadline = deadline
         self.tenant = tenant
+        self.failure = failure
 
     @property
     def idempotency_key(self) -> str:

@@ -138,18 +138,18 @@ def assignable(source: Any, target: Any) -> bool:
     variables, callables) passes here, and the value is still tested at run time. Generics count as
     covariant.
     """
-    source, target = _plain(source), _plain(target)
+    source, target = plain(source), plain(target)
     if source is target or _unknown(source) or _unknown(target) or target is object:
         return True
     if isinstance(target, NewType):
         return isinstance(source, NewType) and assignable(source.__supertype__, target)
     if isinstance(source, NewType):
         return assignable(source.__supertype__, target)
-    if _is_union(source):
+    if is_union(source):
         return all(assignable(member, target) for member in get_args(source))
     if get_origin(source) is Literal:
         return _all_fit(get_args(source), target)
-    if _is_union(target):
+    if is_union(target):
         return any(assignable(source, member) for member in get_args(target)) or _all_fit(
             _values(source), target
         )
@@ -197,8 +197,8 @@ def _all_fit(values: tuple[Any, ...], target: Any) -> bool:
 
 
 def _literal_fits(value: Any, target: Any) -> bool:
-    target = _plain(target)
-    if _is_union(target):
+    target = plain(target)
+    if is_union(target):
         return any(_literal_fits(value, member) for member in get_args(target))
     if get_origin(target) is Literal:
         return any(type(value) is type(other) and value == other for other in get_args(target))
@@ -230,8 +230,8 @@ def _origin(annotation: Any) -> Any:
     return generic["origin"] if generic else None
 
 
-def _plain(annotation: Any) -> Any:
-    """Without `Annotated`, without the name of a type alias, and with None as its class."""
+def plain(annotation: Any) -> Any:
+    """The annotation without `Annotated` or the name of an alias, and with None as its class."""
     while True:
         if annotation is None:
             return NoneType
@@ -247,7 +247,8 @@ def _unknown(annotation: Any) -> bool:
     return annotation is Any or isinstance(annotation, TypeVar)
 
 
-def _is_union(annotation: Any) -> bool:
+def is_union(annotation: Any) -> bool:
+    """Whether the annotation is `A | B`, as it is written: not behind an alias."""
     return get_origin(annotation) in (Union, UnionType)
 
 
@@ -261,7 +262,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
         return _members(annotation.__supertype__)
     if hasattr(annotation, "__value__"):
         return _members(annotation.__value__)
-    if _is_union(annotation):
+    if is_union(annotation):
         return tuple(dict.fromkeys(m for arg in get_args(annotation) for m in _members(arg)))
     if isinstance(annotation, TypeVar):
         return _members(annotation.__bound__ or Any)
@@ -303,7 +304,7 @@ def _by_instance(annotation: Any) -> Any:
     Pydantic's strict mode would make a model of a dict, and would need each field's type.
     """
     arguments = get_args(annotation)
-    if _is_union(annotation):
+    if is_union(annotation):
         return Union[tuple(map(_by_instance, arguments))]  # noqa: UP007 (built, not written)
     if get_origin(annotation) is Annotated:
         return Annotated[(_by_instance(arguments[0]), *arguments[1:])]
@@ -326,7 +327,7 @@ class _Instance:
 
 def _instance_test(annotation: Any) -> Callable[[Any], Any]:
     """For what pydantic can't describe: an instance of the outer class will do."""
-    base = _parts(_plain(annotation))[0] or object
+    base = _parts(plain(annotation))[0] or object
     if is_typeddict(base):
         base = dict
 
@@ -339,16 +340,18 @@ def _instance_test(annotation: Any) -> Callable[[Any], Any]:
 
 
 def _name(annotation: Any) -> str:
+    """Readable, and the same for equal annotations, however their members are ordered."""
     if annotation is None or annotation is NoneType:
         return "None"
     if annotation is Ellipsis:
         return "..."
     if get_origin(annotation) is Annotated:
         return _name(get_args(annotation)[0])
-    if _is_union(annotation):
-        return " | ".join(map(_name, get_args(annotation)))
+    if is_union(annotation):
+        names = sorted(map(_name, get_args(annotation)), key=lambda name: (name == "None", name))
+        return " | ".join(names)
     if get_origin(annotation) is Literal:
-        return f"Literal[{', '.join(map(repr, get_args(annotation)))}]"
+        return f"Literal[{', '.join(sorted(map(repr, get_args(annotation))))}]"
     if issubclass(type(annotation), list):  # the parameters of a Callable
         return f"[{', '.join(map(_name, annotation))}]"
     arguments = get_args(annotation)

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context as ContextVars
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ._context import Context
 from ._errors import (
+    CompensationFailed,
     ContractError,
     DeadlineExceeded,
     DuplicateRun,
@@ -21,7 +22,8 @@ from ._errors import (
     RunNotFound,
 )
 from ._events import Event, Feed, Row
-from ._graph import Graph
+from ._failures import Failure
+from ._graph import Collect, Graph, GraphNode, Loop, Map, Recurse, Wait
 from ._policies import Queue, RetryPolicy
 from ._stages import Step
 from ._threads import Threads
@@ -57,7 +59,7 @@ class Driver:
         facts = core.attempt(attempt)
         if facts is None:
             raise RuntimeError(f"attempt {attempt} of step {step.name!r} is not under way")
-        run_id, path, number, deadline, tenant = facts
+        run_id, path, number, deadline, tenant, failure = facts
         return Context(
             self,
             attempt,
@@ -67,42 +69,53 @@ class Driver:
             attempt=number,
             deadline=deadline,
             tenant=tenant,
+            failure=_before(failure) if failure is not None else None,
         )
 
-    def failure(
-        self,
-        plan: int,
-        run_id: str,
-        cause: str,
-        path: str,
-        attempts: int,
-        error: BaseException | None,
-    ) -> RunError:
+    def failure(self, plan: int, run_id: str, cause: str, at: Told | None) -> RunError:
         """What awaiting a run that did not succeed raises."""
         if cause == "cancelled":
             return RunCancelled("the run was cancelled", run_id=run_id)
-        if cause == "deadline":
+        if cause == "deadline" or at is None:
             return DeadlineExceeded(
                 "the deadline passed before the run ended",
                 run_id=run_id,
                 remedy="give it a longer deadline, or look at Run.history for what took so long",
             )
-        node = next(node for node in self.graphs[plan].nodes if node.path == path)
-        if error is None:
-            seconds = node.option(cause if cause in _LIMITS else "timeout")  # type: ignore[arg-type]
-            error = TimeoutError(f"{cause} of {seconds:g} s passed")
-        tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        path, index, attempts, error, stalled = at
+        node = self.graphs[plan].nodes[index]
+        error = error or _reason(node, cause)
+        tries = f" after {_attempts(attempts)}" if attempts else ""
+        told = f"{type(error).__name__}: {_told(error)}"
+        step = node.step.name if node.step is not None else path.rpartition("/")[2]
         playbook = node.step.playbook if node.step is not None else None
-        failure = RunFailed(
-            f"failed after {tries}: {type(error).__name__}: {_told(error)}",
-            run_id=run_id,
-            step=node.step.name if node.step is not None else path.rpartition("/")[2],
-            attempts=attempts,
-            node=path,
-            remedy=f"see {playbook}" if playbook else None,
-        )
+        failure: RunError
+        if stalled:
+            failure = CompensationFailed(
+                f"an effect could not be undone{tries}: {told}",
+                run_id=run_id,
+                node=path,
+                remedy=f"see {playbook}, then Run.resume()" if playbook else _RESUME,
+            )
+        else:
+            failure = RunFailed(
+                f"failed{tries}: {told}",
+                run_id=run_id,
+                step=step,
+                attempts=attempts,
+                node=path,
+                remedy=f"see {playbook}" if playbook else None,
+            )
         failure.__cause__ = error
         return failure
+
+    def item_failure(
+        self, plan: int, at: tuple[str, str, int, int, BaseException | None]
+    ) -> Failure:
+        """What stands in a map's list for an item that failed."""
+        cause, path, index, attempts, error = at
+        error = error or _reason(self.graphs[plan].nodes[index], cause)
+        return Failure(error=error, node=path, attempts=attempts)
 
     def submit(
         self,
@@ -171,6 +184,32 @@ class Driver:
             self.core.emit(attempt, emitted)
 
 
+def _before(failure: tuple[str, BaseException | None]) -> BaseException:
+    """The failure that led to a fallback."""
+    cause, error = failure
+    return error or TimeoutError(f"{cause} passed")
+
+
+def _attempts(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"
+
+
+def _reason(node: GraphNode, cause: str) -> Exception:
+    """The exception for a failure that no code of the user's raised."""
+    match node.detail:
+        case Wait(signal=signal, timeout=seconds):
+            return TimeoutError(f"signal {signal.name!r} did not come within {seconds:g} s")
+        case Loop(max_iterations=most):
+            return RuntimeError(f"the loop was not over after {most} iterations")
+        case Recurse(max_depth=most):
+            return RuntimeError(f"the recursion went deeper than {most}")
+        case Collect(need=need) | Map(need=need):
+            return RuntimeError(f"fewer than the {need} it needs succeeded")
+        case _:
+            seconds = node.option(cause if cause in _LIMITS else "timeout")  # type: ignore[arg-type]
+            return TimeoutError(f"{cause} of {seconds:g} s passed")
+
+
 def _told(error: BaseException) -> str:
     """What an exception says of itself, even if it can't."""
     try:
@@ -179,4 +218,8 @@ def _told(error: BaseException) -> str:
         return f"(its message can't be shown: {type(broken).__name__})"
 
 
+Told: TypeAlias = tuple[str, int, int, BaseException | None, bool]
+"""Of a failure: path, node of the graph, attempts, exception, whether the run is stalled by it."""
+
+_RESUME: Final = "repair what it needs, then call Run.resume()"
 _LIMITS: Sequence[str] = ("timeout", "total_timeout", "heartbeat_timeout", "queue_timeout")

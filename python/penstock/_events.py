@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-Row: TypeAlias = tuple[float, str, str, int, str, float]
-"""As the engine gives it: at, kind, node, attempt, detail, when."""
+Row: TypeAlias = tuple[float, str, str, int, str, float, int]
+"""As the engine gives it: at, kind, node, attempt, detail, when, number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,15 +17,17 @@ class Event:
 
     Attributes:
         at: when, in seconds since 1970 (in virtual time: of the virtual clock).
-        kind: "accepted", "started", "done", "failed", "decided", "withdrawn", "interrupted",
-            "abandoned", "cancel_requested", "deadline_passed", "ended", or "emitted" for one of a
-            step's own.
+        kind: "accepted", "started", "done", "failed", "decided", "chosen", "opened", "fired",
+            "signal", "acquired", "withdrawn", "interrupted", "abandoned", "cancel_requested",
+            "deadline_passed", "paused", "resumed", "compensating", "ended", or "emitted" for one
+            of a step's own.
         node: the node's path; empty where it is about the run.
         attempt: from 1; 0 where there is none.
         detail: the cause of a failure ("error", "timeout", ...), or how the run ended.
         started: when the attempt was dispatched, for "done".
         due: when the next attempt is, for a "failed" that is retried.
-        value: what the step emitted.
+        value: what the step emitted; the outcome of a decision, by number, for "chosen"; how many
+            items a map has, for "opened".
     """
 
     at: float
@@ -40,7 +42,7 @@ class Event:
     @classmethod
     def of(cls, row: Row) -> Event:
         """The event of an engine's row."""
-        at, kind, node, attempt, detail, when = row
+        at, kind, node, attempt, detail, when, number = row
         return cls(
             at=at,
             kind=kind,
@@ -49,6 +51,7 @@ class Event:
             detail=detail,
             started=when if when and kind == "done" else None,
             due=when if when and kind == "failed" else None,
+            value=number if kind in ("chosen", "opened") else None,
         )
 
 

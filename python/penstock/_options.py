@@ -6,12 +6,16 @@ The nearest one wins: the call, then the step, then the workflow, then the runti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from ._errors import DefinitionError
 from ._policies import Queue, RetryPolicy, Seconds, seconds, word
 
+if TYPE_CHECKING:
+    from ._stages import Stage, Step
+
 Task: TypeAlias = Literal["own", "auto"]
+ConcurrencyKey: TypeAlias = str | Callable[..., object]
 
 
 class Options(TypedDict, total=False):
@@ -27,6 +31,9 @@ class Options(TypedDict, total=False):
         priority: 1 to 5, lower first.
         task: "own" gives each attempt an asyncio task from the start, "auto" lets the runtime
             choose.
+        compensate: undoes the step's effect; takes the step's inputs, then its result or None.
+        fallback: takes the same inputs when the step has failed for good; a step or a workflow.
+        concurrency_key: steps of one key run one at a time; a name, or a function of the inputs.
     """
 
     retry: RetryPolicy | None
@@ -37,6 +44,9 @@ class Options(TypedDict, total=False):
     queue: Queue | str | None
     priority: int | None
     task: Task | None
+    compensate: Step[..., Any] | None
+    fallback: Stage[..., Any] | None
+    concurrency_key: ConcurrencyKey | None
 
 
 OptionName: TypeAlias = Literal[
@@ -48,7 +58,13 @@ OptionName: TypeAlias = Literal[
     "queue",
     "priority",
     "task",
+    "compensate",
+    "fallback",
+    "concurrency_key",
 ]
+
+STRUCTURAL: Final[tuple[OptionName, ...]] = ("compensate", "fallback", "concurrency_key")
+"""The options that become nodes of the graph."""
 
 
 def checked(options: Mapping[str, object]) -> Options:
@@ -110,6 +126,37 @@ def _task(value: object) -> Task:
     raise DefinitionError(f"task is {value!r}", remedy="give 'own' or 'auto'")
 
 
+def _compensate(value: object) -> Step[..., Any]:
+    from ._stages import Step
+
+    if not isinstance(value, Step):
+        raise DefinitionError(
+            f"compensate is {value!r}",
+            remedy="give a step that takes the same inputs, then the result or None",
+        )
+    return cast("Step[..., Any]", value)
+
+
+def _fallback(value: object) -> Stage[..., Any]:
+    from ._stages import Stage
+
+    if not isinstance(value, Stage):
+        raise DefinitionError(
+            f"fallback is {value!r}", remedy="give a step or a workflow that takes the same inputs"
+        )
+    return cast("Stage[..., Any]", value)
+
+
+def _concurrency_key(value: object) -> ConcurrencyKey:
+    if isinstance(value, str):
+        return word(value, "concurrency_key")
+    if not callable(value):
+        raise DefinitionError(
+            f"concurrency_key is {value!r}", remedy="give a name, or a function of the inputs"
+        )
+    return value
+
+
 def _duration(name: str) -> Callable[[object], float]:
     return lambda value: seconds(value, name)
 
@@ -123,4 +170,7 @@ _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "queue": _queue,
     "priority": priority,
     "task": _task,
+    "compensate": _compensate,
+    "fallback": _fallback,
+    "concurrency_key": _concurrency_key,
 }

@@ -1,4 +1,4 @@
-"""Policies: frozen values that say how often a step is tried and what it waits in.
+"""Policies: frozen values: how often a step is tried, what it waits in, what is good enough.
 
 Seconds become floats here and nowhere else (`seconds`), so that every other module has the proof
 that they are finite and not negative.
@@ -6,16 +6,18 @@ that they are finite and not negative.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from math import inf, isfinite
 from sys import float_info
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
 from ._errors import ContractError, DefinitionError, NonRetryable, RetryAfter
 
 Jitter: TypeAlias = Literal["full", "equal", "none"]
 Seconds: TypeAlias = float | timedelta
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 def seconds(value: object, name: str, *, zero: bool = False) -> float:
@@ -54,6 +56,28 @@ def whole(value: object, name: str, *, most: int = 2**32 - 1) -> int:
             f"{name} is {value!r}", remedy=f"give a whole number from 1 to {most}"
         )
     return value
+
+
+def number(value: object, name: str, *, below: float = inf) -> float:
+    """Check that `value` is a finite number (a bool is none), and return it as a float.
+
+    Args:
+        value: an int or a float.
+        name: what it is; opens the error message.
+        below: with it, the number is at least 0 and less than this.
+
+    Raises:
+        DefinitionError: it is not.
+    """
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and isfinite(value)
+        and (below == inf or 0 <= value < below)
+    ):
+        return float(value)
+    wanted = "a finite number" if below == inf else f"a number from 0 to below {below:g}"
+    raise DefinitionError(f"{name} is {value!r}", remedy=f"give {wanted}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
@@ -203,6 +227,34 @@ class Queue:
 
     def __repr__(self) -> str:
         return _short(self, Queue(self.name), first=repr(self.name))
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Threshold(Generic[T_contra]):
+    """Accepts a value whose score is high enough. The score is recorded, so that it can be tuned.
+
+    Attributes:
+        score: quick and pure; gives a number for a value.
+        at: the least score that is accepted.
+
+    Raises:
+        DefinitionError: the score is no function, or the threshold no finite number.
+
+    >>> import penstock as ps
+    >>> ps.Threshold(len, at=20).at
+    20.0
+    """
+
+    score: Callable[[T_contra], float]
+    at: float
+
+    def __init__(self, score: Callable[[T_contra], float], *, at: float) -> None:
+        if not callable(score):
+            raise DefinitionError(
+                f"Threshold.score is {score!r}", remedy="give a function that returns a number"
+            )
+        object.__setattr__(self, "score", score)
+        object.__setattr__(self, "at", number(at, "Threshold.at"))
 
 
 def word(value: object, name: str) -> str:

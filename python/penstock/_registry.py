@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ._errors import DefinitionError, VersionConflict
-from ._graph import GraphNode
+from ._graph import Accept, Graph, GraphNode, Spawn, Switch
 from ._policies import Queue, RetryPolicy
 from ._stages import Stage, Step
 
@@ -69,15 +69,35 @@ class Registry:
         self._driver.graphs.append(workflow.graph)
         return number
 
+    def graph(self, plan: int) -> Graph:
+        """The graph of a registered workflow, by its number."""
+        return self._driver.graphs[plan]
+
     def _parts(self, node: GraphNode) -> tuple[object, dict[str, object] | None]:
-        if node.step is None:
-            return (node.value if node.kind == "constant" else node.function), None
-        step = node.step
-        retry: RetryPolicy = node.option("retry") or _RETRY
+        """What the native side needs for a node: its detail by kind, and a step's policy."""
+        if node.step is not None:
+            return self._detail(node, node.step), self._policy(node, node.step)
+        match node.detail:
+            case Switch(by_type=True) as switch:
+                return (switch.keys, _default(switch)), None
+            case Switch() as switch:
+                outcomes = {key: outcome for outcome, key in enumerate(switch.keys)}
+                return (node.function, outcomes, _default(switch)), None
+            case Accept(at=at):
+                return (node.function, at), None
+            case Spawn(workflow=workflow):
+                return self.plan(workflow), None
+            case _:
+                return (node.value if node.kind == "constant" else node.function), None
+
+    def _detail(self, node: GraphNode, step: Step[..., Any]) -> tuple[object, ...]:
         own = self._own_task or node.option("task") == "own"
         mode = "threads" if step.flavour == "plain" else "own" if own else "carrier"
-        detail = (step, step.function, step.name, retry, mode, step.takes_context)
-        policy: dict[str, object] = {
+        return (step, step.function, step.name, _retry_of(node), mode, step.takes_context)
+
+    def _policy(self, node: GraphNode, step: Step[..., Any]) -> dict[str, object]:
+        retry = _retry_of(node)
+        return {
             "step": self._step(step),
             "queue": self._queue(node),
             "priority": node.overrides.get("priority"),
@@ -93,7 +113,6 @@ class Registry:
             "queue_timeout": node.option("queue_timeout") or 0.0,
             "heartbeat_timeout": node.option("heartbeat_timeout") or 0.0,
         }
-        return detail, policy
 
     def _step(self, step: Step[..., Any]) -> int:
         identity = (step.name, step.version)
@@ -137,5 +156,14 @@ class Registry:
         return number
 
 
-_RETRY: Final = RetryPolicy(max_attempts=1)
+def _retry_of(node: GraphNode) -> RetryPolicy:
+    retry: RetryPolicy | None = node.option("retry")
+    return retry or _ONCE
+
+
+def _default(switch: Switch) -> int | None:
+    return len(switch.keys) if switch.default else None
+
+
+_ONCE: Final = RetryPolicy(max_attempts=1)
 _DEFAULT: Final = Queue("default")

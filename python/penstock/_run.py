@@ -11,8 +11,10 @@ from ._events import Event, EventsLost, Feed
 
 if TYPE_CHECKING:
     from ._runtime import Runtime
+    from ._signals import Signal
 
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 RunStatus: TypeAlias = Literal[
     "running",
@@ -67,6 +69,7 @@ class Run(Generic[R_co]):
             RunFailed: a step failed for good; the step's exception is the `__cause__`.
             RunCancelled: the run was cancelled.
             DeadlineExceeded: its deadline passed.
+            CompensationFailed: an effect could not be undone; see `resume`.
         """
         result: Any = await self._runtime._open().wait(self._key)  # noqa: SLF001
         return cast("R_co", result)
@@ -74,9 +77,52 @@ class Run(Generic[R_co]):
     async def cancel(self) -> bool:
         """Ask the run to stop; whether there was anything to stop. `result` tells when it has.
 
-        What waits is withdrawn, what runs is cancelled, and the run ends once that has ended.
+        What waits is withdrawn, what runs is cancelled, and the run ends once that has ended and
+        its effects are undone.
         """
         return self._runtime._open().cancel(self._key)  # noqa: SLF001
+
+    async def pause(self) -> bool:
+        """Let no further step of the run start; whether it was running. What runs goes on.
+
+        A deadline goes on too, and a cancellation is still obeyed.
+        """
+        return self._runtime._open().pause(self._key)  # noqa: SLF001
+
+    async def resume(self) -> bool:
+        """Let a paused run go on, or try again to undo what could not be undone.
+
+        Returns whether there was anything to resume.
+        """
+        return self._runtime._open().resume(self._key)  # noqa: SLF001
+
+    async def signal(self, signal: Signal[T], value: T, *, keep: bool = True) -> bool:
+        """Bring the run a signal; it goes to the node that has waited for it longest.
+
+        Args:
+            signal: one that the run's workflow waits for.
+            value: of the signal's type.
+            keep: whether a signal that nobody waits for yet is kept for the next one who does.
+
+        Returns whether the run took it in: False if it is ending, or if nobody waits for a signal
+        that is not to be kept.
+
+        Raises:
+            ContractError: the value is not of the signal's type; the run goes on waiting.
+            RunNotFound: the run is over, or no longer known.
+            DefinitionError: no node of the workflow waits for this signal.
+        """
+        core = self._runtime._open()  # noqa: SLF001
+        checked = self._runtime._signal_value(self._key, self.run_id, signal, value)  # noqa: SLF001
+        return core.signal(self._key, signal.name, checked, keep)
+
+    async def awaiting(self) -> list[str]:
+        """Paths of the nodes that wait for a signal, longest first."""
+        return self._runtime._open().awaiting(self._key)  # noqa: SLF001
+
+    async def left_to_undo(self) -> list[str]:
+        """Paths of the nodes whose effects would have to be undone, or could not be."""
+        return self._runtime._open().left_to_undo(self._key)  # noqa: SLF001
 
     async def history(self, after: int = 0) -> list[Event]:
         """What was recorded of the run so far, oldest first, without the first `after` records."""
@@ -84,6 +130,17 @@ class Run(Generic[R_co]):
         if rows is None:
             raise RunNotFound("the run's history is no longer kept", run_id=self.run_id)
         return [Event.of(row) for row in rows[after:]]
+
+    async def picture(self) -> str:
+        """The workflow's graph as SVG, coloured by what the run has done so far."""
+        from ._picture import picture, states_of
+
+        core = self._runtime._core  # noqa: SLF001
+        plan = core.plan_of(self._key)
+        if plan is None:
+            raise RunNotFound("the run is no longer known", run_id=self.run_id)
+        graph = self._runtime._registry.graph(plan)  # noqa: SLF001
+        return picture(graph, states_of(graph, await self.history()))
 
     async def events(self) -> AsyncIterator[Event | EventsLost]:
         """What happens to the run from now on, until it has ended.

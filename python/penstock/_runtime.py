@@ -19,6 +19,8 @@ from typing_extensions import Unpack
 from . import _engine
 from ._clock import VirtualLoop
 from ._context import Context
+from ._coverage import Coverage
+from ._coverage_collect import collect, coverage_of_runtime
 from ._driver import Driver
 from ._errors import (
     ContractError,
@@ -28,10 +30,12 @@ from ._errors import (
     RunNotFound,
     RuntimeClosed,
 )
+from ._graph import Wait
 from ._options import Task, priority
 from ._policies import Queue, Seconds, seconds, whole, word
 from ._registry import Registry
 from ._run import Run, ended
+from ._signals import Signal
 from ._stages import (
     A1,
     A2,
@@ -191,6 +195,7 @@ class Runtime:
                 runs = "1 run" if unfinished == 1 else f"{unfinished} runs"
                 _log.warning("%s closed with %s under way, now cancelled", self._name, runs)
             self._threads.close()
+            collect(self._core, self._plans)
 
     # Running. One overload for each number of inputs, as for `Flow.call`.
 
@@ -496,6 +501,20 @@ class Runtime:
         registry = self._registry
         return stats_of(self._core.stats(), registry.workflows, registry.steps, registry.queues)
 
+    def coverage(self, stage: Stage[..., Any] | None = None) -> Coverage:
+        """Which parts of the workflows' graphs the runs that ended have shown; also when closed.
+
+        Args:
+            stage: a workflow or a step; all that are registered unless given.
+        """
+        if self._state == "new":
+            self._open()
+        plans = self._plans
+        if stage is not None:
+            wanted = _stage(stage).as_workflow()
+            plans = {workflow: plan for workflow, plan in plans.items() if workflow is wanted}
+        return coverage_of_runtime(self._core, plans)
+
     def __repr__(self) -> str:
         return f"<Runtime {self._name!r}: {self._state}>"
 
@@ -540,6 +559,28 @@ class Runtime:
         """Wait until no attempt is under way, but not longer than so many seconds."""
         if self._core.running() and longest > 0:
             await asyncio.wait([self._core.when_idle()], timeout=longest)
+
+    def _signal_value(self, key: int, run_id: str, signal: Signal[Any], value: object) -> object:
+        """The value as the run's node will have it."""
+        core = self._open()
+        plan = core.plan_of(key)
+        status = core.status(key)
+        if plan is None or status in (None, "succeeded", "failed", "cancelled", "compensated"):
+            raise RunNotFound(
+                f"the run is over ({status or 'forgotten'}) and takes no signal", run_id=run_id
+            )
+        graph = self._registry.graph(plan)
+        waiting = [node.detail.signal for node in graph.nodes if isinstance(node.detail, Wait)]
+        if signal not in waiting:
+            known = ", ".join(repr(other) for other in dict.fromkeys(waiting)) or "none"
+            raise DefinitionError(
+                f"workflow {graph.name!r} waits for no {signal!r}; it waits for: {known}",
+                remedy="send one of these, or draw flow.signal(...) for it",
+            )
+        try:
+            return signal.contract.validate(value)
+        except ContractError as error:
+            raise error.at(run_id=run_id, node=f"signal {signal.name!r}") from None
 
     def _forget(self, key: int) -> None:
         self._core.unwatch(key)

@@ -39,7 +39,7 @@ from ._context import Context
 from ._contracts import Contract
 from ._errors import DefinitionError
 from ._nodes import Node
-from ._options import Options, Task, checked
+from ._options import ConcurrencyKey, Options, Task, checked
 from ._policies import Queue, RetryPolicy, Seconds, word
 from ._signatures import Side, step_signature
 
@@ -240,6 +240,9 @@ def step(
     queue: Queue | str | None = None,
     priority: int | None = None,
     task: Task | None = None,
+    compensate: Step[..., Any] | None = None,
+    fallback: Stage[..., Any] | None = None,
+    concurrency_key: ConcurrencyKey | None = None,
     playbook: str | None = None,
 ) -> StepDecorator: ...
 def step(
@@ -273,8 +276,12 @@ def step(
         priority: 1 to 5, lower first.
         task: "own" for an asyncio task from the start of each attempt; "auto" lets the runtime
             choose.
+        compensate: a step that undoes the effect when the run fails later. It takes this step's
+            inputs, then the result, or None if the step was interrupted; with its own policy.
+        fallback: a step or a workflow that takes the same inputs when this step has failed.
+        concurrency_key: steps of one key run one at a time; a name, or a function of the inputs.
         playbook: what a person does when it fails; a text or an address.
-        **options: the options from retry to task.
+        **options: the options from retry to concurrency_key.
 
     Raises:
         DefinitionError: the function or an option breaks a rule; all of them at once.

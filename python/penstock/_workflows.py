@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, get_args, get_origin, overload
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, get_args, get_origin, overload
 
-from . import _engine
 from ._contracts import Contract
+from ._drawing import Drawing
 from ._errors import DefinitionError
 from ._flow import Flow
 from ._graph import Graph
-from ._graph_json import read
+from ._graph_json import digest, written
+from ._graph_reader import read
+from ._mermaid import mermaid
 from ._nodes import Node
-from ._options import Options, Task, checked
+from ._options import STRUCTURAL, Options, Task, checked
+from ._plan import plan_of
 from ._policies import Queue, RetryPolicy, Seconds, word
 from ._signatures import annotations_of
 from ._stages import A1, A2, A3, A4, A5, A6, P, R, R_co, Stage, Step, label
+
+if TYPE_CHECKING:
+    from ._lint import Report
 
 
 class Workflow(Stage[P, R_co]):
@@ -24,7 +30,7 @@ class Workflow(Stage[P, R_co]):
 
     Attributes:
         plan: the graph as the engine has it.
-        digest: what a pinned run needs to find again; see `Graph.digest`.
+        digest: what a pinned run needs to find again; see `_graph_json.digest`.
     """
 
     def __init__(self, graph: Graph, *, contract: Contract, owner: str | None = None) -> None:
@@ -33,8 +39,8 @@ class Workflow(Stage[P, R_co]):
         self.owner = owner
         self.contract = contract
         self._graph = graph
-        self.plan = _plan(graph)
-        self.digest = graph.digest()
+        self.plan = plan_of(graph)
+        self.digest = digest(graph)
         inputs = graph.nodes[: graph.input_count]
         self.inputs = tuple((node.path.partition("/")[2], node.contract) for node in inputs)
 
@@ -53,7 +59,7 @@ class Workflow(Stage[P, R_co]):
         It has no policies: `from_json` takes those from the steps. Constants that JSON can't give
         back as they are go in by their repr, which `from_json` refuses; so it does `apply`.
         """
-        return self.graph.to_json()
+        return written(self.graph)
 
     @staticmethod
     def from_json(text: str, *, stages: Iterable[Stage[..., Any]]) -> Workflow[..., Any]:
@@ -80,7 +86,21 @@ class Workflow(Stage[P, R_co]):
 
     def to_mermaid(self) -> str:
         """The graph as a mermaid flowchart."""
-        return self.graph.to_mermaid()
+        return mermaid(self.graph)
+
+    def lint(
+        self, *, deadline: float | None = None, items: int = 1, ignore: Collection[str] = ()
+    ) -> Report:
+        """What is likely to cause trouble, and how tangled and how patient the graph is.
+
+        Args:
+            deadline: seconds that a run has, to compare its worst case with.
+            items: how many items a map is taken to have, for the worst case.
+            ignore: codes to leave out; "R1" stands for R1.1, R1.2 and so on.
+        """
+        from ._lint import lint
+
+        return lint(self.graph, owner=self.owner, deadline=deadline, items=items, ignore=ignore)
 
     if not TYPE_CHECKING:
 
@@ -105,12 +125,9 @@ def single(step: Step[P, R_co], count: int) -> Workflow[P, R_co]:
     if step.variadic:
         version = f"{step.version}/{count}"
         wanted = tuple((f"{name}-{i}", c) for i in range(1, count + 1) for name, c in step.inputs)
-    flow = Flow(step.name, Options())
-
-    def draw(flow: Flow, *nodes: Node[Any]) -> object:
-        return flow.call(cast("Any", step), *nodes)
-
-    graph = flow._compile(draw, wanted, step.contract, version)  # noqa: SLF001
+    drawing = Drawing(step.name, Options(), wanted, step.contract)
+    flow: Any = Flow(drawing)
+    graph = drawing.compile(lambda nodes: flow.call(step, *nodes), version)
     return Workflow(graph, contract=step.contract, owner=step.owner)
 
 
@@ -237,22 +254,29 @@ def workflow(
             )
         chosen = label(function.__name__ if name is None else name, "a workflow's name")
         word(version, f"the version of workflow {chosen!r}")
-        if "priority" in options:
-            raise DefinitionError(
-                f"workflow {chosen!r} has a priority", remedy="give it to the run, or to a step"
-            )
         try:
+            _check_defaults(options)
             defaults = checked(options)
         except DefinitionError as error:
             raise DefinitionError.of(f"workflow {chosen!r}", error.problems) from None
         subject = f"workflow {chosen!r}"
         inputs, result = _node_annotations(function, subject)
-        graph = Flow(chosen, defaults)._compile(function, inputs, result, version)  # noqa: SLF001
+        drawing = Drawing(chosen, defaults, inputs, result)
+        flow = Flow(drawing)
+        graph = drawing.compile(lambda nodes: function(flow, *nodes), version)
         drawn: Workflow[..., Any] = Workflow(graph, contract=result, owner=owner)
         drawn.__doc__ = function.__doc__
         return drawn
 
     return make if function is None else make(function)
+
+
+def _check_defaults(options: dict[str, object]) -> None:
+    if "priority" in options:
+        raise DefinitionError("it has a priority", remedy="give it to the run, or to a step")
+    for name in STRUCTURAL:
+        if name in options:
+            raise DefinitionError(f"it has {name}=", remedy="give it to a step, or to a call")
 
 
 def _node_annotations(
@@ -281,14 +305,3 @@ def _node_annotations(
 
 def _inside(annotation: Any) -> Contract:
     return Contract.of(get_args(annotation)[0])
-
-
-def _plan(graph: Graph) -> _engine.Plan:
-    nodes: list[tuple[str, str, list[int], list[int]]] = [
-        (n.kind, n.path, list(n.inputs), list(n.after)) for n in graph.nodes
-    ]
-    try:
-        return _engine.Plan(graph.name, graph.version, nodes, graph.output)
-    except ValueError as error:
-        problems: list[str] = error.args[0]
-        raise DefinitionError.of(f"workflow {graph.name!r}", problems) from None

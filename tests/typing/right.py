@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import assert_type
+from enum import Enum
+from typing import Literal, assert_type
 
 import penstock as ps
 
@@ -17,6 +18,14 @@ class Doc: ...
 
 
 class Reply: ...
+
+
+class Better(Reply): ...
+
+
+class Mood(Enum):
+    GOOD = 1
+    BAD = 2
 
 
 @ps.step
@@ -124,6 +133,174 @@ def wide(
     f: ps.Node[None],
 ) -> ps.Node[Reply]:
     return flow.call(six, a, b, c, a, e, f, after=d)
+
+
+@ps.step
+async def unsay(query: Query, docs: Sequence[Doc], reply: Reply | None) -> None: ...
+
+
+@ps.step
+async def apologise(query: Query, docs: Sequence[Doc]) -> Reply:
+    return Reply()
+
+
+def number_of_docs(query: Query, docs: Sequence[Doc]) -> int:
+    return len(docs)
+
+
+@ps.step(compensate=unsay, fallback=apologise, concurrency_key=number_of_docs)
+async def careful(query: Query, docs: Sequence[Doc]) -> Reply:
+    return Reply()
+
+
+@ps.step
+async def polish(reply: Reply, ctx: ps.Context) -> Better:
+    return Better()
+
+
+@ps.step
+async def rate(reply: Reply, query: Query, doc: Doc) -> int:
+    return 3
+
+
+@ps.step
+async def guess(query: Query) -> Reply:
+    return Reply()
+
+
+@ps.step
+async def think(query: Query, ctx: ps.Context) -> Better:
+    return Better()
+
+
+@ps.step
+def ask(query: Query) -> int:
+    return 3
+
+
+def severity(query: Query) -> Literal["high", "low"]:
+    return "high"
+
+
+def mood(query: Query) -> Mood:
+    return Mood.GOOD
+
+
+def is_urgent(query: Query) -> bool:
+    return True
+
+
+def is_good(reply: Reply) -> bool:
+    return True
+
+
+def score(reply: Reply) -> float:
+    return 1.0
+
+
+@ps.workflow
+def choices(flow: ps.Flow, query: ps.Node[Query], doc: ps.Node[Doc]) -> ps.Node[Reply | int | None]:
+    case = flow.switch(query, key=severity)
+    assert_type(case, ps.Cases[Query, Literal["high", "low"]])
+    assert_type(case["high"], ps.Node[Query])
+    low = flow.call(ask, case["low"], on_failure="skip")
+    by_mood = flow.switch(query, key=mood)
+    assert_type(by_mood[Mood.GOOD], ps.Node[Query])
+    assert_type(by_mood[Mood.BAD], ps.Node[Query])
+    urgent = flow.switch(query, key=is_urgent)
+    assert_type(urgent[True], ps.Node[Query])
+    assert_type(urgent.default, ps.Node[Query])
+    free = flow.switch(query, key=lambda query: str(query)[:1], name="free")
+    assert_type(free["a"], ps.Node[Query])
+    assert_type(free.default, ps.Node[Query])
+    high = flow.call(guess, case["high"])
+    assert_type(flow.merge(high, low), ps.Node[Reply | int])
+    assert_type(flow.merge(high, high, name="same"), ps.Node[Reply])
+    either = flow.merge(high, low, doc)
+    assert_type(either, ps.Node[Reply | int | Doc])
+    kinds = flow.match(either)
+    assert_type(kinds[Reply], ps.Node[Reply])
+    assert_type(kinds[int], ps.Node[int])
+    assert_type(kinds.default, ps.Node[Reply | int | Doc])
+    perhaps = flow.match(flow.optional(doc))
+    assert_type(perhaps[None], ps.Node[None])
+    assert_type(perhaps[Doc], ps.Node[Doc])
+    assert_type(flow.when(query, is_urgent), ps.Node[Query])
+    assert_type(flow.when(query, lambda query: query != Query()), ps.Node[Query])
+    return flow.optional(flow.race(high, low))
+
+
+@ps.workflow
+def joining(
+    flow: ps.Flow, reply: ps.Node[Reply], better: ps.Node[Better], count: ps.Node[int]
+) -> ps.Node[list[Reply | int]]:
+    assert_type(flow.collect(reply), ps.Node[list[Reply]])
+    assert_type(flow.collect(reply, count, need=1, cancel_rest=True), ps.Node[list[Reply | int]])
+    many = [reply for _ in range(10)]
+    assert_type(flow.collect(*many), ps.Node[list[Reply]])
+    assert_type(flow.race(*many), ps.Node[Reply])
+    assert_type(flow.merge(*many), ps.Node[Reply])
+    assert_type(flow.race(reply, count, cancel_rest=False), ps.Node[Reply | int])
+    assert_type(flow.optional(count), ps.Node[int | None])
+    flow.call(polish, flow.merge(reply, better))
+    return flow.collect(reply, count)
+
+
+@ps.workflow
+def bodies(
+    flow: ps.Flow, queries: ps.Node[list[Query]], query: ps.Node[Query], doc: ps.Node[Doc]
+) -> ps.Node[list[Reply | ps.Failure]]:
+    assert_type(flow.map(retrieve, queries), ps.Node[list[list[Doc]]])
+    replies = flow.map(choices, queries, doc, concurrency=3, timeout=4)
+    assert_type(replies, ps.Node[list[Reply | int | None]])
+    drafts = flow.map(guess, queries, need=2, cancel_rest=True)
+    assert_type(drafts, ps.Node[list[Reply]])
+    assert_type(flow.map(rate, drafts, query, doc), ps.Node[list[int]])
+    assert_type(flow.map(gather, flow.collect(doc, doc)), ps.Node[list[list[Doc]]])
+    reply = flow.call(guess, query)
+    best = flow.loop(polish, reply, until=is_good, max_iterations=3, on_exhausted="last")
+    assert_type(best, ps.Node[Reply])
+    flow.loop(polish, reply, until=lambda reply: bool(str(reply)), max_iterations=3, priority=1)
+    again: ps.Node[list[Reply | ps.Failure]] = flow.recurse(queries, query, doc, max_depth=3)
+    flow.call(careful, query, flow.collect(doc), after=again)
+    assert_type(flow.spawn(choices, query, doc, after=best), ps.Node[str])
+    assert_type(flow.spawn(think, query), ps.Node[str])
+    tolerant = flow.map(guess, queries, tolerated_failures=3, on_failure="skip")
+    assert_type(tolerant, ps.Node[list[Reply | ps.Failure]])
+    return tolerant
+
+
+approval = ps.Signal("approval", bool)
+
+
+@ps.workflow
+def ladders(flow: ps.Flow, query: ps.Node[Query], doc: ps.Node[Doc]) -> ps.Node[Reply | int]:
+    tiers = (guess, think, ask)
+    answer = flow.cascade(tiers, query, accept=is_good)
+    assert_type(answer, ps.Node[Reply | Better | int])
+    assert_type(flow.cascade((think, guess), query, accept=is_good), ps.Node[Better | Reply])
+    by_score = flow.cascade(
+        (guess, think), query, accept=ps.Threshold(score, at=0.7), explore=0.1, name="scored"
+    )
+    assert_type(by_score, ps.Node[Reply | Better])
+    assert_type(flow.cascade([guess, guess], query, accept=is_good), ps.Node[Reply])
+    flow.cascade((think, ask), query, accept=lambda better: not is_good(better), after=doc)
+    return answer
+
+
+@ps.workflow
+def waits(flow: ps.Flow, query: ps.Node[Query], key: ps.Node[str]) -> ps.Node[bool]:
+    assert_type(approval, ps.Signal[bool])
+    with flow.scope("desk", concurrency_key=key) as scope:
+        verdict = flow.review(query, approval, owner="cx", timeout=timedelta(days=3))
+        assert_type(verdict, ps.Node[bool])
+    assert_type(scope, ps.FlowScope)
+    assert_type(flow.cancel(scope, when=query), ps.Node[Query])
+    late = flow.sleep(query, 3.5)
+    assert_type(late, ps.Node[Query])
+    told = flow.signal(approval, timeout=3, on_timeout="skip", after=[late])
+    assert_type(told, ps.Node[bool])
+    return flow.race(told, verdict)
 
 
 assert_type(support, ps.Workflow[[Query, Narrow], Reply])

@@ -1,6 +1,7 @@
 """Programs that both type checkers refuse, on the marked lines and on no others; never run."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import penstock as ps
 
@@ -83,6 +84,104 @@ def support(flow: ps.Flow, query: ps.Node[Query], doc: ps.Node[Doc]) -> ps.Node[
 @ps.workflow
 def outer(flow: ps.Flow, query: ps.Node[Query]) -> ps.Node[Reply]:
     return flow.call(support, query, query)  # error
+
+
+@ps.step
+async def guess(query: Query) -> Reply:
+    return Reply()
+
+
+@ps.step
+async def polish(reply: Reply) -> Reply:
+    return Reply()
+
+
+@ps.step
+async def rate(reply: Reply, doc: Doc) -> int:
+    return 3
+
+
+def severity(query: Query) -> Literal["high", "low"]:
+    return "high"
+
+
+def score(reply: Reply) -> float:
+    return 1.0
+
+
+def judge(doc: Doc) -> bool:
+    return True
+
+
+approval = ps.Signal("approval", bool)
+
+
+@ps.workflow
+def choices(flow: ps.Flow, query: ps.Node[Query], doc: ps.Node[Doc]) -> ps.Node[Reply]:
+    case = flow.switch(query, key=severity)
+    flow.switch(doc, key=severity)  # error
+    flow.switch(query)  # error
+    case["medium"]  # error
+    flow.call(polish, case["high"])  # error
+    reply = flow.call(guess, case["low"])
+    flow.merge(reply, "a value")  # error
+    flow.call(polish, flow.merge(reply, doc))  # error
+    flow.call(polish, flow.race(reply, doc))  # error
+    flow.call(polish, flow.collect(reply, reply))  # error
+    flow.call(polish, flow.optional(reply))  # error
+    flow.collect(reply, need="two")  # error
+    flow.when(doc, lambda doc: doc, name=3)  # error
+    flow.when(reply, judge)  # error
+    flow.call(polish, flow.match(flow.merge(reply, doc))[Doc])  # error
+    return flow.optional(reply)  # error
+
+
+@ps.workflow
+def bodies(flow: ps.Flow, queries: ps.Node[list[Query]], doc: ps.Node[Doc]) -> ps.Node[list[Reply]]:
+    replies = flow.map(guess, queries)
+    flow.map(guess, doc)  # error
+    flow.map(guess, replies)  # error
+    flow.map(rate, replies)  # error
+    flow.map(rate, replies, queries)  # error
+    flow.map(guess, queries, concurrency="all")  # error
+    flow.map(guess, queries, retries=3)  # error
+    reply = flow.call(polish, replies)  # error
+    first = flow.apply(lambda replies: replies[0], replies)
+    flow.loop(polish, first, until=judge, max_iterations=3)  # error
+    flow.loop(polish, first, until=lambda reply: True)  # error
+    flow.loop(polish, doc, until=lambda reply: True, max_iterations=3)  # error
+    flow.loop(rate, first, doc, until=lambda rating: True, max_iterations=3)  # error
+    flow.recurse(queries, doc)  # error
+    flow.spawn(guess, doc)  # error
+    flow.call(polish, flow.spawn(polish, reply))  # error
+    return flow.map(guess, queries, tolerated_failures=1)  # error
+
+
+@ps.workflow
+def ladders(flow: ps.Flow, query: ps.Node[Query], reply: ps.Node[Reply]) -> ps.Node[Reply]:
+    flow.cascade((guess, guess), query, accept=judge)  # error
+    flow.cascade((guess, guess), query)  # error
+    flow.cascade((guess, guess), query, accept=ps.Threshold(score, at="high"))  # error
+    flow.cascade((guess, len), query, accept=lambda reply: True)  # error
+    return flow.cascade((guess, retrieve), query, accept=lambda reply: True)  # error
+
+
+@ps.workflow
+def waits(flow: ps.Flow, query: ps.Node[Query]) -> ps.Node[Reply]:
+    flow.signal("approval")  # error
+    flow.signal(approval, on_timeout="wait")  # error
+    flow.review(query, approval)  # error
+    flow.sleep(query, "soon")  # error
+    flow.cancel("desk", when=query)  # error
+    flow.call(guess, query, on_failure="retry")  # error
+    flow.call(guess, query, compensate=judge)  # error
+    flow.call(guess, query, fallback="apologise")  # error
+    return flow.signal(approval)  # error
+
+
+@ps.step(compensate=judge)  # error
+async def book(query: Query) -> Reply:
+    return Reply()
 
 
 @ps.step(effects="twice")  # error

@@ -21,7 +21,7 @@ use crate::plan::{ContextPlace, Mode, NodePart, Plan, PlanParts, PolicyParts, St
 use crate::pump::{Pump, resolve_all};
 use crate::python::{current_context, refuse_unsupported};
 use crate::runs::{Admission, BatchItem, RunOptions};
-use crate::state::{Effects, State};
+use crate::state::{Effects, Ended, State};
 use crate::{faults, report};
 
 /// The native half of a `Runtime`.
@@ -47,8 +47,11 @@ pub(crate) struct Hooks {
     pub(crate) locate: Py<PyAny>,
     /// `(core, attempt, step) -> Context`
     pub(crate) context: Py<PyAny>,
-    /// `(plan, run_id, cause, path, attempts, error) -> exception`: what a run that failed raises.
+    /// `(plan, run_id, cause, (path, node, attempts, error, stalled) | None) -> exception`: what a run that
+    /// did not succeed raises.
     pub(crate) failure: Py<PyAny>,
+    /// `(plan, (cause, path, node, attempts, error)) -> Failure`: what stands for an item that failed.
+    pub(crate) item_failure: Py<PyAny>,
     /// `(attempt, function, arguments, context)`: runs a plain function in the thread pool.
     pub(crate) submit: Py<PyAny>,
     /// `(follower, note)`: hands a note to one who follows a run.
@@ -242,6 +245,22 @@ impl Core {
         }
     }
 
+    /// Has the engine do what a user wants, and does what follows from it.
+    fn command<T>(
+        slf: &Bound<'_, Self>,
+        wanted: impl FnOnce(&mut Engine, u64) -> T,
+    ) -> PyResult<T> {
+        let (py, core) = (slf.py(), slf.get());
+        let now_ns = core.read_clock(py);
+        let (answer, effects) = {
+            let mut state = core.lock(py);
+            (wanted(&mut state.engine, now_ns), state.drain(py))
+        };
+        core.perform(py, effects);
+        core.schedule_pump(slf)?;
+        Ok(answer)
+    }
+
     /// Adds the `Context` where the step wants one, and replaces the function where a fault is injected.
     fn adorn(&self, core: &Bound<'_, Self>, mut prepared: Prepared) -> PyResult<Prepared> {
         let py = core.py();
@@ -407,15 +426,57 @@ impl Core {
 
     /// Asks a run to stop; whether there was anything to stop.
     fn cancel(slf: &Bound<'_, Self>, run: u64) -> PyResult<bool> {
+        Self::command(slf, |engine, now_ns| engine.cancel(now_ns, RunKey(run)))
+    }
+
+    /// Lets no further step of a run start; whether it was running.
+    fn pause(slf: &Bound<'_, Self>, run: u64) -> PyResult<bool> {
+        Self::command(slf, |engine, now_ns| engine.pause(now_ns, RunKey(run)))
+    }
+
+    /// Lets a run go on that is paused or could not undo what it did; whether it was one.
+    fn resume(slf: &Bound<'_, Self>, run: u64) -> PyResult<bool> {
+        Self::command(slf, |engine, now_ns| engine.resume(now_ns, RunKey(run)))
+    }
+
+    /// Brings a signal to a run; whether it was taken in. `keep` for a node that will wait for it later.
+    fn signal(
+        slf: &Bound<'_, Self>,
+        run: u64,
+        name: &str,
+        value: Py<PyAny>,
+        keep: bool,
+    ) -> PyResult<bool> {
         let (py, core) = (slf.py(), slf.get());
         let now_ns = core.read_clock(py);
-        let (cancelled, effects) = {
+        let run = RunKey(run);
+        let (taken, unused, effects) = {
             let mut state = core.lock(py);
-            (state.engine.cancel(now_ns, RunKey(run)), state.drain(py))
+            let signal = state.parts_of(run).and_then(|parts| parts.plan.signal(name));
+            let value = state.values.insert(value);
+            let taken =
+                signal.is_some_and(|signal| state.engine.signal(now_ns, run, signal, value, keep));
+            let unused = if taken { None } else { state.values.take(value) };
+            (taken, unused, state.drain(py))
         };
+        drop(unused);
         core.perform(py, effects);
         core.schedule_pump(slf)?;
-        Ok(cancelled)
+        Ok(taken)
+    }
+
+    /// Paths of the nodes of a run that wait for a signal, longest first.
+    fn awaiting(&self, py: Python<'_>, run: u64) -> Vec<String> {
+        let (state, run) = (self.lock(py), RunKey(run));
+        let nodes = state.engine.awaiting(run).iter();
+        nodes.filter_map(|&node| state.engine.path(run, node)).collect()
+    }
+
+    /// Paths of the nodes of a run whose effects are not undone, or could not be.
+    fn left_to_undo(&self, py: Python<'_>, run: u64) -> Vec<String> {
+        let (state, run) = (self.lock(py), RunKey(run));
+        let nodes = state.engine.left_to_undo(run).into_iter();
+        nodes.filter_map(|node| state.engine.path(run, node)).collect()
     }
 
     /// Keys of the runs under way.
@@ -433,6 +494,11 @@ impl Core {
         self.lock(py).run_id(RunKey(run))
     }
 
+    /// The number of a run's workflow, None if it is not known (any more).
+    fn plan_of(&self, py: Python<'_>, run: u64) -> Option<u32> {
+        self.lock(py).plan_of(RunKey(run)).map(|plan| plan.0)
+    }
+
     /// The key of a run by its id.
     fn find(&self, py: Python<'_>, run_id: &str) -> Option<u64> {
         self.lock(py).store.find(run_id).map(|run| run.0)
@@ -446,6 +512,11 @@ impl Core {
     /// Counts by workflow, step and queue.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         report::stats(py, &self.lock(py))
+    }
+
+    /// What the runs of a workflow that have ended have shown of it, by node.
+    fn coverage<'py>(&self, py: Python<'py>, plan: u32) -> PyResult<Bound<'py, PyDict>> {
+        report::coverage(py, &self.lock(py), PlanId(plan))
     }
 
     /// Notes of a run go to `follower` from now on; false if it is over.
@@ -551,15 +622,7 @@ impl Core {
 
     /// Tells every attempt under way to stop, without counting it.
     fn interrupt(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (py, core) = (slf.py(), slf.get());
-        let now_ns = core.read_clock(py);
-        let effects = {
-            let mut state = core.lock(py);
-            state.engine.interrupt(now_ns);
-            state.drain(py)
-        };
-        core.perform(py, effects);
-        core.schedule_pump(slf)
+        Self::command(slf, Engine::interrupt)
     }
 
     /// Ends what is left and lets go of the loop: attempts that are still under way are given up, runs are
@@ -582,6 +645,12 @@ impl Core {
                 state.drain(py)
             };
             self.perform(py, effects);
+        }
+        // What still has effects to undo can't do so any more.
+        for &run in &runs {
+            if let Some((plan, waiters)) = self.lock(py).take_waiters(run) {
+                self.resolve(py, (run, plan), &Ended::Cancelled, &waiters);
+            }
         }
         let waiting = self.lock(py).take_waiting();
         resolve_all(py, waiting)?;
@@ -645,6 +714,7 @@ impl Hooks {
             locate: hook("locate")?,
             context: hook("context")?,
             failure: hook("failure")?,
+            item_failure: hook("item_failure")?,
             submit: hook("submit")?,
             publish: hook("publish")?,
             refusal: hook("refusal")?,
@@ -657,6 +727,7 @@ impl Hooks {
             &self.locate,
             &self.context,
             &self.failure,
+            &self.item_failure,
             &self.submit,
             &self.publish,
             &self.refusal,

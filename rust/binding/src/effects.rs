@@ -1,14 +1,12 @@
 //! Doing what the engine asked for, after the lock is released.
 
-use penstock_engine::{Event, NodeId, PlanId, RunKey};
+use penstock_engine::{PlanId, RunKey};
 use pyo3::intern;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
 use crate::core::Core;
 use crate::notes::Note;
-use crate::plan::NodePart;
-use crate::python::{call, copy_context, within};
 use crate::state::{Effects, Ended, EndedRun, Rest};
 
 impl Core {
@@ -32,8 +30,8 @@ impl Core {
                 self.resolve(py, (run, plan), &ended, &waiters);
             }
             let mut more = Effects::default();
-            for (run, node) in evaluate {
-                let Effects { garbage, rest } = self.evaluate(py, run, node);
+            for inline in evaluate {
+                let Effects { garbage, rest } = self.evaluate(py, inline);
                 drop(garbage);
                 if let Some(rest) = rest {
                     more.rest().absorb(*rest);
@@ -41,40 +39,6 @@ impl Core {
             }
             next = more.rest;
         }
-    }
-
-    /// Runs an inline function, in a copy of its run's context.
-    fn evaluate(&self, py: Python<'_>, run: RunKey, node: NodeId) -> Effects {
-        let outcome = self.call_inline(py, run, node);
-        let outcome = outcome.map_err(|error| error.into_value(py).into_any());
-        let now_ns = self.read_clock(py);
-        let mut state = self.lock(py);
-        let event = match outcome {
-            Ok(value) => Event::Decided { run, node, value: state.values.insert(value) },
-            Err(error) => Event::DecidedFailed { run, node, error: state.values.insert(error) },
-        };
-        state.handle(py, now_ns, event)
-    }
-
-    fn call_inline(&self, py: Python<'_>, run: RunKey, node: NodeId) -> PyResult<Py<PyAny>> {
-        let found = {
-            let state = self.lock(py);
-            state.side(run).map(|side| {
-                let parts = state.plans[side.plan.0 as usize].clone();
-                let arguments = state.arguments(py, run, node, &parts);
-                (parts, arguments, side.context.clone_ref(py))
-            })
-        };
-        let Some((parts, arguments, context)) = found else { return Ok(py.None()) };
-        let NodePart::Apply(function, contract) = &parts.nodes[node.index()] else {
-            return Ok(py.None());
-        };
-        let context = copy_context(context.bind(py))?;
-        let value = within(&context, || call(function.bind(py), &arguments))?;
-        value.and_then(|value| contract.check(value)).map(Bound::unbind).map_err(|error| {
-            let run_id = self.lock(py).run_id(run);
-            self.locate(py, run_id, parts.plan.path(node), &error)
-        })
     }
 
     /// Gives futures the outcome of the run they wait for.
@@ -118,15 +82,15 @@ impl Core {
         ended: &Ended,
     ) -> PyResult<Py<PyAny>> {
         let run_id = self.lock(py).run_id(run);
-        let (cause, path, attempts, error) = match ended {
-            Ended::Failed { path, attempts, cause, error } => {
-                (*cause, &**path, *attempts, error.as_ref())
-            }
-            Ended::Cancelled => ("cancelled", "", 0, None),
-            Ended::DeadlineExceeded => ("deadline", "", 0, None),
-            Ended::Succeeded(_) => ("succeeded", "", 0, None),
+        let (cause, at) = match ended {
+            Ended::Failed(at) | Ended::Stalled(at) => (at.cause, Some(at)),
+            Ended::Cancelled => ("cancelled", None),
+            Ended::DeadlineExceeded => ("deadline", None),
+            Ended::Succeeded(_) => ("succeeded", None),
         };
-        self.hooks.failure.call1(py, (plan.0, run_id, cause, path, attempts, error))
+        let stalled = matches!(ended, Ended::Stalled(_));
+        let at = at.map(|at| (&*at.path, at.node.0, at.attempts, at.error.as_ref(), stalled));
+        self.hooks.failure.call1(py, (plan.0, run_id, cause, at))
     }
 
     pub(crate) fn publish(&self, py: Python<'_>, notes: Vec<(Vec<Py<PyAny>>, Note)>) {
@@ -142,7 +106,7 @@ impl Core {
 }
 
 impl Rest {
-    fn absorb(&mut self, more: Self) {
+    pub(crate) fn absorb(&mut self, more: Self) {
         self.evaluate.extend(more.evaluate);
         self.cancel.extend(more.cancel);
         self.ended.extend(more.ended);

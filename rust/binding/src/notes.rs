@@ -3,7 +3,7 @@
 use penstock_engine::{AttemptKey, Body, Record, RunKey, Start, Then};
 use pyo3::prelude::*;
 
-use crate::report::detail;
+use crate::report::{HistoryRow, detail};
 use crate::state::{Effects, State};
 
 /// Something that happened to a run.
@@ -15,13 +15,14 @@ pub(crate) struct Note {
     attempt: u32,
     detail: &'static str,
     when_ns: u64,
+    number: u64,
 }
 
 impl Note {
-    /// As Python takes it: `(at, kind, path, attempt, detail, when)`; times in seconds since 1970.
-    pub(crate) fn row(&self) -> (f64, &'static str, String, u32, &'static str, f64) {
+    /// As Python takes it: `(at, kind, path, attempt, detail, when, number)`; times in seconds since 1970.
+    pub(crate) fn row(&self) -> HistoryRow {
         let (at, when) = (self.at_ns as f64 / 1e9, self.when_ns as f64 / 1e9);
-        (at, self.kind, self.path.to_string(), self.attempt, self.detail, when)
+        (at, self.kind, self.path.to_string(), self.attempt, self.detail, when, self.number)
     }
 }
 
@@ -69,17 +70,14 @@ impl State {
         if followers.is_empty() {
             return;
         }
+        if matches!(record.body, Body::Started) {
+            return; // whoever follows is told of each start
+        }
         let side = self.sides[crate::state::slot(record.run.0)].as_ref();
-        let about_run = matches!(
-            record.body,
-            Body::Accepted { .. }
-                | Body::CancelRequested
-                | Body::DeadlinePassed
-                | Body::Ended { .. }
-        );
-        let path = match side {
-            Some(side) if !about_run => {
-                self.plans[side.plan.0 as usize].plan.path(record.node).into()
+        let parts = side.map(|side| self.plans[side.plan.0 as usize].clone());
+        let path = match (parts, self.engine.layout(record.run)) {
+            (Some(parts), Some(layout)) if !record.body.is_about_run() => {
+                layout.path(&parts.plan, record.node).into()
             }
             _ => Box::default(),
         };
@@ -95,6 +93,12 @@ impl State {
             attempt: record.attempt,
             detail: detail(&record.body),
             when_ns,
+            number: match record.body {
+                Body::Chosen { outcome } => outcome,
+                Body::Opened { count } => count.into(),
+                Body::Signal { signal, .. } => signal.into(),
+                _ => 0,
+            },
         };
         effects.rest().notes.push((followers, note));
     }
@@ -111,10 +115,11 @@ impl State {
         let note = Note {
             at_ns: self.engine.now_ns(),
             kind: "started",
-            path: self.plans[start.plan.0 as usize].plan.path(start.node).into(),
+            path: self.engine.path(start.run, start.node).unwrap_or_default().into(),
             attempt: start.number,
             detail: "",
             when_ns: 0,
+            number: 0,
         };
         vec![(followers, note)]
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use penstock_engine::{Jitter, Lane, NodeKind, NodeSpec, Policy, QueueId, RetryPolicy, StepId};
+use penstock_engine::{Jitter, Lane, NodeId, NodeKind, Policy, QueueId, RetryPolicy, StepId};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
+use crate::graph::{NodeParts, RegionParts, graph};
 use crate::python::{inherits, is_exactly};
 
 /// A verified graph, made when a workflow is defined.
@@ -21,28 +22,20 @@ impl Plan {
     fn new(
         name: &str,
         version: &str,
-        nodes: Vec<(String, String, Vec<u32>, Vec<u32>)>,
-        output: u32,
+        nodes: Vec<NodeParts>,
+        regions: Vec<RegionParts>,
+        calls: Vec<(u32, u32)>,
+        scopes: Vec<Option<u32>>,
     ) -> PyResult<Self> {
-        let specs = nodes
-            .into_iter()
-            .map(|(kind, path, inputs, after)| {
-                let kind = match kind.as_str() {
-                    "input" => NodeKind::Input,
-                    "constant" => NodeKind::Constant,
-                    "apply" => NodeKind::Apply,
-                    "step" => NodeKind::Step,
-                    other => {
-                        let problem = format!("node {path}: there is no kind of node {other:?}");
-                        return Err(PyValueError::new_err(vec![problem]));
-                    }
-                };
-                Ok(NodeSpec { path, kind, inputs, after })
-            })
-            .collect::<PyResult<Vec<_>>>()?;
-        let plan = penstock_engine::Plan::compile(name, version, &specs, output)
-            .map_err(PyValueError::new_err)?;
+        let spec = graph(name, version, nodes, regions, calls, scopes)?;
+        let plan = penstock_engine::Plan::compile(spec).map_err(PyValueError::new_err)?;
         Ok(Self { plan: Arc::new(plan) })
+    }
+
+    /// Pairs `(decision, outcome, other decision, outcome)` that can occur together in one frame; None if
+    /// there are too many decisions to tell.
+    fn branch_pairs(&self) -> Option<Vec<(u32, u32, u32, u32)>> {
+        self.plan.branch_pairs()
     }
 
     #[getter]
@@ -146,18 +139,100 @@ pub(crate) struct StepPart {
     pub(crate) contract: Contract,
 }
 
+impl StepPart {
+    /// From `(step, function, name, retry, mode, context)`.
+    fn new(contract: &Bound<'_, PyAny>, detail: &Bound<'_, PyAny>) -> PyResult<Self> {
+        type Detail = (Py<PyAny>, Py<PyAny>, Py<PyString>, Py<PyAny>, String, Option<String>);
+        let (step, function, name, retry, mode, context): Detail = detail.extract()?;
+        let mode = match mode.as_str() {
+            "carrier" => Mode::Carrier,
+            "own" => Mode::Own,
+            _ => Mode::Threads,
+        };
+        let context = match context.as_deref() {
+            Some("first") => ContextPlace::First,
+            Some(_) => ContextPlace::Last,
+            None => ContextPlace::Nowhere,
+        };
+        let contract = Contract::new(contract)?;
+        Ok(Self { step, function, name, retry, mode, context, contract })
+    }
+}
+
 /// What the driver knows of a node.
 pub(crate) enum NodePart {
     Input(Contract),
     Constant(Py<PyAny>),
     Apply(Py<PyAny>, Contract),
+    /// A step, or the compensation of one.
     Step(Arc<StepPart>),
+    Switch(Chooser),
+    /// Yes or no: a when, or the end of a loop.
+    Predicate(Py<PyAny>),
+    /// What judges a tier's value, and the least score if it gives one.
+    Accept(Py<PyAny>, Option<f64>),
+    /// What gives a concurrency key; without a function it is the only input.
+    Acquire(Option<Py<PyAny>>),
+    /// The plan of the run to start.
+    Spawn(u32),
+    /// The engine does all there is to do.
+    Passive,
+}
+
+/// How a switch chooses one of its outcomes.
+pub(crate) enum Chooser {
+    ByKey { key: Py<PyAny>, outcomes: Py<PyDict>, default: Option<u64> },
+    ByType { types: Py<PyTuple>, default: Option<u64> },
+}
+
+impl Chooser {
+    /// The outcome for a value.
+    ///
+    /// # Errors
+    /// What the key function raised, or a `ValueError` where no case is for the value.
+    pub(crate) fn choose(&self, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let py = value.py();
+        match self {
+            Self::ByKey { key, outcomes, default } => {
+                let key = key.bind(py).call1((value,))?;
+                if let Some(outcome) = outcomes.bind(py).get_item(&key)? {
+                    return outcome.extract();
+                }
+                default.ok_or_else(|| {
+                    let problem = format!("no case is for the key {key:?}; add it, or a default");
+                    PyValueError::new_err(problem)
+                })
+            }
+            Self::ByType { types, default } => {
+                for (outcome, class) in (0..).zip(types.bind(py).iter_borrowed()) {
+                    if value.is_instance(&class)? {
+                        return Ok(outcome);
+                    }
+                }
+                default.ok_or_else(|| {
+                    let problem =
+                        format!("no case is for a {}; add it, or a default", value.get_type());
+                    PyValueError::new_err(problem)
+                })
+            }
+        }
+    }
 }
 
 /// A registered workflow.
 pub(crate) struct PlanParts {
     pub(crate) plan: Arc<penstock_engine::Plan>,
     pub(crate) nodes: Vec<NodePart>,
+}
+
+impl PlanParts {
+    /// The value of a constant node.
+    pub(crate) fn constant(&self, py: Python<'_>, node: NodeId) -> Py<PyAny> {
+        match &self.nodes[node.index()] {
+            NodePart::Constant(value) => value.clone_ref(py),
+            _ => py.None(),
+        }
+    }
 }
 
 /// A step's policy as Python gives it; times in seconds, 0 for none.
@@ -231,8 +306,10 @@ pub(crate) fn nanoseconds(seconds: f64) -> u64 {
 }
 
 impl NodePart {
-    /// From what Python registers for a node: `(contract, detail)`, where the detail is the constant's
-    /// value, the applied function, or `(step, function, name, retry, mode, context)`.
+    /// From what Python registers for a node: `(contract, detail)`. The detail is the constant's value; the
+    /// function of an apply, when or loop; `(step, function, name, retry, mode, context)`; `(key, outcomes,
+    /// default)` or `(types, default)` of a switch; `(function, threshold)` of an accept; the key function
+    /// or None of an acquire; the child's plan of a spawn; else None.
     pub(crate) fn new(
         kind: NodeKind,
         contract: &Bound<'_, PyAny>,
@@ -242,31 +319,24 @@ impl NodePart {
             NodeKind::Input => Self::Input(Contract::new(contract)?),
             NodeKind::Constant => Self::Constant(detail.clone().unbind()),
             NodeKind::Apply => Self::Apply(detail.clone().unbind(), Contract::new(contract)?),
-            NodeKind::Step => {
-                type Detail =
-                    (Py<PyAny>, Py<PyAny>, Py<PyString>, Py<PyAny>, String, Option<String>);
-                let (step, function, name, retry, mode, context): Detail = detail.extract()?;
-                let mode = match mode.as_str() {
-                    "carrier" => Mode::Carrier,
-                    "own" => Mode::Own,
-                    _ => Mode::Threads,
-                };
-                let context = match context.as_deref() {
-                    Some("first") => ContextPlace::First,
-                    Some(_) => ContextPlace::Last,
-                    None => ContextPlace::Nowhere,
-                };
-                let contract = Contract::new(contract)?;
-                Self::Step(Arc::new(StepPart {
-                    step,
-                    function,
-                    name,
-                    retry,
-                    mode,
-                    context,
-                    contract,
-                }))
+            NodeKind::Step | NodeKind::Undo { .. } => {
+                Self::Step(Arc::new(StepPart::new(contract, detail)?))
             }
+            NodeKind::Switch { .. } => Self::Switch(match detail.extract() {
+                Ok((key, outcomes, default)) => Chooser::ByKey { key, outcomes, default },
+                Err(_) => {
+                    let (types, default) = detail.extract()?;
+                    Chooser::ByType { types, default }
+                }
+            }),
+            NodeKind::When | NodeKind::Loop { .. } => Self::Predicate(detail.clone().unbind()),
+            NodeKind::Accept { computed: true, .. } => {
+                let (function, at) = detail.extract()?;
+                Self::Accept(function, at)
+            }
+            NodeKind::Acquire { key: None } => Self::Acquire(detail.extract()?),
+            NodeKind::Spawn => Self::Spawn(detail.extract()?),
+            _ => Self::Passive,
         })
     }
 
@@ -282,9 +352,14 @@ impl NodePart {
     /// The Python objects held, for the garbage collector.
     pub(crate) fn objects(&self) -> Vec<&Py<PyAny>> {
         match self {
-            Self::Input(_) => Vec::new(),
+            Self::Input(_) | Self::Spawn(_) | Self::Passive | Self::Acquire(None) => Vec::new(),
             Self::Constant(value) => vec![value],
-            Self::Apply(function, _) => vec![function],
+            Self::Apply(function, _)
+            | Self::Predicate(function)
+            | Self::Accept(function, _)
+            | Self::Acquire(Some(function)) => vec![function],
+            Self::Switch(Chooser::ByKey { key, outcomes, .. }) => vec![key, outcomes.as_any()],
+            Self::Switch(Chooser::ByType { types, .. }) => vec![types.as_any()],
             Self::Step(part) => vec![&part.step, &part.function, &part.retry],
         }
     }

@@ -1,16 +1,29 @@
 //! What the native side tells of itself: histories, attempts, counts.
 
-use penstock_engine::{AttemptKey, Body, Distribution, NodeId, QueueId, RunKey};
+use std::collections::HashMap;
+
+use penstock_engine::{
+    AttemptKey, Body, Distribution, Layout, NodeId, NodeKind, PlanId, QueueId, RunKey,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::state::State;
 
-/// A record of a run: `(at, kind, path, attempt, detail, due)`; times in seconds since 1970.
-pub(crate) type HistoryRow = (f64, &'static str, String, u32, &'static str, f64);
+/// A record of a run: `(at, kind, path, attempt, detail, due, number)`; times in seconds since 1970. The
+/// number is a decision's outcome or how many items a map has.
+pub(crate) type HistoryRow = (f64, &'static str, String, u32, &'static str, f64, u64);
 
-/// What an attempt belongs to: `(run id, path, attempt, deadline | None, tenant | None)`.
-pub(crate) type AttemptRow = (String, String, u32, Option<f64>, Option<Py<PyAny>>);
+/// What an attempt belongs to: `(run id, path, attempt, deadline | None, tenant | None, failure | None)`; the
+/// failure is that of the tier before: `(cause, exception | None)`.
+pub(crate) type AttemptRow = (
+    String,
+    String,
+    u32,
+    Option<f64>,
+    Option<Py<PyAny>>,
+    Option<(&'static str, Option<Py<PyAny>>)>,
+);
 
 /// What a record says beyond its kind.
 pub(crate) const fn detail(body: &Body) -> &'static str {
@@ -23,19 +36,21 @@ pub(crate) const fn detail(body: &Body) -> &'static str {
 
 pub(crate) fn history(state: &State, run: RunKey) -> Option<Vec<HistoryRow>> {
     let entries = state.store.history(run)?;
-    let plan = state.plan_of(run).map(|plan| &state.plans[plan.0 as usize].plan);
-    let path = |node: NodeId| plan.map_or_else(String::new, |plan| plan.path(node).to_owned());
+    let parts = state.plan_of(run).map(|plan| state.plans[plan.0 as usize].clone());
+    let live = state.engine.run(run).map(penstock_engine::Run::layout);
+    let past = state.past(run).and_then(|past| past.layout.as_deref().cloned());
+    let layout: Layout = live.or(past).unwrap_or_default();
     Some(
         entries
             .iter()
             .map(|entry| {
-                let about_run = matches!(
-                    entry.kind(),
-                    "accepted" | "cancel_requested" | "deadline_passed" | "ended"
-                );
-                let path = if about_run { String::new() } else { path(entry.node) };
-                let (at, when) = (entry.at_ns as f64 / 1e9, entry.when_ns as f64 / 1e9);
-                (at, entry.kind(), path, u32::from(entry.attempt), entry.detail(), when)
+                let about_node = parts.as_ref().filter(|_| !entry.is_about_run());
+                let path = about_node.map(|parts| layout.path(&parts.plan, entry.node));
+                let (time_ns, number) = entry.time_or_number();
+                let (at, when) = (entry.at_ns as f64 / 1e9, time_ns as f64 / 1e9);
+                let attempt = u32::from(entry.attempt);
+                let path = path.unwrap_or_default();
+                (at, entry.kind(), path, attempt, entry.detail(), when, number)
             })
             .collect(),
     )
@@ -44,14 +59,56 @@ pub(crate) fn history(state: &State, run: RunKey) -> Option<Vec<HistoryRow>> {
 pub(crate) fn attempt(py: Python<'_>, state: &State, attempt: AttemptKey) -> Option<AttemptRow> {
     let (run, node, number) = state.engine.attempt(attempt)?;
     let side = state.side(run)?;
-    let tenant = side.extra.as_ref().and_then(|extra| extra.tenant.as_ref());
+    let failure = state.engine.failure_before(run, node).map(|blame| {
+        let at = state.blamed(py, run, blame);
+        (at.cause, at.error)
+    });
     Some((
         state.store.id(run)?.to_string(),
-        state.plans[side.plan.0 as usize].plan.path(node).to_owned(),
+        state.engine.path(run, node)?,
         number,
         state.engine.deadline_ns(run).map(|deadline| deadline as f64 / 1e9),
-        tenant.map(|tenant| tenant.clone_ref(py)),
+        side.tenant(py),
+        failure,
     ))
+}
+
+/// What the runs of a workflow have shown of it, by node.
+pub(crate) fn coverage<'py>(
+    py: Python<'py>,
+    state: &State,
+    plan: PlanId,
+) -> PyResult<Bound<'py, PyDict>> {
+    let seen = state.engine.coverage(plan);
+    let graph = state.engine.plan(plan);
+    let kinds = (0..graph.len() as u32).map(|node| graph.kind(NodeId(node)));
+    let taken = |node: u32| seen.nodes[node as usize][0];
+    let edges = (0..).zip(kinds).map(|(node, kind)| {
+        let own = matches!(kind, NodeKind::Case { .. }).then(|| taken(node));
+        let producers = graph.producers_of(NodeId(node));
+        producers.map(|producer| own.unwrap_or_else(|| taken(producer.0))).collect::<Vec<_>>()
+    });
+    let mut exceptions: Vec<HashMap<&str, u64>> = vec![HashMap::new(); graph.len()];
+    for (&(node, exception), &count) in &seen.exceptions {
+        exceptions[node as usize].insert(exception.name(), count);
+    }
+    let moves = seen.moves().map(|(from, to)| (from.name(), to.name()));
+    let run_moves = seen.run_moves().map(|(from, to)| (from.name(), to.name()));
+    let counts = PyDict::new(py);
+    counts.set_item("runs", seen.runs)?;
+    let ends = seen
+        .nodes
+        .iter()
+        .map(|&[succeeded, failed, cancelled, skipped]| (succeeded, failed, cancelled, skipped));
+    counts.set_item("nodes", ends.collect::<Vec<_>>())?;
+    counts.set_item("edges", edges.collect::<Vec<_>>())?;
+    counts.set_item("outcomes", &seen.outcomes)?;
+    counts.set_item("pairs", seen.pairs.iter().copied().collect::<Vec<_>>())?;
+    counts.set_item("exceptions", exceptions)?;
+    counts.set_item("loops", seen.loops.iter().map(|&bits| u32::from(bits)).collect::<Vec<_>>())?;
+    counts.set_item("moves", moves.collect::<Vec<_>>())?;
+    counts.set_item("run_moves", run_moves.collect::<Vec<_>>())?;
+    Ok(counts)
 }
 
 /// Counts by workflow, step and queue, each in the order they were registered.

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::core::Core;
 use crate::plan::{NodePart, nanoseconds};
 use crate::python::current_context;
-use crate::state::{Extra, Side, State};
+use crate::state::{Effects, Ended, Extra, Side, State};
 
 /// How a run is to be accepted.
 #[derive(Default)]
@@ -58,33 +58,43 @@ impl Core {
         context: Py<PyAny>,
         options: RunOptions,
     ) -> PyResult<Admission> {
+        let (admission, effects) = self.take_in(py, plan, inputs, context, options)?;
+        self.perform(py, effects);
+        Ok(admission)
+    }
+
+    /// As [`Core::accept`], with what follows left to the caller.
+    pub(crate) fn take_in(
+        &self,
+        py: Python<'_>,
+        plan: PlanId,
+        inputs: &Bound<'_, PyTuple>,
+        context: Py<PyAny>,
+        options: RunOptions,
+    ) -> PyResult<(Admission, Effects)> {
         let checked = self.check_inputs(py, plan, inputs)?;
         let now_ns = self.read_clock(py);
-        let (effects, key) = {
-            let mut state = self.lock(py);
-            match state.existing(&options) {
-                Ok(None) => {}
-                Ok(Some(run)) => {
-                    if options.watch {
-                        state.watch(run, py);
-                    }
-                    return Ok(Admission::Existing(run));
+        let mut state = self.lock(py);
+        match state.existing(&options) {
+            Ok(None) => {}
+            Ok(Some(run)) => {
+                if options.watch {
+                    state.watch(run, py);
                 }
-                Err(run_id) => {
-                    drop(state);
-                    return Err(self.refusal(py, "duplicate", &run_id, 0.0));
-                }
+                return Ok((Admission::Existing(run), Effects::default()));
             }
-            match state.accept(now_ns, plan, checked, context, options) {
-                Ok(key) => (state.drain(py), key),
-                Err((error, _unused)) => {
-                    drop(state);
-                    return Err(self.not_accepted(py, error));
-                }
+            Err(run_id) => {
+                drop(state);
+                return Err(self.refusal(py, "duplicate", &run_id, 0.0));
             }
-        };
-        self.perform(py, effects);
-        Ok(Admission::New(key))
+        }
+        match state.accept(now_ns, plan, checked, context, options) {
+            Ok(key) => Ok((Admission::New(key), state.drain(py))),
+            Err((error, _unused)) => {
+                drop(state);
+                Err(self.not_accepted(py, error))
+            }
+        }
     }
 
     /// Accepts a batch of runs, all or none, in the caller's present context.
@@ -198,7 +208,11 @@ impl Core {
         let future = self.asyncio.future(py)?;
         let ended = {
             let mut state = self.lock(py);
-            if let Some(side) = state.side_mut(run) {
+            let stalled = state.engine.stalled(run);
+            if let Some(blame) = stalled {
+                let plan = state.plan_of(run).unwrap_or(PlanId(0));
+                Some((plan, Ended::Stalled(state.blamed(py, run, blame))))
+            } else if let Some(side) = state.side_mut(run) {
                 let waiter = future.clone().unbind();
                 if side.waiter.is_none() {
                     side.waiter = Some(waiter);
@@ -206,9 +220,9 @@ impl Core {
                     side.extra.get_or_insert_default().waiters.push(waiter);
                 }
                 return Ok(future);
+            } else {
+                state.past(run).map(|past| (past.plan, past.ended.clone_ref(py)))
             }
-            let plan = state.plan_of(run).unwrap_or(PlanId(0));
-            state.outcome(run).map(|ended| (plan, ended.clone_ref(py)))
         };
         let Some((plan, ended)) = ended else {
             return Err(self.refusal(py, "forgotten", "", 0.0));

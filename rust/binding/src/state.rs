@@ -4,15 +4,18 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use penstock_engine::{
-    Action, AttemptKey, Cause, Engine, Event, NodeId, Outcome, PlanId, RunKey, RunStatus, Start,
+    Action, AttemptKey, Base, Blame, Cause, Engine, Event, Layout, NodeId, Outcome, Place, PlanId,
+    RunKey, RunStatus, Source, Start,
 };
 use penstock_journal::MemoryStore;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
 use smallvec::SmallVec;
 
 use crate::core::Prepared;
+use crate::inline::Inline;
 use crate::notes::Note;
 use crate::plan::{Mode, NodePart, PlanParts, StepPart};
 use crate::values::Values;
@@ -23,7 +26,7 @@ pub(crate) struct State {
     pub(crate) engine: Engine,
     pub(crate) values: Values,
     pub(crate) plans: Vec<Arc<PlanParts>>,
-    pub(crate) store: MemoryStore<(PlanId, Ended)>,
+    pub(crate) store: MemoryStore<Past>,
     /// By run slot.
     pub(crate) sides: Vec<Option<Side>>,
     /// Tasks of suspended attempts, by attempt slot.
@@ -73,6 +76,13 @@ pub(crate) struct Extra {
     pub(crate) handles: u32,
 }
 
+impl Side {
+    pub(crate) fn tenant(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let tenant = self.extra.as_ref()?.tenant.as_ref();
+        tenant.map(|tenant| tenant.clone_ref(py))
+    }
+}
+
 impl Extra {
     fn is_empty(&self) -> bool {
         self.handles == 0
@@ -85,30 +95,64 @@ impl Extra {
 /// How a run ended, with its Python objects.
 pub(crate) enum Ended {
     Succeeded(Py<PyAny>),
-    Failed { path: Box<str>, attempts: u32, cause: &'static str, error: Option<Py<PyAny>> },
+    Failed(FailedAt),
+    /// An effect of it could not be undone; it has not really ended.
+    Stalled(FailedAt),
     Cancelled,
     DeadlineExceeded,
+}
+
+/// The node that failed.
+pub(crate) struct FailedAt {
+    pub(crate) path: Box<str>,
+    pub(crate) node: NodeId,
+    pub(crate) attempts: u32,
+    pub(crate) cause: &'static str,
+    pub(crate) error: Option<Py<PyAny>>,
+}
+
+/// What is known of a run that is over.
+pub(crate) struct Past {
+    pub(crate) plan: PlanId,
+    pub(crate) status: RunStatus,
+    pub(crate) ended: Ended,
+    /// Where the nodes of its frames stood.
+    pub(crate) layout: Option<Box<Layout>>,
 }
 
 /// What a handle still knows of a run that the store may have forgotten.
 pub(crate) struct Kept {
     pub(crate) run_id: String,
-    pub(crate) plan: PlanId,
-    pub(crate) ended: Ended,
+    pub(crate) past: Past,
     /// Live handles.
     pub(crate) handles: u32,
+}
+
+impl Past {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        let ended = self.ended.clone_ref(py);
+        Self { plan: self.plan, status: self.status, ended, layout: self.layout.clone() }
+    }
+}
+
+impl FailedAt {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            path: self.path.clone(),
+            node: self.node,
+            attempts: self.attempts,
+            cause: self.cause,
+            error: self.error.as_ref().map(|error| error.clone_ref(py)),
+        }
+    }
 }
 
 impl Ended {
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {
             Self::Succeeded(value) => Self::Succeeded(value.clone_ref(py)),
-            Self::Failed { path, attempts, cause, error } => Self::Failed {
-                path: path.clone(),
-                attempts: *attempts,
-                cause,
-                error: error.as_ref().map(|error| error.clone_ref(py)),
-            },
+            Self::Failed(at) => Self::Failed(at.clone_ref(py)),
+            Self::Stalled(at) => Self::Stalled(at.clone_ref(py)),
             Self::Cancelled => Self::Cancelled,
             Self::DeadlineExceeded => Self::DeadlineExceeded,
         }
@@ -126,11 +170,11 @@ pub(crate) struct Effects {
 /// What a mutation asks of Python beyond dropping objects.
 #[derive(Default)]
 pub(crate) struct Rest {
-    pub(crate) evaluate: Vec<(RunKey, NodeId)>,
+    pub(crate) evaluate: Vec<Inline>,
     pub(crate) cancel: Vec<Py<PyAny>>,
     pub(crate) ended: Vec<EndedRun>,
     pub(crate) notes: Vec<(Vec<Py<PyAny>>, Note)>,
-    pub(crate) forgotten: Vec<Ended>,
+    pub(crate) forgotten: Vec<Past>,
 }
 
 /// A run that has ended, for those who wait for it.
@@ -178,13 +222,20 @@ impl State {
         while let Some(action) = self.engine.poll() {
             match action {
                 Action::Drop { value } => effects.garbage.extend(self.values.take(value)),
-                Action::Evaluate { run, node } => effects.rest().evaluate.push((run, node)),
+                Action::Evaluate { run, node, template, what } => {
+                    effects.rest().evaluate.push(Inline { run, node, template, what });
+                }
                 Action::Cancel { attempt, .. } => {
                     if let Some(Some(task)) = self.tasks.get(slot(attempt.0)) {
                         effects.rest().cancel.push(task.clone_ref(py));
                     }
                 }
-                Action::Ended { run, outcome } => self.end(py, run, outcome, &mut effects),
+                Action::Ended { run, status, outcome, layout } => {
+                    self.end(py, run, status, (outcome, layout), &mut effects);
+                }
+                Action::Stalled { run, node, cause } => {
+                    self.stall(py, run, Blame { node, cause }, &mut effects);
+                }
             }
         }
         effects
@@ -204,10 +255,18 @@ impl State {
     }
 
     /// A run is over: its outcome goes to the store, to live handles and to those who wait.
-    fn end(&mut self, py: Python<'_>, run: RunKey, outcome: Outcome, effects: &mut Effects) {
+    fn end(
+        &mut self,
+        py: Python<'_>,
+        run: RunKey,
+        status: RunStatus,
+        (outcome, layout): (Outcome, Option<Box<Layout>>),
+        effects: &mut Effects,
+    ) {
         let Some(side) = self.sides.get_mut(slot(run.0)).and_then(Option::take) else { return };
         let Side { context, waiter, plan, extra } = side;
-        let ended = self.ended(py, plan, outcome);
+        let ended = self.ended(py, plan, outcome, layout.as_deref());
+        let past = Past { plan, status, ended, layout };
         let mut waiters: SmallVec<[Py<PyAny>; 2]> = waiter.into_iter().collect();
         effects.garbage.push(context);
         if let Some(extra) = extra {
@@ -218,39 +277,82 @@ impl State {
             effects.garbage.extend(followers);
             if handles > 0 {
                 let run_id = self.store.id(run).map(ToString::to_string).unwrap_or_default();
-                let ended = ended.clone_ref(py);
-                self.kept.insert(run.0, Kept { run_id, plan, ended, handles });
+                let past = past.clone_ref(py);
+                self.kept.insert(run.0, Kept { run_id, past, handles });
             }
         }
         if !waiters.is_empty() {
-            let ended = ended.clone_ref(py);
+            let ended = past.ended.clone_ref(py);
             effects.rest().ended.push(EndedRun { run, plan, ended, waiters });
         }
-        let forgotten = self.store.end(run, (plan, ended));
+        let forgotten = self.store.end(run, past);
         if !forgotten.is_empty() {
-            effects.rest().forgotten.extend(forgotten.into_iter().map(|(_, ended)| ended));
+            effects.rest().forgotten.extend(forgotten);
         }
     }
 
-    fn ended(&mut self, py: Python<'_>, plan: PlanId, outcome: Outcome) -> Ended {
+    /// A run can't undo what it did: those who wait are told, and it stays as it is.
+    fn stall(&mut self, py: Python<'_>, run: RunKey, blame: Blame, effects: &mut Effects) {
+        let ended = Ended::Stalled(self.blamed(py, run, blame));
+        if let Some((plan, waiters)) = self.take_waiters(run) {
+            effects.rest().ended.push(EndedRun { run, plan, ended, waiters });
+        }
+    }
+
+    /// The futures that wait for a run under way.
+    pub(crate) fn take_waiters(
+        &mut self,
+        run: RunKey,
+    ) -> Option<(PlanId, SmallVec<[Py<PyAny>; 2]>)> {
+        let side = self.side_mut(run)?;
+        let more = side.extra.as_mut().map(|extra| std::mem::take(&mut extra.waiters));
+        let waiters = side.waiter.take().into_iter().chain(more.unwrap_or_default());
+        Some((side.plan, waiters.collect()))
+    }
+
+    /// What Python is told of a failure within a run under way. Its error stays with the engine.
+    pub(crate) fn blamed(&self, py: Python<'_>, run: RunKey, blame: Blame) -> FailedAt {
+        let Blame { node: place, cause } = blame;
+        FailedAt {
+            path: self.engine.path(run, place).unwrap_or_default().into(),
+            node: self.engine.template(run, place).unwrap_or(NodeId(0)),
+            attempts: self.engine.attempts_of(run, place),
+            cause: cause.name(),
+            error: match cause {
+                Cause::Error(error) => self.values.get(error).map(|error| error.clone_ref(py)),
+                _ => None,
+            },
+        }
+    }
+
+    fn ended(
+        &mut self,
+        py: Python<'_>,
+        plan: PlanId,
+        outcome: Outcome,
+        layout: Option<&Layout>,
+    ) -> Ended {
         let parts = &self.plans[plan.0 as usize];
         match outcome {
-            Outcome::Succeeded(value) => {
-                let value = match &parts.nodes[parts.plan.output().index()] {
-                    NodePart::Constant(value) => Some(value.clone_ref(py)),
-                    _ => self.values.take(value),
-                };
-                Ended::Succeeded(value.unwrap_or_else(|| py.None()))
+            Outcome::Succeeded(base) => Ended::Succeeded(match base {
+                Base::Value(value) => self.values.take(value).unwrap_or_else(|| py.None()),
+                Base::Constant(node) => parts.constant(py, node),
+                Base::Nothing => py.None(),
+            }),
+            Outcome::Failed { node: place, attempts, cause } => {
+                let outermost = Layout::default();
+                let layout = layout.unwrap_or(&outermost);
+                Ended::Failed(FailedAt {
+                    path: layout.path(&parts.plan, place).into(),
+                    node: layout.template(&parts.plan, place),
+                    attempts,
+                    cause: cause.name(),
+                    error: match cause {
+                        Cause::Error(error) => self.values.take(error),
+                        _ => None,
+                    },
+                })
             }
-            Outcome::Failed { node, attempts, cause } => Ended::Failed {
-                path: parts.plan.path(node).into(),
-                attempts,
-                cause: cause.name(),
-                error: match cause {
-                    Cause::Error(error) => self.values.take(error),
-                    _ => None,
-                },
-            },
             Outcome::Cancelled => Ended::Cancelled,
             Outcome::DeadlineExceeded => Ended::DeadlineExceeded,
         }
@@ -278,7 +380,7 @@ impl State {
     ) -> Option<(Prepared, Start)> {
         let start = self.next_start(now_ns)?;
         let parts = &self.plans[start.plan.0 as usize];
-        let NodePart::Step(part) = &parts.nodes[start.node.index()] else {
+        let NodePart::Step(part) = &parts.nodes[start.template.index()] else {
             unreachable!("only steps are dispatched");
         };
         if riding && part.mode != Mode::Carrier {
@@ -300,20 +402,29 @@ impl State {
         &self,
         py: Python<'_>,
         run: RunKey,
-        node: NodeId,
+        node: Place,
         parts: &PlanParts,
     ) -> SmallVec<[Py<PyAny>; 6]> {
-        let inputs = parts.plan.inputs_of(node).iter();
-        inputs
-            .map(|&input| match &parts.nodes[input.index()] {
-                NodePart::Constant(value) => value.clone_ref(py),
-                _ => self
-                    .engine
-                    .value(run, input)
-                    .and_then(|value| self.values.get(value))
-                    .map_or_else(|| py.None(), |value| value.clone_ref(py)),
-            })
-            .collect()
+        let inputs = self.engine.inputs(run, node);
+        inputs.map(|input| self.value(py, run, input, parts)).collect()
+    }
+
+    /// The value a node carries; None if it carries nothing.
+    pub(crate) fn value(
+        &self,
+        py: Python<'_>,
+        run: RunKey,
+        node: Place,
+        parts: &PlanParts,
+    ) -> Py<PyAny> {
+        let Some(Source { base, items }) = self.engine.source(run, node) else { return py.None() };
+        let value = match base {
+            Base::Value(value) => self.values.get(value).map(|value| value.clone_ref(py)),
+            Base::Constant(node) => Some(parts.constant(py, node)),
+            Base::Nothing => None,
+        };
+        let value = value.unwrap_or_else(|| py.None());
+        items.into_iter().fold(value, |of, item| item_of(of.bind(py), item as usize))
     }
 
     /// Futures whose condition holds now.
@@ -376,11 +487,17 @@ impl State {
     /// The step an attempt executes.
     pub(crate) fn part_of(&self, attempt: AttemptKey) -> Option<Arc<StepPart>> {
         let (run, node, _) = self.engine.attempt(attempt)?;
-        let plan = self.engine.plan_of(run)?;
-        match &self.plans[plan.0 as usize].nodes[node.index()] {
+        let node = self.engine.template(run, node)?;
+        match &self.parts_of(run)?.nodes[node.index()] {
             NodePart::Step(part) => Some(part.clone()),
             _ => None,
         }
+    }
+
+    /// The workflow of a run under way.
+    pub(crate) fn parts_of(&self, run: RunKey) -> Option<Arc<PlanParts>> {
+        let plan = self.engine.plan_of(run)?;
+        Some(self.plans[plan.0 as usize].clone())
     }
 
     /// A run's id, as long as the store or a handle keeps it.
@@ -389,29 +506,19 @@ impl State {
         known.or_else(|| self.kept.get(&run.0).map(|kept| kept.run_id.clone()))
     }
 
-    /// How an ended run ended, if that is still known.
-    pub(crate) fn outcome(&self, run: RunKey) -> Option<&Ended> {
-        self.kept
-            .get(&run.0)
-            .map(|kept| &kept.ended)
-            .or_else(|| self.store.outcome(run).map(|(_, ended)| ended))
+    /// What is still known of a run that is over.
+    pub(crate) fn past(&self, run: RunKey) -> Option<&Past> {
+        self.kept.get(&run.0).map(|kept| &kept.past).or_else(|| self.store.outcome(run))
     }
 
-    /// The plan of a run, under way or ended.
+    /// The plan of a run, under way or over.
     pub(crate) fn plan_of(&self, run: RunKey) -> Option<PlanId> {
         let plan = self.side(run).map(|side| side.plan);
-        let plan = plan.or_else(|| self.kept.get(&run.0).map(|kept| kept.plan));
-        plan.or_else(|| self.store.outcome(run).map(|(plan, _)| *plan))
+        plan.or_else(|| self.past(run).map(|past| past.plan))
     }
 
     pub(crate) fn status(&self, run: RunKey) -> Option<RunStatus> {
-        self.engine.status(run).or_else(|| {
-            self.outcome(run).map(|ended| match ended {
-                Ended::Succeeded(_) => RunStatus::Succeeded,
-                Ended::Cancelled => RunStatus::Cancelled,
-                Ended::Failed { .. } | Ended::DeadlineExceeded => RunStatus::Failed,
-            })
-        })
+        self.engine.status(run).or_else(|| self.past(run).map(|past| past.status))
     }
 
     /// A handle of a run is made: its outcome is kept for it.
@@ -420,16 +527,16 @@ impl State {
             side.extra.get_or_insert_default().handles += 1;
         } else if let Some(kept) = self.kept.get_mut(&run.0) {
             kept.handles += 1;
-        } else if let Some((plan, ended)) = self.store.outcome(run) {
-            let (plan, ended) = (*plan, ended.clone_ref(py));
+        } else if let Some(past) = self.store.outcome(run) {
+            let past = past.clone_ref(py);
             let run_id = self.store.id(run).map(ToString::to_string).unwrap_or_default();
-            self.kept.insert(run.0, Kept { run_id, plan, ended, handles: 1 });
+            self.kept.insert(run.0, Kept { run_id, past, handles: 1 });
         }
     }
 
     /// A handle of a run is gone.
     #[must_use = "what is forgotten is dropped after the lock is released"]
-    pub(crate) fn unwatch(&mut self, run: RunKey) -> Option<Ended> {
+    pub(crate) fn unwatch(&mut self, run: RunKey) -> Option<Past> {
         if let Some(side) = self.side_mut(run)
             && let Some(extra) = &mut side.extra
         {
@@ -441,7 +548,7 @@ impl State {
         }
         let kept = self.kept.get_mut(&run.0)?;
         kept.handles -= 1;
-        if kept.handles == 0 { self.kept.remove(&run.0).map(|kept| kept.ended) } else { None }
+        if kept.handles == 0 { self.kept.remove(&run.0).map(|kept| kept.past) } else { None }
     }
 
     /// Every Python object held, to be dropped after the lock is released.
@@ -470,12 +577,11 @@ impl State {
                 extra.followers.iter().try_for_each(|follower| visit.call(follower))?;
             }
         }
-        let kept = self.kept.values().map(|kept| &kept.ended);
-        let ended = self.store.outcomes().map(|(_, ended)| ended).chain(kept);
-        for ended in ended {
-            match ended {
+        let kept = self.kept.values().map(|kept| &kept.past);
+        for past in self.store.outcomes().chain(kept) {
+            match &past.ended {
                 Ended::Succeeded(value) => visit.call(value)?,
-                Ended::Failed { error, .. } => visit.call(error)?,
+                Ended::Failed(at) | Ended::Stalled(at) => visit.call(&at.error)?,
                 Ended::Cancelled | Ended::DeadlineExceeded => {}
             }
         }
@@ -488,6 +594,18 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// An item of a list or tuple; None if it has got shorter, which it must not.
+fn item_of(of: &Bound<'_, PyAny>, item: usize) -> Py<PyAny> {
+    let found = if let Ok(list) = of.cast::<PyList>() {
+        list.get_item(item)
+    } else if let Ok(tuple) = of.cast::<PyTuple>() {
+        tuple.get_item(item)
+    } else {
+        Ok(of.py().None().into_bound(of.py()))
+    };
+    found.map_or_else(|_| of.py().None(), Bound::unbind)
 }
 
 /// The slot of a run's or an attempt's key.

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use penstock_engine::{
-    Accept, Action, Config, Durability, Engine, Event, Failure, Jitter, Lane, NodeKind, NodeSpec,
-    Plan, PlanId, Policy, QueueId, RetryPolicy, StepId, ValueId,
+    Accept, Action, Config, Durability, Engine, Event, Failure, GraphSpec, Jitter, Lane, NodeKind,
+    NodeSpec, Plan, PlanId, Policy, QueueId, RetryPolicy, StepId, ValueId,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -47,17 +47,12 @@ struct Driver {
 impl Driver {
     /// Steps by their producers; each fails until its last attempt.
     fn new(steps: &[Vec<u32>], attempts: u32, timeout_ns: u64) -> Self {
-        let node = |path: String, kind, inputs: &[u32]| NodeSpec {
-            path,
-            kind,
-            inputs: inputs.to_vec(),
-            after: Vec::new(),
-        };
-        let mut specs = vec![node("input".into(), NodeKind::Input, &[])];
+        let mut specs = vec![NodeSpec::new("input", NodeKind::Input, &[])];
         specs.extend(
-            steps.iter().enumerate().map(|(n, it)| node(n.to_string(), NodeKind::Step, it)),
+            (0..).zip(steps).map(|(n, it)| NodeSpec::new(&format!("{n}"), NodeKind::Step, it)),
         );
-        let plan = Plan::compile("fixed", "1", &specs, steps.len() as u32).expect("a graph");
+        let graph = GraphSpec::flat("fixed", "1", specs, steps.len() as u32);
+        let plan = Plan::compile(graph).expect("a graph");
         let policy = Policy {
             step: StepId(0),
             queue: QueueId::DEFAULT,
@@ -77,7 +72,7 @@ impl Driver {
             queue_timeout_ns: 0,
             heartbeat_timeout_ns: 0,
         };
-        let mut policies = vec![Some(policy); specs.len()];
+        let mut policies = vec![Some(policy); steps.len() + 1];
         policies[0] = None;
         let mut engine = Engine::new(Config::default());
         let plan = engine.add_plan(Arc::new(plan), policies);

@@ -2,18 +2,26 @@
 
 use crate::attempt::CancelCause;
 use crate::failure::Cause;
-use crate::ids::{AttemptKey, NodeId, PlanId, RunKey, ValueId};
+use crate::ids::{AttemptKey, NodeId, Place, PlanId, RunKey, ValueId};
+use crate::layout::Layout;
 use crate::plan::Lane;
+use crate::run::Base;
+use crate::state::RunStatus;
 
 /// Something for the driver to do, from [`crate::Engine::poll`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Evaluate an inline node now and answer with [`crate::Event::Decided`] or `DecidedFailed`.
+    /// Evaluate an inline node now and answer with [`crate::Event::Decided`], `Chosen`, `Counted` or
+    /// `DecidedFailed`.
     Evaluate {
         /// The run.
         run: RunKey,
         /// The node.
-        node: NodeId,
+        node: Place,
+        /// The node's place in the plan.
+        template: NodeId,
+        /// What of it.
+        what: Evaluation,
     },
     /// Tell an attempt to stop. It goes on to hold its slots until an event says that it has ended.
     Cancel {
@@ -31,20 +39,46 @@ pub enum Action {
     Ended {
         /// The run.
         run: RunKey,
-        /// How it ended.
+        /// Its last state.
+        status: RunStatus,
+        /// How it ended, before any compensation.
         outcome: Outcome,
+        /// Where the nodes of its frames stood, if it had any.
+        layout: Option<Box<Layout>>,
     },
+    /// An effect of a run could not be undone: it stays as it is until somebody resumes it.
+    Stalled {
+        /// The run.
+        run: RunKey,
+        /// The compensation that failed; its error is the engine's until the run goes on.
+        node: Place,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// What of a node the driver evaluates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evaluation {
+    /// Its function, with its inputs' values; answered by a value, an outcome or a key, as the kind says.
+    Function,
+    /// How many items a map's first input has: answered by [`crate::Event::Counted`].
+    Count,
+    /// The list of a map's results or of a collect's taken inputs: answered by a value.
+    Gather,
+    /// Whether a loop is over, given its last value: answered by an outcome, 1 for yes.
+    Until,
 }
 
 /// How a run ended. A handle inside passes to the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The output node's value; [`ValueId::NONE`] if the output is a constant, which the driver keeps.
-    Succeeded(ValueId),
+    /// The output node's value.
+    Succeeded(Base),
     /// The first node that failed for good.
     Failed {
         /// The node.
-        node: NodeId,
+        node: Place,
         /// Attempts it had.
         attempts: u32,
         /// Why.
@@ -66,7 +100,9 @@ pub struct Start {
     /// The run's plan.
     pub plan: PlanId,
     /// The node.
-    pub node: NodeId,
+    pub node: Place,
+    /// The node's place in the plan.
+    pub template: NodeId,
     /// Which attempt of the node, from 1.
     pub number: u32,
     /// Where it is to run.

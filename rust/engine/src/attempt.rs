@@ -1,6 +1,6 @@
 //! One execution of a step, from dispatch until it has ended or is given up.
 
-use crate::ids::{NodeId, QueueId, RunKey};
+use crate::ids::{Place, QueueId, RunKey};
 use crate::plan::Lane;
 
 /// Why an attempt was told to stop.
@@ -12,8 +12,8 @@ pub enum CancelCause {
     TotalTimeout,
     /// It was silent for longer than `heartbeat_timeout`.
     HeartbeatTimeout,
-    /// Its run is ending: cancelled, failed elsewhere, or past its deadline.
-    RunEnding,
+    /// Its run is ending, or its branch of it is not needed any more.
+    Withdrawn,
     /// The runtime is closing.
     Interrupt,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Attempt {
     pub(crate) run: RunKey,
     pub(crate) started_ns: u64,
     pub(crate) alive_ns: u64,
-    pub(crate) node: NodeId,
+    pub(crate) node: Place,
     pub(crate) number: u32,
     pub(crate) queue: QueueId,
     pub(crate) lane: Lane,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::failure::Failure;
-use crate::ids::{AttemptKey, Lsn, NodeId, PlanId, RunKey, ValueId};
+use crate::ids::{AttemptKey, Lsn, Place, PlanId, RunKey, ValueId};
 use crate::record::Durability;
 
 /// Something that happened outside, for [`crate::Engine::handle`].
@@ -54,16 +54,34 @@ pub enum Event {
         /// The run.
         run: RunKey,
         /// The node.
-        node: NodeId,
+        node: Place,
         /// The value.
         value: ValueId,
+    },
+    /// A decision was taken: an outcome's number, 1 for a loop that is over, or a concurrency key.
+    Chosen {
+        /// The run.
+        run: RunKey,
+        /// The node.
+        node: Place,
+        /// Which.
+        outcome: u64,
+    },
+    /// A map's items were counted.
+    Counted {
+        /// The run.
+        run: RunKey,
+        /// The node.
+        node: Place,
+        /// How many there are.
+        count: u32,
     },
     /// An inline node raised.
     DecidedFailed {
         /// The run.
         run: RunKey,
         /// The node.
-        node: NodeId,
+        node: Place,
         /// What it raised.
         error: ValueId,
     },

@@ -29,6 +29,12 @@ pub enum Cause {
     HeartbeatTimeout,
     /// It waited in its queue longer than `queue_timeout`.
     QueueTimeout,
+    /// The signal it waits for did not come in time.
+    SignalTimeout,
+    /// Fewer inputs or items succeeded than it needs, and no failure is to blame.
+    NotEnough,
+    /// A loop reached its last iteration, or a recursion its greatest depth.
+    Exhausted,
 }
 
 impl Cause {
@@ -40,6 +46,9 @@ impl Cause {
             Self::TotalTimeout => "total_timeout",
             Self::HeartbeatTimeout => "heartbeat_timeout",
             Self::QueueTimeout => "queue_timeout",
+            Self::SignalTimeout => "signal_timeout",
+            Self::NotEnough => "not_enough",
+            Self::Exhausted => "exhausted",
         }
     }
 }

@@ -22,6 +22,11 @@ id!(
     NodeId(u32)
 );
 id!(
+    /// A node of a run: its index among the run's cells. In the run's outermost frame it is the index in
+    /// the plan; frames that maps, loops and recursions open come after, in the order they were opened.
+    Place(u32)
+);
+id!(
     /// A registered workflow.
     PlanId(u32)
 );
@@ -54,6 +59,13 @@ impl ValueId {
     /// Whether this is a handle at all.
     pub const fn is_some(self) -> bool {
         self.0 != u32::MAX
+    }
+}
+
+impl Place {
+    /// The node's index among the run's cells.
+    pub const fn index(self) -> usize {
+        self.0 as usize
     }
 }
 

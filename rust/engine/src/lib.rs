@@ -10,10 +10,13 @@
 
 mod action;
 mod attempt;
+mod coverage;
 mod engine;
 mod event;
 mod failure;
 mod ids;
+mod keys;
+mod layout;
 mod metrics;
 mod plan;
 mod queues;
@@ -25,19 +28,23 @@ mod slab;
 mod state;
 mod timers;
 
-pub use action::{Action, Outcome, Start};
+pub use action::{Action, Evaluation, Outcome, Start};
 pub use attempt::CancelCause;
+pub use coverage::{Coverage, Exception};
 pub use engine::{Config, Engine};
 pub use event::{Accept, AcceptError, Event};
 pub use failure::{Cause, Failure};
-pub use ids::{AttemptKey, Lsn, NodeId, PlanId, QueueId, RunKey, StepId, ValueId};
+pub use ids::{AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, RunKey, StepId, ValueId};
+pub use layout::Layout;
 pub use metrics::{Distribution, Metrics, StepMetrics, WorkflowMetrics};
-pub use plan::{Lane, NodeKind, NodeSpec, Plan, Policy};
+pub use plan::{
+    CallSpec, GraphSpec, Lane, NodeKind, NodeSpec, OUTCOMES_MAX, Plan, Policy, RegionSpec,
+};
 pub use queues::{QueueLimits, QueueView};
 pub use ready::{BANDS, DEFAULT_PRIORITY, Entry, ReadyQueue};
 pub use record::{Body, Durability, Record, Then};
 pub use retry::{Jitter, RetryPolicy, draw, mix};
-pub use run::{Cell, Identity, Run};
+pub use run::{Base, Blame, Cell, Identity, Run, Source};
 pub use state::{
     NODE_STATES, NODE_TABLE, NodeState, RUN_STATES, RUN_TABLE, RunStatus, TABLE_VERSION,
 };

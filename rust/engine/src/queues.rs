@@ -307,10 +307,10 @@ impl Queues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{NodeId, RunKey};
+    use crate::ids::{Place, RunKey};
 
     fn entry(seq: u64) -> Entry {
-        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: NodeId(0) }
+        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: Place(0) }
     }
 
     #[test]

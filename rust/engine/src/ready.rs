@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::ids::{NodeId, RunKey};
+use crate::ids::{Place, RunKey};
 
 /// Number of priority bands; priority 1 is served first.
 pub const BANDS: u8 = 5;
@@ -19,7 +19,7 @@ pub struct Entry {
     /// Its run.
     pub run: RunKey,
     /// Its node.
-    pub node: NodeId,
+    pub node: Place,
 }
 
 /// Waiting entries by priority. Push and pop are O(1); a withdrawn entry stays until it is met or
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn entry(seq: u64) -> Entry {
-        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: NodeId(0) }
+        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: Place(0) }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A run's state is a function of its own records alone, in `seq` order ([`crate::Run::apply`]).
 
 use crate::failure::Cause;
-use crate::ids::{Lsn, NodeId, RunKey, ValueId};
+use crate::ids::{Lsn, Place, RunKey, ValueId};
 use crate::state::RunStatus;
 
 /// One fact about a run.
@@ -18,7 +18,7 @@ pub struct Record {
     /// Engine time.
     pub at_ns: u64,
     /// The node it is about; 0 where it is about the run.
-    pub node: NodeId,
+    pub node: Place,
     /// The attempt it is about, from 1; 0 where there is none.
     pub attempt: u32,
     /// What happened.
@@ -51,12 +51,35 @@ pub enum Body {
         /// What was decided.
         then: Then,
     },
+    /// An attempt of a step with a compensation is about to start.
+    Started,
     /// An inline function gave a value.
     Decided {
         /// The value.
         value: ValueId,
     },
-    /// A node that had not ended was withdrawn because its run is ending.
+    /// A decision was taken: an outcome's number, whether a loop ends, or a concurrency key.
+    Chosen {
+        /// Which.
+        outcome: u64,
+    },
+    /// A map opened its frames.
+    Opened {
+        /// How many items there are.
+        count: u32,
+    },
+    /// A sleep or the wait for a signal is over by time.
+    Fired,
+    /// A signal came from outside.
+    Signal {
+        /// Index of its name.
+        signal: u32,
+        /// What it brought.
+        value: ValueId,
+    },
+    /// A node holds its concurrency key.
+    Acquired,
+    /// A node that had not ended was withdrawn: its run is ending, or its branch is not needed.
     Withdrawn,
     /// An attempt was cut short by the runtime's end; it does not count.
     Interrupted,
@@ -66,6 +89,12 @@ pub enum Body {
     CancelRequested,
     /// The run's deadline passed.
     DeadlinePassed,
+    /// No step of the run starts until it is resumed.
+    Paused,
+    /// The run goes on, or a compensation that failed is tried again.
+    Resumed,
+    /// Everything under way has ended, and what the run did is undone.
+    Compensating,
     /// The run is over.
     Ended {
         /// How.
@@ -81,7 +110,7 @@ pub enum Then {
         /// When it is due.
         due_ns: u64,
     },
-    /// The node has failed for good, and the run with it.
+    /// The node has failed for good.
     Final,
 }
 
@@ -98,18 +127,42 @@ pub enum Durability {
 }
 
 impl Body {
+    /// Whether it is about the run rather than about one of its nodes.
+    pub const fn is_about_run(&self) -> bool {
+        matches!(
+            self,
+            Self::Accepted { .. }
+                | Self::Signal { .. }
+                | Self::CancelRequested
+                | Self::DeadlinePassed
+                | Self::Paused
+                | Self::Resumed
+                | Self::Compensating
+                | Self::Ended { .. }
+        )
+    }
+
     /// The word for it in history.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
             Self::Done { .. } => "done",
             Self::Failed { .. } => "failed",
+            Self::Started => "started",
             Self::Decided { .. } => "decided",
+            Self::Chosen { .. } => "chosen",
+            Self::Opened { .. } => "opened",
+            Self::Fired => "fired",
+            Self::Signal { .. } => "signal",
+            Self::Acquired => "acquired",
             Self::Withdrawn => "withdrawn",
             Self::Interrupted => "interrupted",
             Self::Abandoned => "abandoned",
             Self::CancelRequested => "cancel_requested",
             Self::DeadlinePassed => "deadline_passed",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::Compensating => "compensating",
             Self::Ended { .. } => "ended",
         }
     }

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use crate::ids::{AttemptKey, NodeId, RunKey};
+use crate::ids::{AttemptKey, Place, RunKey};
 
 /// What a timer is for. Each names the state it was set for, so that a late one is told from a live one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum TimerKind {
         /// The run.
         run: RunKey,
         /// The node.
-        node: NodeId,
+        node: Place,
         /// Attempts counted when it was set.
         attempts: u32,
     },
@@ -26,7 +26,7 @@ pub enum TimerKind {
         /// The run.
         run: RunKey,
         /// The node.
-        node: NodeId,
+        node: Place,
         /// Its arrival in the line.
         arrival: u64,
     },
@@ -35,7 +35,14 @@ pub enum TimerKind {
         /// The run.
         run: RunKey,
         /// The node.
-        node: NodeId,
+        node: Place,
+    },
+    /// A sleep is over, or the wait for a signal.
+    Wait {
+        /// The run.
+        run: RunKey,
+        /// The node.
+        node: Place,
     },
     /// The run's deadline.
     Deadline {

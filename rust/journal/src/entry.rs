@@ -1,6 +1,6 @@
 //! A record in 24 bytes: what a run's history needs of it, without the values.
 
-use penstock_engine::{Body, NodeId, Record, RunStatus, Then};
+use penstock_engine::{Body, Place, Record, RunStatus, Then};
 
 /// One line of a run's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,35 +8,89 @@ pub struct Entry {
     /// Engine time.
     pub at_ns: u64,
     /// When the attempt was dispatched, for one that succeeded; when the next one is due, for one that
-    /// failed and will be retried; else 0.
+    /// failed and will be retried; the outcome of a decision; the number of a map's items; else 0.
     pub when_ns: u64,
     /// The node; 0 where it is about the run.
-    pub node: NodeId,
+    pub node: Place,
     /// The attempt, from 1; the largest there is stands for all beyond.
     pub attempt: u16,
     kind: u8,
     detail: u8,
 }
 
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 19] = [
     "accepted",
     "done",
     "failed",
+    "started",
     "decided",
+    "chosen",
+    "opened",
+    "fired",
+    "signal",
+    "acquired",
     "withdrawn",
     "interrupted",
     "abandoned",
     "cancel_requested",
     "deadline_passed",
+    "paused",
+    "resumed",
+    "compensating",
     "ended",
 ];
-const CAUSES: [&str; 6] =
-    ["", "error", "timeout", "total_timeout", "heartbeat_timeout", "queue_timeout"];
+const CAUSES: [&str; 9] = [
+    "",
+    "error",
+    "timeout",
+    "total_timeout",
+    "heartbeat_timeout",
+    "queue_timeout",
+    "signal_timeout",
+    "not_enough",
+    "exhausted",
+];
+
+/// Index of a body's word in [`KINDS`]; a jump, since each record asks.
+const fn kind(body: &Body) -> u8 {
+    match body {
+        Body::Accepted { .. } => 0,
+        Body::Done { .. } => 1,
+        Body::Failed { .. } => 2,
+        Body::Started => 3,
+        Body::Decided { .. } => 4,
+        Body::Chosen { .. } => 5,
+        Body::Opened { .. } => 6,
+        Body::Fired => 7,
+        Body::Signal { .. } => 8,
+        Body::Acquired => 9,
+        Body::Withdrawn => 10,
+        Body::Interrupted => 11,
+        Body::Abandoned => 12,
+        Body::CancelRequested => 13,
+        Body::DeadlinePassed => 14,
+        Body::Paused => 15,
+        Body::Resumed => 16,
+        Body::Compensating => 17,
+        Body::Ended { .. } => 18,
+    }
+}
 
 impl Entry {
     /// What the word for it is, as [`Body::name`] has it.
     pub fn kind(&self) -> &'static str {
         KINDS[usize::from(self.kind)]
+    }
+
+    /// Whether it is about the run rather than about one of its nodes.
+    pub const fn is_about_run(&self) -> bool {
+        matches!(self.kind, 0 | 8 | 13..=18)
+    }
+
+    /// What `when_ns` means: a time, or a number that is none.
+    pub fn time_or_number(&self) -> (u64, u64) {
+        let number = matches!(self.kind(), "chosen" | "opened" | "signal");
+        if number { (0, self.when_ns) } else { (self.when_ns, 0) }
     }
 
     /// The cause of a failure, the status a run ended with, or nothing.
@@ -65,26 +119,17 @@ impl From<&Record> for Entry {
                 },
             ),
             Body::Ended { status: ended } => (status(ended), 0),
+            Body::Chosen { outcome } => (0, outcome),
+            Body::Opened { count } => (0, u64::from(count)),
+            Body::Signal { signal, .. } => (0, u64::from(signal)),
             _ => (0, 0),
-        };
-        let kind = match record.body {
-            Body::Accepted { .. } => 0,
-            Body::Done { .. } => 1,
-            Body::Failed { .. } => 2,
-            Body::Decided { .. } => 3,
-            Body::Withdrawn => 4,
-            Body::Interrupted => 5,
-            Body::Abandoned => 6,
-            Body::CancelRequested => 7,
-            Body::DeadlinePassed => 8,
-            Body::Ended { .. } => 9,
         };
         Self {
             at_ns: record.at_ns,
             when_ns,
             node: record.node,
             attempt: u16::try_from(record.attempt).unwrap_or(u16::MAX),
-            kind,
+            kind: kind(&record.body),
             detail,
         }
     }
@@ -105,20 +150,30 @@ mod tests {
             (Body::Done { value, started_ns: 4 }, "", 4),
             (failed(Cause::Error(value), Then::Retry { due_ns: 8 }), "error", 8),
             (failed(Cause::QueueTimeout, Then::Final), "queue_timeout", 0),
+            (Body::Started, "", 0),
             (Body::Decided { value }, "", 0),
+            (Body::Chosen { outcome: 3 }, "", 3),
+            (Body::Opened { count: 7 }, "", 7),
+            (Body::Fired, "", 0),
+            (Body::Signal { signal: 2, value }, "", 2),
+            (Body::Acquired, "", 0),
             (Body::Withdrawn, "", 0),
             (Body::Interrupted, "", 0),
             (Body::Abandoned, "", 0),
             (Body::CancelRequested, "", 0),
             (Body::DeadlinePassed, "", 0),
+            (Body::Paused, "", 0),
+            (Body::Resumed, "", 0),
+            (Body::Compensating, "", 0),
             (Body::Ended { status: RunStatus::Cancelled }, "cancelled", 0),
         ];
         for (body, detail, when_ns) in bodies {
-            let (run, node) = (RunKey(0), NodeId(2));
+            let (run, node) = (RunKey(0), Place(2));
             let record = Record { lsn: Lsn(1), run, seq: 0, at_ns: 6, node, attempt: 70_000, body };
             let entry = Entry::from(&record);
             assert_eq!((entry.kind(), entry.detail()), (body.name(), detail));
             assert_eq!((entry.when_ns, entry.attempt), (when_ns, u16::MAX));
+            assert_eq!(entry.is_about_run(), body.is_about_run());
         }
     }
 }

@@ -237,7 +237,7 @@ impl Hasher for Folded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use penstock_engine::{Body, Lsn, NodeId, RunStatus};
+    use penstock_engine::{Body, Lsn, Place, RunStatus};
 
     const LIMITS: Limits = Limits { ended_max: 3, entries_max: 100 };
 
@@ -247,7 +247,7 @@ mod tests {
             run: RunKey(run),
             seq: 0,
             at_ns: 1,
-            node: NodeId(0),
+            node: Place(0),
             attempt: 0,
             body: Body::Ended { status: RunStatus::Succeeded },
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use penstock_engine::{
-    Body, Engine, Identity, Lane, NodeId, NodeState, Outcome, PlanId, Policy, Record, Run, RunKey,
-    Start, Then, ValueId, draw,
+    Base, Body, Engine, Identity, Lane, NodeState, Outcome, Place, PlanId, Policy, Record, Run,
+    RunKey, Start, Then, ValueId, draw,
 };
 
 use crate::coverage::Coverage;
@@ -51,7 +51,7 @@ pub(crate) struct Checker<'a> {
     running_in_all: u32,
     threads: u32,
     /// Nodes with an attempt under way, abandoned ones included.
-    busy: BTreeSet<(RunKey, NodeId)>,
+    busy: BTreeSet<(RunKey, Place)>,
     touched: Vec<RunKey>,
     starts: u64,
 }
@@ -71,7 +71,7 @@ struct Shadow {
 struct Watched {
     records: Vec<Record>,
     states: Vec<NodeState>,
-    retried: BTreeSet<NodeId>,
+    retried: BTreeSet<Place>,
 }
 
 impl<'a> Checker<'a> {
@@ -121,7 +121,7 @@ impl<'a> Checker<'a> {
         let dice = draw(self.workload.seed, [number; 4]);
         let close = engine.run(run).is_some() && dice.is_multiple_of(self.workload.watch_one_in);
         let watched = close.then(|| {
-            let nodes = (0..engine.plan(plan).len() as u32).map(NodeId);
+            let nodes = (0..engine.plan(plan).len() as u32).map(Place);
             let states = nodes.filter_map(|node| engine.node_state(run, node)).collect();
             Watched { states, ..Watched::default() }
         });
@@ -204,10 +204,8 @@ impl<'a> Checker<'a> {
         }
         self.runs[slot(run)] = None;
         match outcome {
-            Outcome::Succeeded(value)
-            | Outcome::Failed { cause: penstock_engine::Cause::Error(value), .. }
-                if value.is_some() =>
-            {
+            Outcome::Succeeded(Base::Value(value))
+            | Outcome::Failed { cause: penstock_engine::Cause::Error(value), .. } => {
                 self.give_up(value)
             }
             _ => Ok(()),
@@ -239,7 +237,7 @@ impl<'a> Checker<'a> {
                 return Err(format!("{key:?} is not the fold of its {} records", shadow.seq));
             }
             for (index, before) in watched.states.iter_mut().enumerate() {
-                let node = NodeId(index as u32);
+                let node = Place(index as u32);
                 let Some(now) = engine.node_state(key, node) else { continue };
                 let from = std::mem::replace(before, now);
                 if !self.coverage.node_moved(from, now, watched.retried.remove(&node)) {
@@ -271,7 +269,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn policy(&self, plan: PlanId, node: NodeId) -> &'a Policy {
+    fn policy(&self, plan: PlanId, node: Place) -> &'a Policy {
         let workload = self.workload;
         let policy = workload.graphs[plan.0 as usize].1[node.index()].as_ref();
         policy.expect("only steps are started")
@@ -298,7 +296,7 @@ impl<'a> Checker<'a> {
         for shadow in self.runs.iter().flatten() {
             for (index, other) in self.workload.graphs[shadow.plan.0 as usize].1.iter().enumerate()
             {
-                let node = NodeId(index as u32);
+                let node = Place(index as u32);
                 let Some(other) = other else { continue };
                 if (other.queue, other.lane) == (policy.queue, policy.lane)
                     && rank(other, shadow.key) < own

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use penstock_engine::{NODE_TABLE, NodeState, RUN_TABLE, RunStatus};
+use penstock_engine::{NODE_STATES, NodeState, RunStatus};
 
 /// Moves that were seen. A move is seen by comparing a node before and after an event, so that a retry
 /// without a wait shows as one move along two rows.
@@ -21,29 +21,43 @@ impl Coverage {
         self.nodes.extend(&other.nodes);
     }
 
-    pub(crate) fn run_ended(&mut self, status: RunStatus) -> bool {
-        self.runs.insert((RunStatus::Running, status));
-        RUN_TABLE.iter().any(|row| (row.0, row.1) == (RunStatus::Running, status))
+    /// Notes a run's move. False if no row of the table leads there.
+    pub(crate) fn run_moved(&mut self, from: RunStatus, to: RunStatus) -> bool {
+        self.runs.insert((from, to));
+        from.may_become(to)
     }
 
     /// Notes how a node came from one state to another within one event; `retried` if its attempt failed
-    /// and is to be repeated. False if no rows of the table lead there.
+    /// and is to be repeated. False if no rows of the table lead there. Where several ways do, none counts
+    /// as visited.
     pub(crate) fn node_moved(&mut self, from: NodeState, to: NodeState, retried: bool) -> bool {
-        use NodeState::{Backoff, Ready, Running, Waiting};
-        let between: &[NodeState] = match (from, to) {
-            _ if from == to => return true,
-            (Running, Ready) if retried => &[Backoff],
-            (Waiting | Backoff, Running) => &[Ready],
-            _ => &[],
-        };
-        let mut here = from;
-        for &next in between.iter().chain([&to]) {
-            if !NODE_TABLE.iter().any(|row| (row.0, row.1) == (here, next)) {
-                return false;
-            }
-            self.nodes.insert((here, next));
-            here = next;
+        use NodeState::{Backoff, Ready, Running};
+        if from == to {
+            return true;
         }
-        true
+        let between: Vec<Vec<NodeState>> = match (from, to) {
+            (Running, Ready) if retried => vec![vec![Backoff]],
+            (Backoff, Running) => vec![vec![Ready]],
+            _ if from.may_become(to) => vec![vec![]],
+            _ => {
+                let one = NODE_STATES.iter().map(|&it| vec![it]);
+                let two =
+                    NODE_STATES.iter().flat_map(|&a| NODE_STATES.iter().map(move |&b| vec![a, b]));
+                let all = one.chain(two).filter(|it| is_way(from, it, to));
+                let shortest = all.clone().map(|it| it.len()).min();
+                all.filter(|it| Some(it.len()) == shortest).collect()
+            }
+        };
+        if let [only] = between.as_slice() {
+            let way: Vec<NodeState> = [from].into_iter().chain(only.clone()).chain([to]).collect();
+            self.nodes.extend(way.windows(2).map(|pair| (pair[0], pair[1])));
+        }
+        !between.is_empty()
     }
+}
+
+fn is_way(from: NodeState, between: &[NodeState], to: NodeState) -> bool {
+    let way: Vec<NodeState> =
+        [from].into_iter().chain(between.iter().copied()).chain([to]).collect();
+    way.windows(2).all(|pair| pair[0].may_become(pair[1]))
 }

@@ -7,6 +7,9 @@
 
 mod checker;
 mod coverage;
+mod dice;
+mod effects;
+mod winding;
 mod workload;
 mod world;
 

@@ -3,9 +3,12 @@
 use std::num::NonZeroU32;
 
 use penstock_engine::{
-    BANDS, Config, Jitter, Lane, NodeKind, NodeSpec, Plan, Policy, QueueId, QueueLimits,
-    RetryPolicy, StepId, draw,
+    BANDS, Config, GraphSpec, Jitter, Lane, NodeKind, NodeSpec, Plan, Policy, QueueId, QueueLimits,
+    RetryPolicy, StepId,
 };
+
+use crate::dice::Dice;
+use crate::winding::winding;
 
 const MS: u64 = 1_000_000;
 
@@ -28,7 +31,7 @@ pub struct Workload {
     /// Queues besides the default one.
     pub queues: Vec<QueueLimits>,
     /// Graphs, each with one policy per node.
-    pub graphs: Vec<(Vec<NodeSpec>, Vec<Option<Policy>>)>,
+    pub graphs: Vec<(GraphSpec, Vec<Option<Policy>>)>,
     /// How steps behave.
     pub behaviour: Behaviour,
 }
@@ -52,8 +55,16 @@ pub struct Behaviour {
     pub stuck: u64,
     /// Attempts cut short by something outside.
     pub interrupted: u64,
+    /// Compensations that fail for good.
+    pub stalling: u64,
     /// Runs that a user cancels.
     pub cancelled: u64,
+    /// Runs that an operator pauses, and later resumes.
+    pub paused: u64,
+    /// Signals that are sent to a run, early or late.
+    pub signals: u64,
+    /// Answers about inline nodes that come only after something else has happened.
+    pub deferred: u64,
     /// Runs that have a deadline.
     pub hurried: u64,
     /// Events that are delivered a second time.
@@ -63,65 +74,55 @@ pub struct Behaviour {
 }
 
 impl Workload {
-    /// A world in which everything happens, drawn from the seed.
+    /// A world of flat graphs in which everything happens, drawn from the seed.
     pub fn stormy(seed: u64, runs: u64) -> Self {
-        let mut dice = Dice { seed, drawn: 0 };
-        let queue = |dice: &mut Dice| QueueLimits {
-            concurrency: 1 + dice.below(6) as u32,
-            capacity: 4 + dice.below(60) as u32,
-        };
-        let queues: Vec<QueueLimits> = (0..=dice.below(3)).map(|_| queue(&mut dice)).collect();
-        let graphs = (0..=dice.below(4)).map(|_| graph(&mut dice, queues.len() as u64)).collect();
+        let mut dice = Dice::new(seed);
+        let queues: Vec<QueueLimits> = (0..=dice.below(3)).map(|_| limits(&mut dice)).collect();
+        let graphs = (0..=dice.below(4)).map(|_| flat(&mut dice, queues.len() as u64)).collect();
         Self {
             name: "stormy",
             seed,
             runs,
             gap_ns: 1 + dice.below(20) * MS,
             watch_one_in: 1,
-            config: Config {
-                concurrency: 1 + dice.below(32) as u32,
-                threads: 1 + dice.below(4) as u32,
-                runs_max: 50 + dice.below(1_000) as usize,
-                cancel_grace_ns: dice.below(200) * MS,
-                seed,
-                journaled: dice.below(3) == 0,
-            },
+            config: stormy_config(&mut dice, seed),
             queues,
             graphs,
-            behaviour: Behaviour {
-                duration_ns: 1 + dice.below(30) * MS,
-                instant: dice.below(1_000),
-                failing: dice.below(400),
-                fatal: dice.below(50),
-                hanging: dice.below(60),
-                stubborn: dice.below(300),
-                stuck: dice.below(4),
-                interrupted: dice.below(30),
-                cancelled: dice.below(150),
-                hurried: dice.below(150),
-                repeated: dice.below(200),
-                sync_ns: dice.below(20) * MS,
-            },
+            behaviour: stormy_behaviour(&mut dice),
         }
+    }
+
+    /// The same, with graphs of every construct.
+    pub fn winding(seed: u64, runs: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let stormy = Self::stormy(seed, runs);
+        let queues = stormy.queues.len() as u64;
+        let graphs = (0..=dice.below(2)).map(|_| winding(&mut dice, queues)).collect();
+        let behaviour = Behaviour {
+            failing: dice.below(200),
+            fatal: dice.below(40),
+            hanging: dice.below(20),
+            stalling: dice.below(200),
+            paused: dice.below(300),
+            signals: dice.below(6),
+            deferred: dice.below(300),
+            ..stormy.behaviour
+        };
+        Self { name: "winding", graphs, behaviour, ..stormy }
     }
 
     /// A world of five-step diamonds in which hardly anything goes wrong: for measuring.
     pub fn steady(seed: u64, runs: u64) -> Self {
-        let step = |path: &str, inputs: &[u32]| NodeSpec {
-            path: path.into(),
-            kind: NodeKind::Step,
-            inputs: inputs.to_vec(),
-            after: Vec::new(),
-        };
+        let step = |path: &str, inputs: &[u32]| NodeSpec::new(path, NodeKind::Step, inputs);
         let specs = vec![
-            NodeSpec { kind: NodeKind::Input, ..step("diamond/in", &[]) },
+            NodeSpec::new("diamond/in", NodeKind::Input, &[]),
             step("diamond/a", &[0]),
             step("diamond/b", &[1]),
             step("diamond/c", &[1]),
             step("diamond/d", &[1]),
             step("diamond/e", &[2, 3, 4]),
         ];
-        let policy = Policy { priority: None, ..policy(&mut Dice { seed: 0, drawn: 0 }, 0, 0) };
+        let policy = Policy { priority: None, ..policy(&mut Dice::new(0), 0, 0) };
         let policy = Policy { queue: QueueId::DEFAULT, lane: Lane::Loop, ..policy };
         let mut policies = vec![Some(policy); specs.len()];
         policies[0] = None;
@@ -133,7 +134,7 @@ impl Workload {
             watch_one_in: 256,
             config: Config { seed, ..Config::default() },
             queues: Vec::new(),
-            graphs: vec![(specs, policies)],
+            graphs: vec![(GraphSpec::flat("steady", "1", specs, 5), policies)],
             behaviour: Behaviour {
                 duration_ns: 20 * MS,
                 instant: 500,
@@ -143,7 +144,11 @@ impl Workload {
                 stubborn: 0,
                 stuck: 0,
                 interrupted: 0,
+                stalling: 0,
                 cancelled: 0,
+                paused: 0,
+                signals: 0,
+                deferred: 0,
                 hurried: 0,
                 repeated: 0,
                 sync_ns: 0,
@@ -153,28 +158,51 @@ impl Workload {
 
     /// The graphs, compiled.
     pub(crate) fn plans(&self) -> impl Iterator<Item = (Plan, &[Option<Policy>])> {
-        self.graphs.iter().enumerate().map(|(index, (specs, policies))| {
-            let output = specs.len() as u32 - 1;
-            let plan = Plan::compile(&format!("graph{index}"), "1", specs, output);
-            (plan.expect("producers stand before their consumers"), policies.as_slice())
+        self.graphs.iter().map(|(spec, policies)| {
+            let plan = Plan::compile(spec.clone());
+            (plan.unwrap_or_else(|problems| panic!("{problems:#?}")), policies.as_slice())
         })
     }
 }
 
-/// Draws in a row from one seed.
-struct Dice {
-    seed: u64,
-    drawn: u64,
+fn limits(dice: &mut Dice) -> QueueLimits {
+    QueueLimits { concurrency: 1 + dice.below(6) as u32, capacity: 4 + dice.below(60) as u32 }
 }
 
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.drawn += 1;
-        draw(self.seed, [0xd1ce, self.drawn, 0, 0]) % bound
+fn stormy_config(dice: &mut Dice, seed: u64) -> Config {
+    Config {
+        concurrency: 1 + dice.below(32) as u32,
+        threads: 1 + dice.below(4) as u32,
+        runs_max: 50 + dice.below(1_000) as usize,
+        cancel_grace_ns: dice.below(200) * MS,
+        seed,
+        journaled: dice.one_in(3),
     }
 }
 
-fn graph(dice: &mut Dice, queues: u64) -> (Vec<NodeSpec>, Vec<Option<Policy>>) {
+fn stormy_behaviour(dice: &mut Dice) -> Behaviour {
+    Behaviour {
+        duration_ns: 1 + dice.below(30) * MS,
+        instant: dice.below(1_000),
+        failing: dice.below(400),
+        fatal: dice.below(50),
+        hanging: dice.below(60),
+        stubborn: dice.below(300),
+        stuck: dice.below(4),
+        interrupted: dice.below(30),
+        stalling: 0,
+        cancelled: dice.below(150),
+        paused: 0,
+        signals: 0,
+        deferred: 0,
+        hurried: dice.below(150),
+        repeated: dice.below(200),
+        sync_ns: dice.below(20) * MS,
+    }
+}
+
+/// A graph of steps and inline functions.
+fn flat(dice: &mut Dice, queues: u64) -> (GraphSpec, Vec<Option<Policy>>) {
     let count = 2 + dice.below(9);
     let mut specs = Vec::new();
     let mut policies = Vec::new();
@@ -189,13 +217,21 @@ fn graph(dice: &mut Dice, queues: u64) -> (Vec<NodeSpec>, Vec<Option<Policy>>) {
         let edges = if source { 0 } else { dice.below(4) };
         let mut producers: Vec<u32> = (0..edges).map(|_| dice.below(index) as u32).collect();
         let after = producers.split_off(producers.len() - producers.len() / 3);
-        specs.push(NodeSpec { path: format!("graph/{index}"), kind, inputs: producers, after });
+        specs
+            .push(NodeSpec { after, ..NodeSpec::new(&format!("graph/{index}"), kind, &producers) });
         policies.push((kind == NodeKind::Step).then(|| policy(dice, index as u32, queues)));
     }
-    (specs, policies)
+    let output = specs.len() as u32 - 1;
+    (GraphSpec::flat("graph", "1", specs, output), policies)
 }
 
-fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
+/// Compensations fail as the world's behaviour says, and by nothing else.
+pub(crate) fn undo_policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
+    let unhurried = Policy { timeout_ns: 0, total_timeout_ns: 0, ..policy(dice, step, queues) };
+    Policy { queue_timeout_ns: 0, heartbeat_timeout_ns: 0, ..unhurried }
+}
+
+pub(crate) fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
     let mut sometimes = |one_in: u64, below: u64| {
         if dice.below(one_in) == 0 { (1 + dice.below(below)) * MS } else { 0 }
     };

@@ -83,7 +83,7 @@ struct World<'a> {
     scheduled: u64,
     /// Attempts under way, by slot of their key.
     attempts: Vec<Option<Start>>,
-    evaluating: Vec<(RunKey, penstock_engine::NodeId)>,
+    evaluating: Vec<(RunKey, penstock_engine::Place)>,
     records: Vec<Record>,
     report: Report,
 }
@@ -314,7 +314,7 @@ impl<'a> World<'a> {
 
     fn perform(&mut self, action: Action) -> Checked {
         match action {
-            Action::Evaluate { run, node } => {
+            Action::Evaluate { run, node, .. } => {
                 self.hash([1, run.0, node.0.into(), 0]);
                 self.evaluating.push((run, node));
                 self.checker.is_under_way(run)
@@ -327,7 +327,7 @@ impl<'a> World<'a> {
                 self.hash([3, value.0.into(), 0, 0]);
                 self.checker.give_up(value)
             }
-            Action::Ended { run, outcome } => {
+            Action::Ended { run, outcome, .. } => {
                 let (tag, counter) = match outcome {
                     Outcome::Succeeded(_) => (4, &mut self.report.succeeded),
                     Outcome::Failed { .. } => (5, &mut self.report.failed),
@@ -338,6 +338,7 @@ impl<'a> World<'a> {
                 self.hash([tag, run.0, 0, 0]);
                 self.checker.ended(run, outcome)
             }
+            Action::Stalled { run, .. } => Err(format!("{run:?} stalled: nothing is compensated")),
         }
     }
 

@@ -4,11 +4,10 @@ use super::Engine;
 use crate::action::Action;
 use crate::attempt::{Attempt, CancelCause, Phase};
 use crate::failure::{Cause, Failure};
-use crate::ids::{AttemptKey, NodeId, RunKey, ValueId};
+use crate::ids::{AttemptKey, Place, RunKey, ValueId};
 use crate::plan::{Lane, NodeKind};
 use crate::record::{Body, Then};
 use crate::retry::draw;
-use crate::state::NodeState;
 use crate::timers::TimerKind;
 
 impl Engine {
@@ -21,7 +20,7 @@ impl Engine {
         match attempt.phase {
             Phase::Running => {
                 let Some(run) = self.runs.get(attempt.run.0) else { return };
-                let policy = self.plans[run.plan.0 as usize].policy(attempt.node);
+                let policy = self.plans[run.plan.0 as usize].policy_at(run, attempt.node);
                 if policy.timeout_ns > 0 {
                     let at_ns = attempt.started_ns.saturating_add(policy.timeout_ns);
                     self.timers.insert(at_ns, TimerKind::Timeout { attempt: key });
@@ -67,8 +66,8 @@ impl Engine {
         }
         self.released(&attempt);
         let body = Body::Done { value, started_ns: attempt.started_ns };
-        let lsn = self.commit(attempt.run, attempt.node, attempt.number, body);
-        self.settle(attempt.run, lsn);
+        self.commit(attempt.run, attempt.node, attempt.number, body);
+        self.settle(attempt.run);
     }
 
     pub(super) fn attempt_failed(&mut self, key: AttemptKey, error: ValueId, failure: Failure) {
@@ -118,39 +117,51 @@ impl Engine {
         self.cut_short(&copy, cause);
     }
 
-    pub(super) fn decided(&mut self, run: RunKey, node: NodeId, outcome: Result<ValueId, ValueId>) {
-        if !self.is_being_evaluated(run, node) {
-            let (Ok(value) | Err(value)) = outcome;
-            return self.drop_value(value);
+    /// The driver has evaluated an inline node: `body` says what came of it.
+    pub(super) fn evaluated(&mut self, key: RunKey, node: Place, body: Body) {
+        let wanted = self.runs.get_mut(key.0).is_some_and(|run| run.evaluated(node));
+        if wanted {
+            self.commit(key, node, 0, body);
+        } else {
+            match body {
+                Body::Decided { value } => self.drop_value(value),
+                Body::Failed { cause: Cause::Error(error), .. } => self.drop_value(error),
+                _ => {}
+            }
         }
-        self.release_node(run, node);
-        let body = match outcome {
-            Ok(value) => Body::Decided { value },
-            Err(error) => Body::Failed {
-                cause: Cause::Error(error),
-                started_ns: self.now_ns,
-                then: Then::Final,
-            },
-        };
-        let lsn = self.commit(run, node, 0, body);
-        self.settle(run, lsn);
+        self.settle(key);
     }
 
-    fn is_being_evaluated(&self, run: RunKey, node: NodeId) -> bool {
-        self.runs.get(run.0).is_some_and(|run| {
-            let cell = run.cells.get(node.index());
-            cell.is_some_and(|cell| cell.state == NodeState::Running)
-                && self.plans[run.plan.0 as usize].plan.kind(node) == NodeKind::Apply
-        })
+    /// A decision was taken; a share of a tier's accepted values goes on to the next tier all the same.
+    pub(super) fn chosen(&mut self, key: RunKey, node: Place, outcome: u64) {
+        let mut outcome = outcome;
+        if let Some(run) = self.runs.get(key.0) {
+            let plan = &self.plans[run.plan.0 as usize].plan;
+            let (_, template) = run.locate(plan, node);
+            if let NodeKind::Accept { explore: share @ 1.., .. } = plan.kind(template)
+                && outcome == 1
+            {
+                let parts = [run.number, u64::from(node.0), 0, 1];
+                let explores = draw(self.config.seed, parts) >> 32 < u64::from(share);
+                outcome += u64::from(explores);
+            }
+        }
+        self.evaluated(key, node, Body::Chosen { outcome });
+    }
+
+    pub(super) fn evaluation_failed(&mut self, key: RunKey, node: Place, error: ValueId) {
+        let cause = Cause::Error(error);
+        let body = Body::Failed { cause, started_ns: self.now_ns, then: Then::Final };
+        self.evaluated(key, node, body);
     }
 
     /// Fails a node that has no attempt under way: it waited for too long.
-    pub(super) fn fail_wait(&mut self, run: RunKey, node: NodeId, cause: Cause) {
+    pub(super) fn fail_wait(&mut self, run: RunKey, node: Place, cause: Cause) {
         let Some(state) = self.runs.get(run.0) else { return };
         let attempts = state.cells[node.index()].attempts;
         let body = Body::Failed { cause, started_ns: self.now_ns, then: Then::Final };
-        let lsn = self.commit(run, node, attempts, body);
-        self.settle(run, lsn);
+        self.commit(run, node, attempts, body);
+        self.settle(run);
     }
 
     /// Whether an attempt ended only after it was given up or had run out of time: what it brought is
@@ -173,32 +184,33 @@ impl Engine {
             return self.fail(attempt, cause);
         }
         self.released(attempt);
-        let ending = self.runs.get(attempt.run.0).is_some_and(|run| run.ending.is_some());
-        let body = if ending { Body::Withdrawn } else { Body::Interrupted };
-        let lsn = self.commit(attempt.run, attempt.node, attempt.number, body);
-        if !ending {
+        let gone = self.runs.get(attempt.run.0).is_some_and(|run| run.is_withdrawn(attempt.node));
+        let body = if gone { Body::Withdrawn } else { Body::Interrupted };
+        self.commit(attempt.run, attempt.node, attempt.number, body);
+        if !gone {
             if let Some(run) = self.runs.get_mut(attempt.run.0) {
                 run.interrupted(attempt.node);
             }
             self.enter_line(attempt.run, attempt.node);
         }
-        self.settle(attempt.run, lsn);
+        self.settle(attempt.run);
     }
 
     fn fail(&mut self, attempt: &Attempt, cause: Cause) {
         self.released(attempt);
         let retryable = cause != Cause::TotalTimeout
             && self.runs.get(attempt.run.0).is_some_and(|run| {
-                self.plans[run.plan.0 as usize].policy(attempt.node).retry_timeouts
+                self.plans[run.plan.0 as usize].policy_at(run, attempt.node).retry_timeouts
             });
         self.decide_failure(attempt, cause, Failure { retryable, retry_after_ns: None });
     }
 
     fn decide_failure(&mut self, attempt: &Attempt, cause: Cause, failure: Failure) {
         let Some(run) = self.runs.get(attempt.run.0) else { return };
-        let retry = &self.plans[run.plan.0 as usize].policy(attempt.node).retry;
-        let again =
-            failure.retryable && run.ending.is_none() && attempt.number < retry.attempts_max.get();
+        let retry = &self.plans[run.plan.0 as usize].policy_at(run, attempt.node).retry;
+        let again = failure.retryable
+            && !run.is_withdrawn(attempt.node)
+            && attempt.number < retry.attempts_max.get();
         let then = if again {
             let parts = [run.number, u64::from(attempt.node.0), u64::from(attempt.number), 0];
             let delay_ns = retry
@@ -209,8 +221,8 @@ impl Engine {
             Then::Final
         };
         let body = Body::Failed { cause, started_ns: attempt.started_ns, then };
-        let lsn = self.commit(attempt.run, attempt.node, attempt.number, body);
-        self.settle(attempt.run, lsn);
+        self.commit(attempt.run, attempt.node, attempt.number, body);
+        self.settle(attempt.run);
     }
 
     /// Takes an attempt that has really ended off the books and gives its slots back.
@@ -226,7 +238,7 @@ impl Engine {
         if attempt.phase != Phase::Abandoned
             && let Some(run) = self.runs.get(attempt.run.0)
         {
-            let step = self.plans[run.plan.0 as usize].policy(attempt.node).step;
+            let step = self.plans[run.plan.0 as usize].policy_at(run, attempt.node).step;
             let metrics = self.metrics.step(step);
             metrics.duration.record(self.now_ns - attempt.started_ns);
             match attempt.phase {
@@ -254,7 +266,7 @@ impl Engine {
         self.release_node(attempt.run, attempt.node);
     }
 
-    fn release_node(&mut self, run: RunKey, node: NodeId) {
+    fn release_node(&mut self, run: RunKey, node: Place) {
         if let Some(run) = self.runs.get_mut(run.0) {
             run.released(node);
         }
@@ -272,6 +284,6 @@ const fn timeout_cause(cause: CancelCause) -> Option<Cause> {
         CancelCause::Timeout => Some(Cause::Timeout),
         CancelCause::TotalTimeout => Some(Cause::TotalTimeout),
         CancelCause::HeartbeatTimeout => Some(Cause::HeartbeatTimeout),
-        CancelCause::RunEnding | CancelCause::Interrupt => None,
+        CancelCause::Withdrawn | CancelCause::Interrupt => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The engine: decides what follows from an event, records it, and schedules what the record changed.
 
 mod attempts;
+mod commands;
 mod settle;
 mod timeouts;
 
@@ -9,14 +10,17 @@ use std::sync::Arc;
 
 use crate::action::{Action, Start};
 use crate::attempt::{Attempt, Phase};
+use crate::coverage::Coverage;
 use crate::event::{Accept, AcceptError, Event};
-use crate::ids::{AttemptKey, Lsn, NodeId, PlanId, QueueId, RunKey, ValueId};
+use crate::ids::{AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, RunKey, ValueId};
+use crate::keys::Keys;
+use crate::layout::Layout;
 use crate::metrics::{Metrics, WorkflowMetrics};
-use crate::plan::{Lane, NodeKind, Plan, Policy};
+use crate::plan::{Lane, Plan, Policy};
 use crate::queues::{QueueLimits, QueueView, Queues};
 use crate::ready::BANDS;
 use crate::record::{Body, Record};
-use crate::run::{Changes, Identity, Run};
+use crate::run::{Base, Blame, Changes, Identity, Run, Source};
 use crate::slab::Slab;
 use crate::state::{NodeState, RunStatus};
 use crate::timers::Timers;
@@ -72,7 +76,7 @@ pub struct Engine {
     queues: Queues,
     timers: Timers,
     /// Nodes that became eligible by a record that is not on disk yet, in order.
-    gated: VecDeque<(Lsn, RunKey, NodeId)>,
+    gated: VecDeque<(Lsn, RunKey, Place)>,
     synced: Lsn,
     lsn: Lsn,
     /// Runs accepted so far.
@@ -83,7 +87,8 @@ pub struct Engine {
     running: u32,
     threads_running: u32,
     /// Nodes with an abandoned attempt, and whether the node waits for its end to start the next one.
-    abandoned: BTreeMap<(RunKey, NodeId), bool>,
+    abandoned: BTreeMap<(RunKey, Place), bool>,
+    keys: Keys,
     dispatching: bool,
     changes: Changes,
     actions: VecDeque<Action>,
@@ -99,9 +104,19 @@ struct Registered {
     policies: Box<[Option<Policy>]>,
     /// The queues its steps wait in, each once.
     queues: Box<[QueueId]>,
+    /// What its runs have shown.
+    coverage: Coverage,
 }
 
 impl Registered {
+    /// The policy of a run's node.
+    ///
+    /// # Panics
+    /// As for [`Registered::policy`].
+    fn policy_at(&self, run: &Run, place: Place) -> &Policy {
+        self.policy(run.locate(&self.plan, place).1)
+    }
+
     /// # Panics
     /// If the node is no step: registration checked that each step has a policy.
     fn policy(&self, node: NodeId) -> &Policy {
@@ -130,6 +145,7 @@ impl Engine {
             running: 0,
             threads_running: 0,
             abandoned: BTreeMap::new(),
+            keys: Keys::default(),
             dispatching: true,
             changes: Changes::default(),
             actions: VecDeque::new(),
@@ -153,12 +169,7 @@ impl Engine {
         assert_eq!(plan.len(), policies.len(), "one policy per node");
         let mut queues: Vec<QueueId> = Vec::new();
         for (node, policy) in plan.nodes.iter().zip(&policies) {
-            assert_eq!(
-                node.kind == NodeKind::Step,
-                policy.is_some(),
-                "{} has no policy",
-                node.path
-            );
+            assert_eq!(node.kind.is_step(), policy.is_some(), "{} has no policy", node.path);
             if let Some(policy) = policy {
                 self.metrics.step(policy.step);
                 queues.push(policy.queue);
@@ -167,7 +178,9 @@ impl Engine {
         queues.sort_unstable();
         queues.dedup();
         self.metrics.workflows.push(WorkflowMetrics::default());
-        self.plans.push(Registered { plan, policies: policies.into(), queues: queues.into() });
+        let coverage = Coverage::new(&plan);
+        let (policies, queues) = (policies.into(), queues.into());
+        self.plans.push(Registered { plan, policies, queues, coverage });
         PlanId(self.plans.len() as u32 - 1)
     }
 
@@ -214,14 +227,105 @@ impl Engine {
     }
 
     /// Where a node of a run under way is.
-    pub fn node_state(&self, run: RunKey, node: NodeId) -> Option<NodeState> {
-        self.runs.get(run.0).map(|run| run.cells[node.index()].state)
+    pub fn node_state(&self, run: RunKey, node: Place) -> Option<NodeState> {
+        self.runs.get(run.0)?.cells.get(node.index()).map(|cell| cell.state)
+    }
+
+    /// A node's place in its plan.
+    pub fn template(&self, run: RunKey, node: Place) -> Option<NodeId> {
+        let run = self.runs.get(run.0)?;
+        Some(run.locate(&self.plans[run.plan.0 as usize].plan, node).1)
+    }
+
+    /// A node's readable path.
+    pub fn path(&self, run: RunKey, node: Place) -> Option<String> {
+        let run = self.runs.get(run.0)?;
+        let plan = &self.plans[run.plan.0 as usize].plan;
+        Some(run.layout().path(plan, node))
+    }
+
+    /// Where the value of a node is to be found.
+    pub fn source(&self, run: RunKey, node: Place) -> Option<Source> {
+        let run = self.runs.get(run.0)?;
+        Some(run.source(&self.plans[run.plan.0 as usize].plan, node))
     }
 
     /// The value a node carries; [`ValueId::NONE`] while it has none, and for constants.
-    pub fn value(&self, run: RunKey, node: NodeId) -> Option<ValueId> {
-        let cell = &self.runs.get(run.0)?.cells[node.index()];
-        Some(if cell.state == NodeState::Succeeded { cell.value } else { ValueId::NONE })
+    pub fn value(&self, run: RunKey, node: Place) -> Option<ValueId> {
+        Some(match self.source(run, node)?.base {
+            Base::Value(value) => value,
+            _ => ValueId::NONE,
+        })
+    }
+
+    /// The nodes whose values a node is given, in order.
+    pub fn inputs(&self, run: RunKey, node: Place) -> impl Iterator<Item = Place> {
+        let found = self.runs.get(run.0).map(|run| {
+            let plan = &self.plans[run.plan.0 as usize].plan;
+            let (frame, template) = run.locate(plan, node);
+            plan.inputs_of(template).iter().map(move |&input| frame.place(input))
+        });
+        found.into_iter().flatten()
+    }
+
+    /// Attempts a node had; 0 for what is no step.
+    pub fn attempts_of(&self, run: RunKey, node: Place) -> u32 {
+        self.runs
+            .get(run.0)
+            .map_or(0, |run| run.attempts_of(&self.plans[run.plan.0 as usize].plan, node))
+    }
+
+    /// The compensation that failed, if the run is stalled by it.
+    pub fn stalled(&self, run: RunKey) -> Option<Blame> {
+        let run = self.runs.get(run.0)?;
+        let stalled = run.status == RunStatus::CompensationFailed;
+        run.more.as_ref().filter(|_| stalled)?.undo.blame
+    }
+
+    /// Where the nodes of a run stand, as long as it is under way or its end has not been drained.
+    pub fn layout(&self, key: RunKey) -> Option<Layout> {
+        if let Some(run) = self.runs.get(key.0) {
+            return Some(run.layout());
+        }
+        self.actions.iter().find_map(|action| match action {
+            Action::Ended { run, layout, .. } if *run == key => {
+                Some(layout.as_deref().cloned().unwrap_or_default())
+            }
+            _ => None,
+        })
+    }
+
+    /// The nodes whose values make the list a node gathers, in order; `Err` for an item that failed. O(inputs
+    /// or items).
+    pub fn gathered(&self, run: RunKey, node: Place) -> Vec<Result<Place, Blame>> {
+        self.runs
+            .get(run.0)
+            .map_or_else(Vec::new, |run| run.gathered(&self.plans[run.plan.0 as usize].plan, node))
+    }
+
+    /// The last value of a loop that is being asked whether it is over.
+    pub fn iteration(&self, run: RunKey, node: Place) -> Option<Place> {
+        let run = self.runs.get(run.0)?;
+        run.iteration(&self.plans[run.plan.0 as usize].plan, node)
+    }
+
+    /// The failure that led to a node: of the tier before it, if it stands in the next.
+    pub fn failure_before(&self, run: RunKey, node: Place) -> Option<Blame> {
+        let run = self.runs.get(run.0)?;
+        run.failure_before(&self.plans[run.plan.0 as usize].plan, node)
+    }
+
+    /// Nodes that wait for a signal, longest first.
+    pub fn awaiting(&self, run: RunKey) -> &[Place] {
+        let more = self.runs.get(run.0).and_then(|run| run.more.as_ref());
+        more.map_or(&[], |more| &more.awaiting)
+    }
+
+    /// Nodes of a run whose effects are not undone, or could not be. O(nodes).
+    pub fn left_to_undo(&self, run: RunKey) -> Vec<Place> {
+        self.runs
+            .get(run.0)
+            .map_or_else(Vec::new, |run| run.left_to_undo(&self.plans[run.plan.0 as usize].plan))
     }
 
     /// A registered plan.
@@ -235,7 +339,7 @@ impl Engine {
     }
 
     /// The attempt's run, node and number, while it is under way.
-    pub fn attempt(&self, attempt: AttemptKey) -> Option<(RunKey, NodeId, u32)> {
+    pub fn attempt(&self, attempt: AttemptKey) -> Option<(RunKey, Place, u32)> {
         self.attempts.get(attempt.0).map(|it| (it.run, it.node, it.number))
     }
 
@@ -257,6 +361,11 @@ impl Engine {
     /// Timers pending, those that nobody waits for any more included.
     pub fn timer_count(&self) -> usize {
         self.timers.len()
+    }
+
+    /// What the runs of a workflow that have ended have shown of it.
+    pub fn coverage(&self, plan: PlanId) -> &Coverage {
+        &self.plans[plan.0 as usize].coverage
     }
 
     /// What was counted so far.
@@ -319,7 +428,7 @@ impl Engine {
             run: RunKey(0),
             seq: 0,
             at_ns: now_ns,
-            node: NodeId(0),
+            node: Place(0),
             attempt: 0,
             body,
         };
@@ -340,20 +449,9 @@ impl Engine {
             self.timers.insert(at_ns, crate::timers::TimerKind::Deadline { run: key });
         }
         self.metrics.workflows[accept.plan.0 as usize].accepted += 1;
-        self.settle(key, self.lsn);
+        self.settle(key);
+        self.take_turns();
         Ok(key)
-    }
-
-    /// Cancels a run: what waits is withdrawn, what runs is told to stop, and the run ends once that has
-    /// ended. Answers whether there was anything to cancel.
-    pub fn cancel(&mut self, now_ns: u64, run: RunKey) -> bool {
-        self.begin(now_ns);
-        if self.runs.get(run.0).is_none_or(|run| run.ending.is_some()) {
-            return false;
-        }
-        let lsn = self.commit(run, NodeId(0), 0, Body::CancelRequested);
-        self.settle(run, lsn);
-        true
     }
 
     /// No attempt starts from now on; what runs goes on.
@@ -378,6 +476,7 @@ impl Engine {
             self.cancel_attempt(AttemptKey(key), crate::attempt::CancelCause::Interrupt);
             self.abandon(AttemptKey(key));
         }
+        self.take_turns();
     }
 
     // Events and dispatch.
@@ -399,10 +498,17 @@ impl Engine {
             }
             Event::Cancelled { attempt, error } => self.attempt_cancelled(attempt, error),
             Event::Interrupted { attempt } => self.attempt_interrupted(attempt),
-            Event::Decided { run, node, value } => self.decided(run, node, Ok(value)),
-            Event::DecidedFailed { run, node, error } => self.decided(run, node, Err(error)),
+            Event::Decided { run, node, value } => {
+                self.evaluated(run, node, Body::Decided { value });
+            }
+            Event::Chosen { run, node, outcome } => self.chosen(run, node, outcome),
+            Event::Counted { run, node, count } => {
+                self.evaluated(run, node, Body::Opened { count });
+            }
+            Event::DecidedFailed { run, node, error } => self.evaluation_failed(run, node, error),
             Event::Synced { lsn } => self.open_gates(lsn),
         }
+        self.take_turns();
     }
 
     /// The next attempt to start, if a ready one has its slots free. The driver calls this as often as it
@@ -423,7 +529,9 @@ impl Engine {
                 continue;
             };
             let plan = run.plan;
-            let policy = self.plans[plan.0 as usize].policy(entry.node);
+            let registered = &self.plans[plan.0 as usize];
+            let (_, template) = run.locate(&registered.plan, entry.node);
+            let policy = registered.policy(template);
             if policy.lane == Lane::Threads {
                 if self.threads_running >= self.config.threads {
                     self.queues.block(line);
@@ -446,7 +554,7 @@ impl Engine {
                 timers: 0,
                 suspended: false,
             }));
-            run.dispatched(entry.node, Some(key));
+            run.dispatched(entry.node, key);
             if policy.queue_timeout_ns > 0 {
                 self.timers.cancel(1);
             }
@@ -454,14 +562,12 @@ impl Engine {
             metrics.attempts += 1;
             metrics.retries += u64::from(number > 1);
             metrics.queue_delay.record(now_ns - entry.eligible_ns);
-            return Some(Start {
-                attempt: key,
-                run: entry.run,
-                plan,
-                node: entry.node,
-                number,
-                lane: policy.lane,
-            });
+            let lane = policy.lane;
+            if registered.plan.node(template).undo.is_some() {
+                self.commit(entry.run, entry.node, number, Body::Started);
+            }
+            let (run, node) = (entry.run, entry.node);
+            return Some(Start { attempt: key, run, plan, node, template, number, lane });
         }
     }
 

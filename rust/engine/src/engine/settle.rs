@@ -1,9 +1,9 @@
 //! From a decision to its record, and from what the record changed to the schedule.
 
 use super::Engine;
-use crate::action::{Action, Outcome};
+use crate::action::{Action, Evaluation, Outcome};
 use crate::attempt::CancelCause;
-use crate::ids::{AttemptKey, Lsn, NodeId, RunKey, ValueId};
+use crate::ids::{AttemptKey, Lsn, Place, RunKey, ValueId};
 use crate::plan::{NodeKind, Policy};
 use crate::ready::Entry;
 use crate::record::{Body, Durability, Record, Then};
@@ -13,51 +13,115 @@ use crate::timers::TimerKind;
 
 impl Engine {
     /// Records a fact about a run and applies it. What it changed waits in `changes` for `settle`.
-    pub(super) fn commit(&mut self, key: RunKey, node: NodeId, attempt: u32, body: Body) -> Lsn {
-        if let Some(run) = self.runs.get_mut(key.0) {
-            self.lsn.0 += 1;
-            let record = Record {
-                lsn: self.lsn,
-                run: key,
-                seq: run.seq,
-                at_ns: self.now_ns,
-                node,
-                attempt,
-                body,
-            };
-            let registered = &self.plans[run.plan.0 as usize];
-            run.apply(&registered.plan, &record, &mut self.changes);
-            self.records.push(record);
-            let ends_node = matches!(
-                body,
-                Body::Done { .. } | Body::Failed { then: Then::Final, .. } | Body::Withdrawn
-            );
-            let timed = |policy: &Policy| policy.total_timeout_ns > 0;
-            if ends_node && registered.policies[node.index()].as_ref().is_some_and(timed) {
+    pub(super) fn commit(&mut self, key: RunKey, node: Place, attempt: u32, body: Body) {
+        let Some(run) = self.runs.get_mut(key.0) else { return };
+        self.lsn.0 += 1;
+        let record = Record {
+            lsn: self.lsn,
+            run: key,
+            seq: run.seq,
+            at_ns: self.now_ns,
+            node,
+            attempt,
+            body,
+        };
+        let registered = &mut self.plans[run.plan.0 as usize];
+        let before = run.status;
+        run.apply(&registered.plan, &record, &mut self.changes);
+        registered.coverage.moved(before, run.status);
+        if !matches!(body, Body::Done { .. } | Body::Decided { .. }) || registered.plan.undoes {
+            let (_, template) = run.locate(&registered.plan, node);
+            let policy = registered.policies[template.index()].as_ref();
+            let attempts_max = policy.map_or(1, |policy| policy.retry.attempts_max.get());
+            let last = attempts_max > 1 && attempt >= attempts_max;
+            registered.coverage.recorded(&registered.plan, template, &body, last);
+        }
+        self.records.push(record);
+        let ends_node = matches!(
+            body,
+            Body::Done { .. } | Body::Failed { then: Then::Final, .. } | Body::Withdrawn
+        );
+        let timed = |policy: &Policy| policy.total_timeout_ns > 0;
+        if ends_node {
+            let (_, template) = run.locate(&registered.plan, node);
+            if registered.policies[template.index()].as_ref().is_some_and(timed) {
                 self.timers.cancel(1);
             }
         }
-        self.lsn
     }
 
-    /// Schedules what the last records changed: lines, timers, cancellations, and the run's end.
-    pub(super) fn settle(&mut self, key: RunKey, lsn: Lsn) {
-        if std::mem::take(&mut self.changes.ending) {
-            self.stop(key);
-        }
-        if let Some((node, due_ns)) = self.changes.backoff.take() {
-            let attempts = self.runs.get(key.0).map_or(0, |run| run.cells[node.index()].attempts);
-            self.timers.insert(due_ns, TimerKind::Backoff { run: key, node, attempts });
-        }
-        if !self.changes.eligible.is_empty() {
-            let mut eligible = std::mem::take(&mut self.changes.eligible);
-            for node in eligible.drain(..) {
-                self.activate(key, node, lsn);
+    /// Schedules what the last records changed: withdrawals, lines, timers, evaluations and the run's end.
+    pub(super) fn settle(&mut self, key: RunKey) {
+        loop {
+            if !self.changes.is_plain() {
+                self.settle_waits(key);
             }
-            self.changes.eligible = eligible;
+            if !self.changes.eligible.is_empty() {
+                let mut eligible = std::mem::take(&mut self.changes.eligible);
+                for node in eligible.drain(..) {
+                    self.activate(key, node);
+                }
+                self.changes.eligible = eligible;
+            }
+            if self.changes.is_empty() && !self.end_if_over(key) {
+                break;
+            }
+        }
+        self.timers.cancel(std::mem::take(&mut self.changes.stale_timers));
+        if !self.changes.released.is_empty() {
+            for key in std::mem::take(&mut self.changes.released) {
+                self.keys.release(key);
+            }
         }
         self.drop_values();
-        self.end_if_over(key);
+    }
+
+    /// What a record changed besides making nodes eligible.
+    #[cold]
+    fn settle_waits(&mut self, key: RunKey) {
+        while let Some(node) = self.changes.withdrawn.pop_front() {
+            self.withdraw(key, node);
+        }
+        for (node, due_ns) in std::mem::take(&mut self.changes.backoff) {
+            let Some(run) = self.runs.get(key.0) else { break };
+            let cell = &run.cells[node.index()];
+            if cell.state == NodeState::Backoff {
+                let attempts = cell.attempts;
+                self.timers.insert(due_ns, TimerKind::Backoff { run: key, node, attempts });
+            }
+        }
+        for (node, due_ns) in std::mem::take(&mut self.changes.waits) {
+            self.timers.insert(due_ns, TimerKind::Wait { run: key, node });
+        }
+        for (node, ask) in std::mem::take(&mut self.changes.asked) {
+            self.keys.ask(ask, key, node);
+        }
+        for (node, what) in std::mem::take(&mut self.changes.evaluate) {
+            self.evaluate(key, node, what);
+        }
+    }
+
+    /// Gives concurrency keys to those whose turn has come.
+    #[inline]
+    pub(super) fn take_turns(&mut self) {
+        if self.keys.has_turns() {
+            self.take_all_turns();
+        }
+    }
+
+    #[cold]
+    fn take_all_turns(&mut self) {
+        while let Some((key, run, node)) = self.keys.next_turn() {
+            let wants = |run: &crate::run::Run| {
+                run.cells[node.index()].state == NodeState::Parked && run.ending.is_none()
+            };
+            if self.runs.get(run.0).is_some_and(wants) {
+                self.commit(run, node, 0, Body::Acquired);
+                self.settle(run);
+            } else {
+                self.keys.release(key);
+            }
+        }
     }
 
     /// Everything up to `lsn` is on disk: what waited for it may start.
@@ -73,9 +137,10 @@ impl Engine {
     }
 
     /// Puts an eligible step into its queue's line, unless the node or its run went another way.
-    pub(super) fn enter_line(&mut self, key: RunKey, node: NodeId) {
+    pub(super) fn enter_line(&mut self, key: RunKey, node: Place) {
         let Some(run) = self.runs.get_mut(key.0) else { return };
-        if run.cells[node.index()].state != NodeState::Ready || run.is_lined(node) {
+        let waits = run.cells[node.index()].state == NodeState::Ready && !run.is_lined(node);
+        if !waits || (run.status == RunStatus::Paused && run.ending.is_none()) {
             return;
         }
         if !self.abandoned.is_empty()
@@ -84,7 +149,7 @@ impl Engine {
             *waits = true;
             return;
         }
-        let policy = self.plans[run.plan.0 as usize].policy(node);
+        let policy = self.plans[run.plan.0 as usize].policy_at(run, node);
         self.arrivals += 1;
         run.lined(node, Some(self.arrivals));
         let entry = Entry { seq: self.arrivals, eligible_ns: self.now_ns, run: key, node };
@@ -98,13 +163,13 @@ impl Engine {
     }
 
     /// Takes an eligible step out of its queue's line.
-    pub(super) fn leave_line(&mut self, key: RunKey, node: NodeId) {
+    pub(super) fn leave_line(&mut self, key: RunKey, node: Place) {
         let Some(run) = self.runs.get_mut(key.0) else { return };
         if !run.is_lined(node) {
             return;
         }
         run.lined(node, None);
-        let policy = self.plans[run.plan.0 as usize].policy(node);
+        let policy = self.plans[run.plan.0 as usize].policy_at(run, node);
         let queue = policy.queue;
         self.timers.cancel(usize::from(policy.queue_timeout_ns > 0));
         if self.queues.withdraw(queue) {
@@ -116,65 +181,112 @@ impl Engine {
     }
 
     /// A node's inputs are all there: inline nodes are evaluated, steps wait for the disk or their queue.
-    fn activate(&mut self, key: RunKey, node: NodeId, lsn: Lsn) {
-        let Some(run) = self.runs.get_mut(key.0) else { return };
-        let registered = &self.plans[run.plan.0 as usize];
-        if registered.plan.kind(node) == NodeKind::Apply {
-            run.dispatched(node, None);
-            self.actions.push_back(Action::Evaluate { run: key, node });
+    fn activate(&mut self, key: RunKey, node: Place) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let cell = &run.cells[node.index()];
+        if cell.state != NodeState::Ready || run.is_withdrawn(node) {
             return;
         }
-        let total_timeout_ns = registered.policy(node).total_timeout_ns;
-        if total_timeout_ns > 0 && run.cells[node.index()].attempts == 0 {
+        let registered = &self.plans[run.plan.0 as usize];
+        let (_, template) = run.locate(&registered.plan, node);
+        let kind = registered.plan.kind(template);
+        if !kind.is_step() {
+            let what = match kind {
+                NodeKind::Map { .. } => Evaluation::Count,
+                NodeKind::Collect { .. } => Evaluation::Gather,
+                _ => Evaluation::Function,
+            };
+            return self.evaluate(key, node, what);
+        }
+        let total_timeout_ns = registered.policy(template).total_timeout_ns;
+        if total_timeout_ns > 0 && cell.attempts == 0 {
             let at_ns = self.now_ns.saturating_add(total_timeout_ns);
             self.timers.insert(at_ns, TimerKind::TotalTimeout { run: key, node });
         }
-        if run.durability == Durability::Sync && lsn > self.synced {
-            self.gated.push_back((lsn, key, node));
+        self.await_disk(key, node);
+    }
+
+    /// An eligible step waits until what made it so is on disk, then in its queue's line.
+    pub(super) fn await_disk(&mut self, key: RunKey, node: Place) {
+        let synced = self.runs.get(key.0).is_some_and(|run| run.durability == Durability::Sync);
+        if synced && self.lsn > self.synced {
+            self.gated.push_back((self.lsn, key, node));
         } else {
             self.enter_line(key, node);
         }
     }
 
-    /// The run began to end: what is eligible is withdrawn, what runs is told to stop.
-    fn stop(&mut self, key: RunKey) {
-        self.changes.eligible.clear();
-        self.changes.backoff = None;
+    fn evaluate(&mut self, key: RunKey, node: Place, what: Evaluation) {
+        let Some(run) = self.runs.get_mut(key.0) else { return };
+        let live = matches!(run.cells[node.index()].state, NodeState::Ready | NodeState::Running);
+        if !live || run.is_withdrawn(node) {
+            return;
+        }
+        run.evaluating(node);
+        let (_, template) = run.locate(&self.plans[run.plan.0 as usize].plan, node);
+        self.actions.push_back(Action::Evaluate { run: key, node, template, what });
+    }
+
+    /// A step is not needed any more: it leaves its line, or its attempt is told to stop.
+    fn withdraw(&mut self, key: RunKey, node: Place) {
         let Some(run) = self.runs.get(key.0) else { return };
-        for index in 0..run.cells.len() as u32 {
-            let node = NodeId(index);
-            let Some(run) = self.runs.get(key.0) else { return };
-            if let Some(slot) = run.attempt_slot(node) {
-                if let Some(attempt) = self.attempts.key_of(slot) {
-                    self.cancel_attempt(AttemptKey(attempt), CancelCause::RunEnding);
-                }
-                continue;
+        if let Some(slot) = run.attempt_slot(node) {
+            if let Some(attempt) = self.attempts.key_of(slot) {
+                self.cancel_attempt(AttemptKey(attempt), CancelCause::Withdrawn);
             }
-            let state = run.cells[node.index()].state;
-            if matches!(state, NodeState::Ready | NodeState::Backoff) {
-                self.leave_line(key, node);
-                self.timers.cancel(usize::from(state == NodeState::Backoff));
-                self.commit(key, node, 0, Body::Withdrawn);
-            }
+            return;
+        }
+        let state = run.cells[node.index()].state;
+        if matches!(state, NodeState::Ready | NodeState::Backoff) {
+            self.leave_line(key, node);
+            self.timers.cancel(usize::from(state == NodeState::Backoff));
+            self.commit(key, node, 0, Body::Withdrawn);
         }
     }
 
-    fn end_if_over(&mut self, key: RunKey) {
-        let Some(status) = self.runs.get(key.0).and_then(crate::run::Run::verdict) else { return };
-        self.commit(key, NodeId(0), 0, Body::Ended { status });
+    /// Ends a run that has nothing under way, or has it undo what it did; whether anything changed.
+    fn end_if_over(&mut self, key: RunKey) -> bool {
+        let Some(run) = self.runs.get(key.0) else { return false };
+        let plan = &self.plans[run.plan.0 as usize].plan;
+        let Some(body) = run.verdict(plan) else { return false };
+        self.commit(key, Place(0), 0, body);
+        match body {
+            Body::Ended { status: RunStatus::CompensationFailed } => self.tell_stalled(key),
+            Body::Ended { status } => self.over(key, status),
+            _ => return true,
+        }
+        false
+    }
+
+    fn tell_stalled(&mut self, key: RunKey) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let blame = run.more.as_ref().and_then(|more| more.undo.blame);
+        if let Some(blame) = blame {
+            self.actions.push_back(Action::Stalled {
+                run: key,
+                node: blame.node,
+                cause: blame.cause,
+            });
+        }
+    }
+
+    fn over(&mut self, key: RunKey, status: RunStatus) {
         self.drop_values();
         let Some(run) = self.runs.remove(key.0) else { return };
-        let registered = &self.plans[run.plan.0 as usize];
+        let registered = &mut self.plans[run.plan.0 as usize];
+        registered.coverage.add(&registered.plan, &run);
         let metrics = &mut self.metrics.workflows[run.plan.0 as usize];
         metrics.latency.record(self.now_ns - run.accepted_ns);
         let outcome = match run.ending {
             None => {
                 metrics.succeeded += 1;
-                Outcome::Succeeded(run.cells[registered.plan.output.index()].value)
+                let output = Place(registered.plan.output().0);
+                Outcome::Succeeded(run.source(&registered.plan, output).base)
             }
-            Some(Ending::Failed { node, cause }) => {
+            Some(Ending::Failed(blame)) => {
                 metrics.failed += 1;
-                Outcome::Failed { node, attempts: run.cells[node.index()].attempts, cause }
+                let attempts = run.attempts_of(&registered.plan, blame.node);
+                Outcome::Failed { node: blame.node, attempts, cause: blame.cause }
             }
             Some(Ending::Cancelled) => {
                 metrics.cancelled += 1;
@@ -185,11 +297,12 @@ impl Engine {
                 Outcome::DeadlineExceeded
             }
         };
-        debug_assert!(status.is_terminal() && status != RunStatus::Compensated);
         if run.deadline_ns != u64::MAX {
             self.timers.cancel(1);
         }
-        self.actions.push_back(Action::Ended { run: key, outcome });
+        let layout = run.more.as_ref().is_some_and(|more| !more.openings.is_empty());
+        let layout = layout.then(|| Box::new(run.layout()));
+        self.actions.push_back(Action::Ended { run: key, status, outcome, layout });
     }
 
     fn drop_values(&mut self) {

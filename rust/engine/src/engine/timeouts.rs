@@ -3,8 +3,10 @@
 use super::Engine;
 use crate::attempt::{CancelCause, Phase};
 use crate::failure::Cause;
-use crate::ids::{AttemptKey, NodeId, RunKey};
-use crate::record::Body;
+use crate::ids::{AttemptKey, Place, RunKey};
+use crate::plan::NodeKind;
+use crate::record::{Body, Then};
+use crate::run::Run;
 use crate::state::NodeState;
 use crate::timers::TimerKind;
 
@@ -32,7 +34,7 @@ impl Engine {
     pub(super) fn is_live(&self, kind: &TimerKind) -> bool {
         let attempt = |key: AttemptKey| self.attempts.get(key.0);
         let cell =
-            |run: RunKey, node: NodeId| self.runs.get(run.0).map(|run| run.cells[node.index()]);
+            |run: RunKey, node: Place| self.runs.get(run.0).map(|run| run.cells[node.index()]);
         match *kind {
             TimerKind::Backoff { run, node, attempts } => cell(run, node)
                 .is_some_and(|it| it.state == NodeState::Backoff && it.attempts == attempts),
@@ -40,11 +42,12 @@ impl Engine {
                 self.runs.get(run.0).is_some_and(|run| run.is_lined_since(node, arrival))
             }
             TimerKind::TotalTimeout { run, node } => {
-                cell(run, node).is_some_and(|it| !it.state.is_terminal())
+                cell(run, node).is_some_and(|it| !it.is_over())
             }
-            TimerKind::Deadline { run } => {
-                self.runs.get(run.0).is_some_and(|run| run.ending.is_none())
+            TimerKind::Wait { run, node } => {
+                cell(run, node).is_some_and(|it| it.state == NodeState::Awaiting)
             }
+            TimerKind::Deadline { run } => self.runs.get(run.0).is_some_and(Run::goes_on),
             TimerKind::Timeout { attempt: key } | TimerKind::Heartbeat { attempt: key } => {
                 attempt(key).is_some_and(|it| it.phase == Phase::Running)
             }
@@ -68,9 +71,10 @@ impl Engine {
             }
             TimerKind::TotalTimeout { run, node } => self.total_timeout(run, node),
             TimerKind::Deadline { run } => {
-                let lsn = self.commit(run, NodeId(0), 0, Body::DeadlinePassed);
-                self.settle(run, lsn);
+                self.commit(run, Place(0), 0, Body::DeadlinePassed);
+                self.settle(run);
             }
+            TimerKind::Wait { run, node } => self.wait_over(run, node),
             TimerKind::Timeout { attempt } => {
                 self.fired(attempt);
                 self.cancel_attempt(attempt, CancelCause::Timeout);
@@ -80,7 +84,23 @@ impl Engine {
         }
     }
 
-    fn total_timeout(&mut self, run: RunKey, node: NodeId) {
+    /// A sleep is over, or nobody signalled in time.
+    fn wait_over(&mut self, key: RunKey, node: Place) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let plan = &self.plans[run.plan.0 as usize].plan;
+        let (_, template) = run.locate(plan, node);
+        let body = match plan.kind(template) {
+            NodeKind::Signal { fail: true, .. } => {
+                let cause = Cause::SignalTimeout;
+                Body::Failed { cause, started_ns: self.now_ns, then: Then::Final }
+            }
+            _ => Body::Fired,
+        };
+        self.commit(key, node, 0, body);
+        self.settle(key);
+    }
+
+    fn total_timeout(&mut self, run: RunKey, node: Place) {
         let Some(state) = self.runs.get(run.0) else { return };
         if let Some(key) = state.attempt_slot(node).and_then(|slot| self.attempts.key_of(slot)) {
             // An attempt that is already being stopped must not be tried again either.
@@ -103,7 +123,8 @@ impl Engine {
         self.fired(key);
         let Some(attempt) = self.attempts.get_mut(key.0) else { return };
         let Some(run) = self.runs.get(attempt.run.0) else { return };
-        let limit_ns = self.plans[run.plan.0 as usize].policy(attempt.node).heartbeat_timeout_ns;
+        let policy = self.plans[run.plan.0 as usize].policy_at(run, attempt.node);
+        let limit_ns = policy.heartbeat_timeout_ns;
         let at_ns = attempt.alive_ns.saturating_add(limit_ns);
         if at_ns > self.now_ns {
             attempt.timers += 1;

@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use penstock_engine::{
-    Accept, Action, Config, Durability, Engine, Event, Failure, Jitter, Lane, NodeId, NodeKind,
-    NodeSpec, Outcome, Plan, PlanId, Policy, QueueId, QueueLimits, RetryPolicy, RunKey, Start,
-    StepId, ValueId,
+    Accept, Action, Base, Config, Durability, Engine, Event, Failure, GraphSpec, Jitter, Lane,
+    NodeKind, NodeSpec, Outcome, Place, Plan, PlanId, Policy, QueueId, QueueLimits, RetryPolicy,
+    RunKey, Start, StepId, ValueId,
 };
 
 use crate::naive::{End, Model};
@@ -128,7 +128,7 @@ impl Twin {
             self.play(Op::Advance(1));
         }
         for outcome in self.ended.iter().flatten() {
-            if let Outcome::Succeeded(value)
+            if let Outcome::Succeeded(Base::Value(value))
             | Outcome::Failed { cause: penstock_engine::Cause::Error(value), .. } = outcome
             {
                 assert!(self.values.remove(value), "a result was dropped");
@@ -212,7 +212,7 @@ impl Twin {
             self.handle(Event::Interrupted { attempt });
         }
         if let Some(&run) = pick_of(pick, &self.keys) {
-            let node = NodeId(u32::from(pick) % 11);
+            let node = Place(u32::from(pick) % 11);
             let (value, error) = (self.value(), self.value());
             self.handle(Event::Decided { run, node, value });
             self.handle(Event::DecidedFailed { run, node, error });
@@ -231,17 +231,18 @@ impl Twin {
             while let Some(action) = self.engine.poll() {
                 self.note(&action);
                 match action {
-                    Action::Evaluate { run, node } => inline.push_back((run, node)),
+                    Action::Evaluate { run, node, .. } => inline.push_back((run, node)),
                     Action::Cancel { attempt, .. } => {
                         assert!(self.running.iter().any(|start| start.attempt == attempt));
                     }
                     Action::Drop { value } => {
                         assert!(self.values.remove(&value), "{value:?} was dropped twice");
                     }
-                    Action::Ended { run, outcome } => {
+                    Action::Ended { run, outcome, .. } => {
                         let run = self.index(run);
                         assert!(self.ended[run].replace(outcome).is_none(), "ended twice");
                     }
+                    Action::Stalled { .. } => panic!("nothing is compensated"),
                 }
             }
             let Some((run, node)) = inline.pop_front() else { return };
@@ -260,7 +261,7 @@ impl Twin {
             });
             assert_eq!(outcome, run.ending.filter(|_| run.over), "how run {index} ended");
             for (node, cell) in run.nodes.iter().enumerate().filter(|_| !run.over) {
-                let state = self.engine.node_state(key, NodeId(node as u32));
+                let state = self.engine.node_state(key, Place(node as u32));
                 assert_eq!(state, Some(cell.state), "node {node} of run {index}");
             }
         }
@@ -290,20 +291,21 @@ fn pick_of<T>(pick: u8, from: &[T]) -> Option<&T> {
 }
 
 fn add_plan(engine: &mut Engine, shape: &Shape) {
-    let ids = |nodes: &[usize]| nodes.iter().map(|&node| node as u32).collect();
+    let ids = |nodes: &[usize]| nodes.iter().map(|&node| node as u32).collect::<Vec<u32>>();
     let specs: Vec<NodeSpec> = shape
         .steps
         .iter()
         .zip(&shape.producers)
         .enumerate()
-        .map(|(index, (step, producers))| NodeSpec {
-            path: format!("model/{index}"),
-            kind: if step.is_some() { NodeKind::Step } else { NodeKind::Apply },
-            inputs: ids(&producers[..producers.len() / 2]),
-            after: ids(&producers[producers.len() / 2..]),
+        .map(|(index, (step, producers))| {
+            let kind = if step.is_some() { NodeKind::Step } else { NodeKind::Apply };
+            let inputs: Vec<u32> = ids(&producers[..producers.len() / 2]);
+            let after = ids(&producers[producers.len() / 2..]);
+            NodeSpec { after, ..NodeSpec::new(&format!("model/{index}"), kind, &inputs) }
         })
         .collect();
-    let plan = Plan::compile("model", "1", &specs, specs.len() as u32 - 1).expect("a graph");
+    let output = specs.len() as u32 - 1;
+    let plan = Plan::compile(GraphSpec::flat("model", "1", specs, output)).expect("a graph");
     let policies = shape.steps.iter().map(|step| step.map(policy)).collect();
     engine.add_plan(Arc::new(plan), policies);
 }

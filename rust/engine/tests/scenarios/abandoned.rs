@@ -1,6 +1,6 @@
 //! Attempts that do not end when they are told to.
 
-use penstock_engine::{Cause, Config, NodeId, Outcome, QueueLimits};
+use penstock_engine::{Base, Cause, Config, Outcome, Place, QueueLimits};
 
 use crate::harness::{SECOND, World, step};
 
@@ -21,7 +21,7 @@ fn the_run_goes_on_without_it_but_its_slot_stays_taken() {
     let next = world.accept(plan);
     world.advance(SECOND + GRACE);
     let cause = Cause::Timeout;
-    assert_eq!(world.outcome(stuck), Some(Outcome::Failed { node: NodeId(0), attempts: 1, cause }));
+    assert_eq!(world.outcome(stuck), Some(Outcome::Failed { node: Place(0), attempts: 1, cause }));
     assert!(world.bodies(stuck).contains(&"abandoned"));
     assert!(world.start().is_none(), "the slot is taken until it ends");
     let value = world.done(start);
@@ -41,7 +41,7 @@ fn the_node_has_no_next_attempt_before_it_ends() {
     let second = world.started();
     assert_eq!(second.number, 2);
     let value = world.done(second);
-    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(value)));
+    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(Base::Value(value))));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Cancelling a run before, while and after its steps run.
 
-use penstock_engine::{CancelCause, Cause, Config, Event, Failure, NodeId, Outcome};
+use penstock_engine::{CancelCause, Cause, Config, Event, Failure, Outcome, Place};
 
 use crate::harness::{SECOND, World, apply, step};
 
@@ -23,7 +23,7 @@ fn while_a_step_runs_it_ends_with_the_step() {
     let start = world.suspended();
     assert!(world.cancel(run));
     assert!(!world.cancel(run), "there is nothing more to cancel");
-    assert_eq!(world.take_cancels(), [(start.attempt, CancelCause::RunEnding)]);
+    assert_eq!(world.take_cancels(), [(start.attempt, CancelCause::Withdrawn)]);
     assert!(world.engine.is_cancelled(start.attempt));
     world.end_cancelled(start);
     assert_eq!(world.outcome(run), Some(Outcome::Cancelled));
@@ -118,10 +118,10 @@ fn a_failure_stops_the_siblings_and_the_first_error_is_the_outcome() {
     let run = world.accept(plan);
     let (first, second) = (world.suspended(), world.suspended());
     let error = world.fail_with(second, Failure::FINAL);
-    assert_eq!(world.take_cancels(), [(first.attempt, CancelCause::RunEnding)]);
+    assert_eq!(world.take_cancels(), [(first.attempt, CancelCause::Withdrawn)]);
     assert_eq!(world.outcome(run), None, "siblings are awaited");
     let later = world.fail_with(first, Failure::FINAL);
     let cause = Cause::Error(error);
-    assert_eq!(world.outcome(run), Some(Outcome::Failed { node: NodeId(1), attempts: 1, cause }));
+    assert_eq!(world.outcome(run), Some(Outcome::Failed { node: Place(1), attempts: 1, cause }));
     assert!(!world.is_kept(later) && world.start().is_none());
 }

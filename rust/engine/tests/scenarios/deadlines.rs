@@ -24,7 +24,7 @@ fn a_deadline_stops_what_runs_and_the_run_ends_with_it() {
     let run = world.accept_with(plan, |accept| accept.deadline_ns = Some(SECOND));
     let start = world.suspended();
     world.advance(SECOND);
-    assert_eq!(world.take_cancels(), [(start.attempt, CancelCause::RunEnding)]);
+    assert_eq!(world.take_cancels(), [(start.attempt, CancelCause::Withdrawn)]);
     assert_eq!(world.outcome(run), None, "its attempt is still to end");
     world.end_cancelled(start);
     assert_eq!(world.outcome(run), Some(Outcome::DeadlineExceeded));

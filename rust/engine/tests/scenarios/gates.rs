@@ -1,6 +1,6 @@
 //! With a journal: what waits until a record is on disk, and what does not.
 
-use penstock_engine::{Config, Durability, Lsn, NodeId, Outcome, RunKey};
+use penstock_engine::{Base, Config, Durability, Lsn, Outcome, Place, RunKey};
 
 use crate::harness::{World, apply, input, step};
 
@@ -8,7 +8,7 @@ fn journaled() -> World {
     World::with(Config { journaled: true, ..Config::default() })
 }
 
-fn nodes_started(world: &mut World) -> Vec<NodeId> {
+fn nodes_started(world: &mut World) -> Vec<Place> {
     world.start_all().iter().map(|start| start.node).collect()
 }
 
@@ -29,7 +29,7 @@ fn a_step_waits_for_the_record_it_depends_on() {
     world.sync(Lsn(2));
     let second = world.started();
     let value = world.done(second);
-    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(value)));
+    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(Base::Value(value))));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn inline_nodes_do_not_wait_and_the_step_behind_them_waits_for_all() {
     world.sync(Lsn(2));
     assert!(world.start().is_none());
     world.sync(Lsn(3));
-    assert_eq!(nodes_started(&mut world), [NodeId(3)]);
+    assert_eq!(nodes_started(&mut world), [Place(3)]);
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use penstock_engine::{
-    Accept, AcceptError, Action, AttemptKey, Body, CancelCause, Config, DEFAULT_PRIORITY,
-    Durability, Engine, Event, Failure, Identity, Jitter, Lane, Lsn, NodeId, NodeKind, NodeSpec,
-    Outcome, Plan, PlanId, Policy, QueueId, Record, RetryPolicy, Run, RunKey, Start, StepId,
-    ValueId,
+    Accept, AcceptError, Action, AttemptKey, Base, Body, CancelCause, Cause, Config,
+    DEFAULT_PRIORITY, Durability, Engine, Evaluation, Event, Failure, GraphSpec, Identity, Jitter,
+    Lane, Lsn, NodeId, NodeKind, NodeSpec, NodeState, Outcome, Place, Plan, PlanId, Policy,
+    QueueId, Record, RetryPolicy, Run, RunKey, RunStatus, Start, StepId, ValueId,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -41,7 +41,12 @@ pub(crate) fn step(inputs: &[u32]) -> Node {
 }
 
 fn node(kind: NodeKind, inputs: &[u32]) -> Node {
-    let policy = Policy {
+    Node { kind, inputs: inputs.to_vec(), after: Vec::new(), policy: default_policy() }
+}
+
+/// One attempt in the default queue, without limits.
+pub(crate) const fn default_policy() -> Policy {
+    Policy {
         step: StepId(0),
         queue: QueueId::DEFAULT,
         lane: Lane::Loop,
@@ -53,8 +58,7 @@ fn node(kind: NodeKind, inputs: &[u32]) -> Node {
         total_timeout_ns: 0,
         queue_timeout_ns: 0,
         heartbeat_timeout_ns: 0,
-    };
-    Node { kind, inputs: inputs.to_vec(), after: Vec::new(), policy }
+    }
 }
 
 impl Node {
@@ -109,20 +113,47 @@ struct History {
     records: Vec<Record>,
 }
 
+impl History {
+    fn fold(&self, engine: &Engine) -> Run {
+        let identity = Identity {
+            number: self.number,
+            plan_id: self.plan,
+            plan: engine.plan(self.plan),
+            inputs: &self.inputs,
+            durability: self.durability,
+        };
+        Run::fold(&identity, &self.records)
+    }
+}
+
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) now_ns: u64,
     /// Whether inline nodes wait in `to_evaluate` for the test to answer.
     pub(crate) manual: bool,
-    pub(crate) to_evaluate: VecDeque<(RunKey, NodeId)>,
-    pub(crate) outcomes: BTreeMap<RunKey, Outcome>,
+    pub(crate) to_evaluate: VecDeque<(RunKey, Place)>,
+    /// What decisions and counts are answered, by path; 0, or 1 for a loop's end, once nothing is left.
+    pub(crate) script: BTreeMap<String, VecDeque<u64>>,
+    /// What lists were made of, by path of what gathers: paths, with `!` before what failed.
+    pub(crate) lists: BTreeMap<String, Vec<String>>,
+    pub(crate) ended: BTreeMap<RunKey, (RunStatus, Outcome)>,
+    /// Paths of nodes that may carry nothing.
+    pub(crate) nothing: BTreeSet<String>,
+    /// Compensations that failed and were not tried again.
+    pub(crate) stalled: Vec<(RunKey, Place)>,
     pub(crate) records: Vec<Record>,
     cancels: Vec<(AttemptKey, CancelCause)>,
     values: BTreeSet<ValueId>,
+    /// Values and errors that ended runs gave to the driver.
+    results: BTreeSet<ValueId>,
     next_value: u32,
+    questions: VecDeque<(RunKey, Place, NodeId, Evaluation)>,
     histories: BTreeMap<RunKey, History>,
+    /// Runs that are over, as their records leave them.
+    finished: BTreeMap<RunKey, (PlanId, u64, Run)>,
     /// Runs accepted, refused ones excluded.
     accepted: u64,
+    rarely: bool,
 }
 
 impl World {
@@ -136,29 +167,41 @@ impl World {
             now_ns: 0,
             manual: false,
             to_evaluate: VecDeque::new(),
-            outcomes: BTreeMap::new(),
+            script: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            nothing: BTreeSet::new(),
+            stalled: Vec::new(),
             records: Vec::new(),
             cancels: Vec::new(),
             values: BTreeSet::new(),
+            results: BTreeSet::new(),
             next_value: 0,
+            questions: VecDeque::new(),
             histories: BTreeMap::new(),
+            finished: BTreeMap::new(),
             accepted: 0,
+            rarely: false,
         }
     }
 
     /// Registers a graph whose output is its last node.
     pub(crate) fn plan(&mut self, nodes: Vec<Node>) -> PlanId {
+        let output = nodes.len() as u32 - 1;
+        self.plan_giving(nodes, output)
+    }
+
+    /// Registers a graph with this output.
+    pub(crate) fn plan_giving(&mut self, nodes: Vec<Node>, output: u32) -> PlanId {
         let specs: Vec<NodeSpec> = nodes
             .iter()
             .enumerate()
             .map(|(index, node)| NodeSpec {
-                path: format!("test/{index}"),
-                kind: node.kind,
-                inputs: node.inputs.clone(),
                 after: node.after.clone(),
+                ..NodeSpec::new(&format!("test/{index}"), node.kind, &node.inputs)
             })
             .collect();
-        let plan = Plan::compile("test", "1", &specs, specs.len() as u32 - 1).expect("a graph");
+        let plan = Plan::compile(GraphSpec::flat("test", "1", specs, output)).expect("a graph");
         let policies = nodes
             .into_iter()
             .map(|node| (node.kind == NodeKind::Step).then_some(node.policy))
@@ -236,6 +279,30 @@ impl World {
         cancelled
     }
 
+    pub(crate) fn pause(&mut self, run: RunKey) -> bool {
+        let paused = self.engine.pause(self.now_ns, run);
+        self.settle();
+        paused
+    }
+
+    pub(crate) fn resume(&mut self, run: RunKey) -> bool {
+        self.stalled.retain(|(stalled, _)| *stalled != run);
+        let resumed = self.engine.resume(self.now_ns, run);
+        self.settle();
+        resumed
+    }
+
+    /// The value sent, if it was taken in.
+    pub(crate) fn signal(&mut self, run: RunKey, signal: u32, keep: bool) -> Option<ValueId> {
+        let value = self.value();
+        let taken = self.engine.signal(self.now_ns, run, signal, value, keep);
+        if !taken {
+            self.values.remove(&value);
+        }
+        self.settle();
+        taken.then_some(value)
+    }
+
     pub(crate) fn interrupt(&mut self) {
         self.engine.interrupt(self.now_ns);
         self.settle();
@@ -249,6 +316,9 @@ impl World {
     /// The next attempt, if there is one to start.
     pub(crate) fn start(&mut self) -> Option<Start> {
         let start = self.engine.dispatch(self.now_ns);
+        if let Some(start) = &start {
+            self.check_inputs(start.run, start.node, start.template);
+        }
         self.settle();
         start
     }
@@ -312,7 +382,34 @@ impl World {
     }
 
     pub(crate) fn outcome(&self, run: RunKey) -> Option<Outcome> {
-        self.outcomes.get(&run).copied()
+        self.ended.get(&run).map(|(_, outcome)| *outcome)
+    }
+
+    /// A node's path, also after its run has ended.
+    pub(crate) fn path(&self, run: RunKey, node: Place) -> String {
+        match self.finished.get(&run) {
+            Some((plan, _, over)) => over.layout().path(self.engine.plan(*plan), node),
+            None => self.engine.path(run, node).expect("a run that was accepted"),
+        }
+    }
+
+    /// The node at a path of a run under way.
+    pub(crate) fn place(&self, run: RunKey, path: &str) -> Place {
+        let found = self.states(run).into_iter().position(|(other, _)| other == path);
+        Place(found.expect("a node of the run") as u32)
+    }
+
+    pub(crate) fn number(&self, run: RunKey) -> u64 {
+        let finished = self.finished.get(&run).map(|(_, number, _)| *number);
+        finished.or_else(|| self.engine.number(run)).expect("a run that was accepted")
+    }
+
+    /// Where every node of a run is, or was at its end, by path.
+    pub(crate) fn states(&self, run: RunKey) -> Vec<(String, NodeState)> {
+        let over = self.finished.get(&run).map(|(_, _, over)| over);
+        let run_state = over.or_else(|| self.engine.run(run)).expect("a run that was accepted");
+        let places = (0..).map(Place);
+        places.zip(run_state.states()).map(|(it, state)| (self.path(run, it), state)).collect()
     }
 
     pub(crate) fn bodies(&self, run: RunKey) -> Vec<&'static str> {
@@ -335,23 +432,97 @@ impl World {
     fn settle(&mut self) {
         while let Some(action) = self.engine.poll() {
             match action {
-                Action::Evaluate { run, node } => self.to_evaluate.push_back((run, node)),
+                Action::Evaluate { run, node, template, what } => {
+                    self.to_evaluate.push_back((run, node));
+                    self.questions.push_back((run, node, template, what));
+                }
                 Action::Cancel { attempt, cause } => self.cancels.push((attempt, cause)),
                 Action::Drop { value } => {
                     assert!(self.values.remove(&value), "{value:?} was dropped twice");
                 }
-                Action::Ended { run, outcome } => {
-                    assert!(self.outcomes.insert(run, outcome).is_none(), "{run:?} ended twice");
+                Action::Ended { run, status, outcome, .. } => {
+                    if let Outcome::Succeeded(Base::Value(value))
+                    | Outcome::Failed { cause: Cause::Error(value), .. } = outcome
+                    {
+                        assert!(
+                            self.values.contains(&value),
+                            "{value:?} was dropped, but is a result"
+                        );
+                        self.results.insert(value);
+                    }
+                    let ended = self.ended.insert(run, (status, outcome));
+                    assert!(ended.is_none(), "{run:?} ended twice");
                 }
+                Action::Stalled { run, node, .. } => self.stalled.push((run, node)),
             }
         }
         self.check_folds();
         if !self.manual
-            && let Some((run, node)) = self.to_evaluate.pop_front()
+            && let Some((run, node, template, what)) = self.questions.pop_front()
         {
-            let value = self.value();
-            self.handle(Event::Decided { run, node, value });
+            self.to_evaluate.pop_front();
+            self.answer(run, node, template, what);
         }
+    }
+
+    /// Answers a question as the script says.
+    fn answer(&mut self, run: RunKey, node: Place, template: NodeId, what: Evaluation) {
+        let Some(plan) = self.engine.plan_of(run) else { return };
+        let kind = self.engine.plan(plan).kind(template);
+        let path = self.path(run, node);
+        self.check_inputs(run, node, template);
+        let scripted = self.script.get_mut(&path).and_then(VecDeque::pop_front);
+        let decides = matches!(
+            kind,
+            NodeKind::Switch { .. }
+                | NodeKind::When
+                | NodeKind::Accept { .. }
+                | NodeKind::Acquire { .. }
+        );
+        let event = match what {
+            Evaluation::Count => {
+                Event::Counted { run, node, count: scripted.unwrap_or_default() as u32 }
+            }
+            Evaluation::Until => Event::Chosen { run, node, outcome: scripted.unwrap_or(1) },
+            Evaluation::Function if decides => {
+                Event::Chosen { run, node, outcome: scripted.unwrap_or_default() }
+            }
+            _ => Event::Decided { run, node, value: self.value() },
+        };
+        if what == Evaluation::Gather {
+            let gathered = self.engine.gathered(run, node).into_iter();
+            let list = gathered.map(|item| match item {
+                Ok(place) => self.path(run, place),
+                Err(blame) => format!("!{}", self.path(run, blame.node)),
+            });
+            self.lists.insert(path, list.collect());
+        }
+        self.handle(event);
+    }
+
+    /// Whatever a node is given must not have been dropped.
+    fn check_inputs(&self, run: RunKey, node: Place, template: NodeId) {
+        let Some(plan) = self.engine.plan_of(run) else { return };
+        for input in self.engine.plan(plan).inputs_of(template) {
+            let place = Place(node.0 - template.0 + input.0);
+            let source = self.engine.source(run, place).expect("a run under way");
+            let path = self.path(run, place);
+            match source.base {
+                Base::Value(value) => assert!(self.is_kept(value), "{path}, an input, was dropped"),
+                Base::Constant(_) => {}
+                Base::Nothing => {
+                    let state = self.engine.node_state(run, place);
+                    let may_be =
+                        self.nothing.contains(&path) || state != Some(NodeState::Succeeded);
+                    assert!(may_be, "{path}, an input, carries nothing");
+                }
+            }
+        }
+    }
+
+    /// Checks folds as often as there is something new, but for tests of many events.
+    pub(crate) fn check_rarely(&mut self) {
+        self.rarely = true;
     }
 
     fn check_folds(&mut self) {
@@ -362,18 +533,31 @@ impl World {
             let history = self.histories.get_mut(&record.run).expect("a run that was accepted");
             history.records.push(*record);
         }
-        self.histories.retain(|key, _| self.engine.run(*key).is_some());
         for (&key, history) in &self.histories {
-            let run = self.engine.run(key).expect("a run under way");
-            let identity = Identity {
-                number: history.number,
-                plan_id: history.plan,
-                plan: self.engine.plan(history.plan),
-                inputs: &history.inputs,
-                durability: history.durability,
+            if self.rarely && self.engine.run(key).is_some() {
+                continue;
+            }
+            let folded = history.fold(&self.engine);
+            let Some(run) = self.engine.run(key) else {
+                let open: Vec<NodeState> = folded.states().filter(|it| !it.is_terminal()).collect();
+                assert!(open.is_empty(), "{key:?} ended with nodes that have not: {open:?}");
+                self.finished.insert(key, (history.plan, history.number, folded));
+                continue;
             };
-            let folded = Run::fold(&identity, &history.records);
             assert_eq!(run.image(), folded.image(), "{key:?} is not the fold of its records");
+        }
+        self.histories.retain(|key, _| self.engine.run(*key).is_some());
+    }
+}
+
+impl Drop for World {
+    /// Nothing may be left of runs that are over, but what they gave.
+    fn drop(&mut self) {
+        if !std::thread::panicking()
+            && self.engine.run_count() + self.engine.running() as usize == 0
+        {
+            let leaked: Vec<&ValueId> = self.values.difference(&self.results).collect();
+            assert!(leaked.is_empty(), "{leaked:?} were never dropped");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Attempts that are cut short by the runtime's end: they do not count.
 
-use penstock_engine::{CancelCause, Event, NodeState, Outcome};
+use penstock_engine::{Base, CancelCause, Event, NodeState, Outcome};
 
 use crate::harness::{SECOND, World, step};
 
@@ -41,7 +41,7 @@ fn a_result_that_was_ready_counts() {
     let start = world.suspended();
     world.interrupt();
     let value = world.done(start);
-    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(value)));
+    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(Base::Value(value))));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use penstock_engine::{Cause, Config, Failure, Jitter, NodeState, Outcome, RetryPolicy};
+use penstock_engine::{Base, Cause, Config, Failure, Jitter, NodeState, Outcome, RetryPolicy};
 
 use crate::harness::{MS, SECOND, World, input, step};
 
@@ -29,7 +29,7 @@ fn a_step_that_fails_twice_and_then_succeeds_succeeds() {
     }
     let start = world.started();
     let value = world.done(start);
-    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(value)));
+    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(Base::Value(value))));
     assert_eq!(world.bodies(run), ["accepted", "failed", "failed", "done", "ended"]);
 }
 

@@ -1,6 +1,6 @@
 //! Events that come late, twice or for nobody: they are ignored, and what they bring is dropped.
 
-use penstock_engine::{AttemptKey, Event, NodeId, RunKey};
+use penstock_engine::{AttemptKey, Event, Place, RunKey};
 
 use crate::harness::{SECOND, World, apply, step};
 
@@ -47,7 +47,7 @@ fn a_decision_about_a_step_or_about_nothing_is_ignored() {
     let plan = world.single(step(&[]));
     let run = world.accept(plan);
     let start = world.started();
-    for (run, node) in [(run, start.node), (run, NodeId(99)), (RunKey(77), NodeId(0))] {
+    for (run, node) in [(run, start.node), (run, Place(99)), (RunKey(77), Place(0))] {
         let value = world.value();
         world.handle(Event::Decided { run, node, value });
         assert!(!world.is_kept(value));

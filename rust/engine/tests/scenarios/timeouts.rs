@@ -1,11 +1,11 @@
 //! The four timeouts of a step.
 
-use penstock_engine::{CancelCause, Cause, Config, Event, NodeId, Outcome, QueueLimits};
+use penstock_engine::{CancelCause, Cause, Config, Event, Outcome, Place, QueueLimits};
 
 use crate::harness::{MS, SECOND, World, step};
 
 fn failed(cause: Cause, attempts: u32) -> Outcome {
-    Outcome::Failed { node: NodeId(0), attempts, cause }
+    Outcome::Failed { node: Place(0), attempts, cause }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! When a value is given up: with its last consumer, and never twice (the harness checks the latter).
 
-use penstock_engine::{Config, Event, Failure, Outcome, ValueId};
+use penstock_engine::{Base, Config, Event, Failure, NodeId, Outcome};
 
 use crate::harness::{World, apply, constant, input, step};
 
@@ -48,7 +48,9 @@ fn the_output_passes_to_the_driver_even_if_others_use_it() {
     world.done(start);
     let start = world.started();
     world.done(start);
-    let Some(Outcome::Succeeded(value)) = world.outcome(run) else { panic!("it succeeded") };
+    let Some(Outcome::Succeeded(Base::Value(value))) = world.outcome(run) else {
+        panic!("it succeeded")
+    };
     assert!(world.is_kept(value));
     assert_eq!(world.values_kept(), 1);
 }
@@ -56,11 +58,13 @@ fn the_output_passes_to_the_driver_even_if_others_use_it() {
 #[test]
 fn an_input_that_is_the_output_survives() {
     let mut world = World::new();
-    let plan = world.plan(vec![step(&[]), input()]);
+    let plan = world.plan_giving(vec![input(), step(&[])], 0);
     let run = world.accept(plan);
     let start = world.started();
     world.done(start);
-    let Some(Outcome::Succeeded(value)) = world.outcome(run) else { panic!("it succeeded") };
+    let Some(Outcome::Succeeded(Base::Value(value))) = world.outcome(run) else {
+        panic!("it succeeded")
+    };
     assert!(world.is_kept(value) && world.values_kept() == 1);
 }
 
@@ -69,7 +73,7 @@ fn a_constant_output_has_no_handle() {
     let mut world = World::new();
     let plan = world.plan(vec![input(), constant()]);
     let run = world.accept(plan);
-    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(ValueId::NONE)));
+    assert_eq!(world.outcome(run), Some(Outcome::Succeeded(Base::Constant(NodeId(1)))));
     assert_eq!(world.values_kept(), 0);
 }
 

@@ -1,0 +1,212 @@
+//! Evaluating inline nodes: functions, decisions, lists, and the start of detached runs.
+
+use std::sync::Arc;
+
+use penstock_engine::{Evaluation, Event, NodeId, Place, PlanId, RunKey};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PySequence, PyTuple};
+use smallvec::SmallVec;
+
+use crate::core::Core;
+use crate::graph::concurrency_key;
+use crate::plan::{NodePart, PlanParts};
+use crate::python::{call, copy_context, within};
+use crate::runs::RunOptions;
+use crate::state::Effects;
+
+/// An inline node to evaluate.
+#[derive(Clone, Copy)]
+pub(crate) struct Inline {
+    pub(crate) run: RunKey,
+    pub(crate) node: Place,
+    pub(crate) template: NodeId,
+    pub(crate) what: Evaluation,
+}
+
+/// What came of it.
+enum Answer {
+    Value(Py<PyAny>),
+    Outcome(u64),
+    Count(u32),
+}
+
+/// What an inline node is evaluated with.
+struct Given {
+    parts: Arc<PlanParts>,
+    arguments: SmallVec<[Py<PyAny>; 6]>,
+    context: Py<PyAny>,
+}
+
+impl Core {
+    /// Evaluates an inline node and tells the engine.
+    pub(crate) fn evaluate(&self, py: Python<'_>, inline: Inline) -> Effects {
+        let mut spawned = Effects::default();
+        let answer = self.answer(py, inline, &mut spawned);
+        let answer = answer.map_err(|error| error.into_value(py).into_any());
+        let now_ns = self.read_clock(py);
+        let mut state = self.lock(py);
+        let (run, node) = (inline.run, inline.node);
+        let event = match answer {
+            Ok(Answer::Value(value)) => {
+                Event::Decided { run, node, value: state.values.insert(value) }
+            }
+            Ok(Answer::Outcome(outcome)) => Event::Chosen { run, node, outcome },
+            Ok(Answer::Count(count)) => Event::Counted { run, node, count },
+            Err(error) => Event::DecidedFailed { run, node, error: state.values.insert(error) },
+        };
+        let mut effects = state.handle(py, now_ns, event);
+        drop(state);
+        effects.garbage.extend(spawned.garbage);
+        if let Some(rest) = spawned.rest {
+            effects.rest().absorb(*rest);
+        }
+        effects
+    }
+
+    fn answer(&self, py: Python<'_>, inline: Inline, spawned: &mut Effects) -> PyResult<Answer> {
+        let Some(given) = self.given(py, inline) else { return Ok(Answer::Value(py.None())) };
+        let part = &given.parts.nodes[inline.template.index()];
+        let answer = match (inline.what, part) {
+            (Evaluation::Count, _) => count(given.arguments[0].bind(py)),
+            (Evaluation::Gather, _) => self.gather(py, inline),
+            (_, NodePart::Spawn(plan)) => self.spawn(py, inline, *plan, given, spawned),
+            (_, part) => {
+                let context = copy_context(given.context.bind(py))?;
+                within(&context, || decide(py, part, &given.arguments))?
+            }
+        };
+        answer.map_err(|error| {
+            let (run_id, path) = {
+                let state = self.lock(py);
+                (state.run_id(inline.run), state.engine.path(inline.run, inline.node))
+            };
+            self.locate(py, run_id, &path.unwrap_or_default(), &error)
+        })
+    }
+
+    fn given(&self, py: Python<'_>, inline: Inline) -> Option<Given> {
+        let Inline { run, node, what, .. } = inline;
+        let state = self.lock(py);
+        let side = state.side(run)?;
+        let parts = state.plans[side.plan.0 as usize].clone();
+        let arguments = match what {
+            Evaluation::Gather => SmallVec::new(),
+            Evaluation::Until => state
+                .engine
+                .iteration(run, node)
+                .map(|last| state.value(py, run, last, &parts))
+                .into_iter()
+                .collect(),
+            Evaluation::Function | Evaluation::Count => state.arguments(py, run, node, &parts),
+        };
+        Some(Given { parts, arguments, context: side.context.clone_ref(py) })
+    }
+
+    /// The list a collect or map gives. Items that failed stand in it as `Failure`.
+    fn gather(&self, py: Python<'_>, inline: Inline) -> PyResult<Answer> {
+        let Inline { run, node, .. } = inline;
+        let gathered = {
+            let state = self.lock(py);
+            let Some(parts) = state.parts_of(run) else { return Ok(Answer::Value(py.None())) };
+            let gathered = state.engine.gathered(run, node).into_iter();
+            gathered
+                .map(|result| match result {
+                    Ok(place) => Ok(state.value(py, run, place, &parts)),
+                    Err(blame) => Err(state.blamed(py, run, blame)),
+                })
+                .collect::<Vec<_>>()
+        };
+        let items = gathered
+            .into_iter()
+            .map(|result| match result {
+                Ok(value) => Ok(value),
+                Err(at) => {
+                    let told = (at.cause, &*at.path, at.node.0, at.attempts, at.error.as_ref());
+                    let plan = self.lock(py).plan_of(run).map_or(0, |plan| plan.0);
+                    self.hooks.item_failure.call1(py, (plan, told))
+                }
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        Ok(Answer::Value(PyList::new(py, items)?.into_any().unbind()))
+    }
+
+    /// Accepts a detached run, which inherits tenant and priority. Its id says where it comes from.
+    fn spawn(
+        &self,
+        py: Python<'_>,
+        inline: Inline,
+        plan: u32,
+        given: Given,
+        spawned: &mut Effects,
+    ) -> PyResult<Answer> {
+        let (run_id, tenant, priority) = {
+            let state = self.lock(py);
+            let path = state.engine.path(inline.run, inline.node).unwrap_or_default();
+            let place = path.split_once('/').map_or("", |(_, place)| place);
+            let parent = state.run_id(inline.run).unwrap_or_default();
+            let tenant = state.side(inline.run).and_then(|side| side.tenant(py));
+            let priority =
+                state.engine.run(inline.run).and_then(penstock_engine::Run::own_priority);
+            (format!("{parent}/{place}"), tenant, priority)
+        };
+        let inputs = PyTuple::new(py, given.arguments)?;
+        let options = RunOptions {
+            run_id: Some(run_id.clone()),
+            priority,
+            tenant,
+            admitted: true,
+            ..RunOptions::default()
+        };
+        let (_, effects) = self.take_in(py, PlanId(plan), &inputs, given.context, options)?;
+        *spawned = effects;
+        Ok(Answer::Value(run_id.into_pyobject(py)?.into_any().unbind()))
+    }
+}
+
+/// How many items a map has.
+fn count(items: &Bound<'_, PyAny>) -> PyResult<Answer> {
+    if items.is_instance_of::<PyList>() || items.is_instance_of::<PyTuple>() {
+        let count = items.cast::<PySequence>()?.len()?;
+        let count = u32::try_from(count).ok().filter(|&count| count <= MAP_ITEMS_MAX);
+        return count.map(Answer::Count).ok_or_else(|| {
+            PyTypeError::new_err(format!(
+                "a map takes at most {MAP_ITEMS_MAX} items; split them over several runs"
+            ))
+        });
+    }
+    let kind = items.get_type().name()?;
+    Err(PyTypeError::new_err(format!(
+        "a map takes a list or a tuple of items, not a {kind}; return list(...) from the step before"
+    )))
+}
+
+/// Items of one map.
+const MAP_ITEMS_MAX: u32 = 10_000_000;
+
+/// What a function says of a node's inputs.
+fn decide(py: Python<'_>, part: &NodePart, arguments: &[Py<PyAny>]) -> PyResult<Answer> {
+    let yes = |function: &Py<PyAny>| -> PyResult<Answer> {
+        Ok(Answer::Outcome(u64::from(call(function.bind(py), arguments)?.is_truthy()?)))
+    };
+    match part {
+        NodePart::Apply(function, contract) => {
+            let value = call(function.bind(py), arguments)?;
+            Ok(Answer::Value(contract.check(value)?.unbind()))
+        }
+        NodePart::Switch(chooser) => chooser.choose(arguments[0].bind(py)).map(Answer::Outcome),
+        NodePart::Predicate(function) | NodePart::Accept(function, None) => yes(function),
+        NodePart::Accept(function, Some(at)) => {
+            let score: f64 = call(function.bind(py), arguments)?.extract()?;
+            Ok(Answer::Outcome(u64::from(score >= *at)))
+        }
+        NodePart::Acquire(function) => {
+            let key = match function {
+                Some(function) => call(function.bind(py), arguments)?,
+                None => arguments[0].bind(py).clone(),
+            };
+            Ok(Answer::Outcome(concurrency_key(key.str()?.to_str()?)))
+        }
+        _ => Ok(Answer::Value(py.None())),
+    }
+}

@@ -1,0 +1,48 @@
+//! Concurrency keys: of all nodes that ask for one, one at a time holds it, in the order they asked.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::ids::{Place, RunKey};
+
+/// Who holds and who waits for each key that is in use.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// Those who wait; a key is held as long as it is here.
+    lines: BTreeMap<u64, VecDeque<(RunKey, Place)>>,
+    /// Nodes whose turn has come.
+    turns: VecDeque<(u64, RunKey, Place)>,
+}
+
+impl Keys {
+    /// A node asks for a key; it is told by [`Keys::next_turn`] when it has it.
+    pub(crate) fn ask(&mut self, key: u64, run: RunKey, node: Place) {
+        if let Some(line) = self.lines.get_mut(&key) {
+            line.push_back((run, node));
+        } else {
+            self.lines.insert(key, VecDeque::new());
+            self.turns.push_back((key, run, node));
+        }
+    }
+
+    /// Whoever held the key does no longer, or does not want it any more.
+    pub(crate) fn release(&mut self, key: u64) {
+        let Some(line) = self.lines.get_mut(&key) else { return };
+        match line.pop_front() {
+            Some((run, node)) => self.turns.push_back((key, run, node)),
+            None => {
+                self.lines.remove(&key);
+            }
+        }
+    }
+
+    /// Whether some node may have its key.
+    pub(crate) fn has_turns(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
+    /// The next node that may have its key. One that does not want it any more gives it back by
+    /// [`Keys::release`].
+    pub(crate) fn next_turn(&mut self) -> Option<(u64, RunKey, Place)> {
+        self.turns.pop_front()
+    }
+}

@@ -1,0 +1,40 @@
+//! How a step node is queued, limited and retried.
+
+use crate::ids::{QueueId, StepId};
+use crate::retry::RetryPolicy;
+
+/// Where a step's attempts run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// On the driver's event loop.
+    Loop,
+    /// In its thread pool, whose size is a limit of its own.
+    Threads,
+}
+
+/// How a step node is queued, limited and retried. Zero means none for every duration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    /// What metrics are counted by.
+    pub step: StepId,
+    /// Where it waits.
+    pub queue: QueueId,
+    /// Where it runs.
+    pub lane: Lane,
+    /// 1 to 5, for this node whatever its run says.
+    pub priority: Option<u8>,
+    /// 1 to 5, for runs that say nothing.
+    pub step_priority: Option<u8>,
+    /// When it is tried again.
+    pub retry: RetryPolicy,
+    /// Whether an attempt that timed out may be tried again.
+    pub retry_timeouts: bool,
+    /// Limit of one attempt.
+    pub timeout_ns: u64,
+    /// Limit of all attempts and waits.
+    pub total_timeout_ns: u64,
+    /// Limit of one wait in the queue.
+    pub queue_timeout_ns: u64,
+    /// Limit of an attempt's silence.
+    pub heartbeat_timeout_ns: u64,
+}

@@ -1,0 +1,178 @@
+//! Who still needs a value, and where a node's value is to be found.
+
+use super::{Changes, Frame, Place, Run};
+use crate::failure::Cause;
+use crate::ids::{NodeId, ValueId};
+use crate::plan::{NodeKind, Plan};
+use crate::state::{NodeState, RunStatus};
+
+/// Where a node's value is to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What it is, or what it is an item of.
+    pub base: Base,
+    /// Which item, outermost first; most values are no item of anything.
+    pub items: Vec<u32>,
+}
+
+/// Something the driver keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// A value.
+    Value(ValueId),
+    /// The constant of a node.
+    Constant(NodeId),
+    /// Nothing: a skipped input that was made optional, or a node without a value.
+    Nothing,
+}
+
+impl Run {
+    /// Where a node's value is to be found. O(nodes it was passed through).
+    pub fn source(&self, plan: &Plan, place: Place) -> Source {
+        let mut place = place;
+        let mut items = Vec::new();
+        let base = loop {
+            let (frame, node) = self.locate(plan, place);
+            let cell = &self.cells[place.index()];
+            match plan.kind(node) {
+                NodeKind::Constant => break Base::Constant(node),
+                NodeKind::Input if frame.opening.is_some() => {
+                    let (outer, item) = self.input_of_frame(plan, frame, node);
+                    items.extend(item);
+                    place = outer;
+                }
+                kind if !cell.carries() || cell.value == ValueId::NONE => {
+                    debug_assert!(kind != NodeKind::Merge || cell.value == ValueId::NONE);
+                    break Base::Nothing;
+                }
+                kind if kind.is_alias() => place = Place(cell.value.0),
+                _ => break Base::Value(cell.value),
+            }
+        };
+        items.reverse();
+        Source { base, items }
+    }
+
+    /// Gives up one claim on a node's value.
+    #[inline]
+    pub(super) fn unclaim(&mut self, plan: &Plan, place: Place, changes: &mut Changes) {
+        let cell = &mut self.cells[place.index()];
+        cell.uses -= 1;
+        if cell.uses == 0 && cell.state == NodeState::Succeeded {
+            self.forget(plan, place, changes);
+        }
+    }
+
+    /// Nobody will ask for a node's value again; neither does it for the value it passes on.
+    #[inline]
+    pub(super) fn forget(&mut self, plan: &Plan, place: Place, changes: &mut Changes) {
+        let (_, node) = self.locate(plan, place);
+        if !plan.node(node).plain {
+            return self.forget_passed(plan, place, changes);
+        }
+        let value = std::mem::replace(&mut self.cells[place.index()].value, ValueId::NONE);
+        if value.is_some() {
+            changes.drops.push(value);
+        }
+    }
+
+    /// As [`Run::forget`], for a node that passes values on: whatever it passed on loses a claim.
+    fn forget_passed(&mut self, plan: &Plan, place: Place, changes: &mut Changes) {
+        let mut place = place;
+        loop {
+            let (frame, node) = self.locate(plan, place);
+            let it = plan.node(node);
+            let value = std::mem::replace(&mut self.cells[place.index()].value, ValueId::NONE);
+            match it.kind {
+                NodeKind::Loop { .. } | NodeKind::Recurse { .. } => {
+                    if !it.keeps {
+                        self.forget_frames(plan, place, changes);
+                        for &input in &it.inputs {
+                            self.unclaim(plan, frame.place(input), changes);
+                        }
+                    }
+                    return;
+                }
+                NodeKind::Acquire { .. } => {
+                    let key = self.more.as_mut().and_then(|more| more.keys.remove(&place));
+                    changes.released.extend(key);
+                    return;
+                }
+                kind if kind.is_alias() && value.is_some() => {
+                    place = Place(value.0);
+                    let cell = &mut self.cells[place.index()];
+                    cell.uses -= 1;
+                    if cell.uses > 0 || cell.state != NodeState::Succeeded {
+                        return;
+                    }
+                }
+                _ => {
+                    if value.is_some() {
+                        changes.drops.push(value);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A node that passes a value on keeps its claim on that one input alone.
+    pub(super) fn release_all_but_taken(
+        &mut self,
+        plan: &Plan,
+        frame: Frame,
+        node: NodeId,
+        changes: &mut Changes,
+    ) {
+        let it = plan.node(node);
+        // A frame may pass on what its owner was given.
+        if it.keeps || it.kind.body().is_some() {
+            return;
+        }
+        let mut taken = Some(self.cells[frame.place(node).index()].value);
+        for &input in &it.inputs {
+            let input = frame.place(input);
+            if taken == Some(ValueId(input.0)) {
+                taken = None;
+            } else {
+                self.unclaim(plan, input, changes);
+            }
+        }
+    }
+
+    /// The run is over: only the result is still needed.
+    pub(super) fn release_everything(&mut self, plan: &Plan, changes: &mut Changes) {
+        let result = match self.status {
+            RunStatus::Succeeded => self.source(plan, Frame::OUTERMOST.place(plan.output())).base,
+            _ => Base::Nothing,
+        };
+        for index in 0..self.cells.len() {
+            let (_, node) = self.locate(plan, Place(index as u32));
+            let kind = plan.kind(node);
+            let cell = &mut self.cells[index];
+            if let NodeKind::Undo { .. } = kind
+                && cell.state == NodeState::Waiting
+            {
+                cell.state = NodeState::Skipped;
+            }
+            if kind.is_alias() || cell.value == ValueId::NONE || Base::Value(cell.value) == result {
+                continue;
+            }
+            changes.drops.push(std::mem::replace(&mut cell.value, ValueId::NONE));
+        }
+        if let Some(more) = &mut self.more {
+            changes.drops.extend(more.signals.drain(..).map(|(_, value)| value));
+            changes.released.extend(std::mem::take(&mut more.keys).into_values());
+            for blame in std::mem::take(&mut more.failures).into_values() {
+                drop_error(blame.cause, changes);
+            }
+        }
+    }
+}
+
+/// An exception that nobody will see.
+pub(super) fn drop_error(cause: Cause, changes: &mut Changes) {
+    if let Cause::Error(error) = cause {
+        changes.drops.push(error);
+    }
+}
