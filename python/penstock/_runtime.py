@@ -487,11 +487,15 @@ class Runtime:
         return Run(self, key)
 
     async def join(self) -> None:
-        """Wait until no run is under way. Runs that fail do so silently here."""
+        """Wait until no run is under way. Runs that fail do so silently here.
+
+        A paused run is waited for; one whose effects could not be undone is not: nothing of it is
+        under way until somebody resumes it.
+        """
         core = self._open()
-        while keys := core.runs():
+        while keys := [key for key in core.runs() if core.status(key) in _UNDER_WAY]:
             for key in keys:
-                if core.status(key) == "running":
+                if core.status(key) in _UNDER_WAY:
                     await ended(core.wait(key))
 
     def stats(self) -> Stats:
@@ -584,6 +588,9 @@ class Runtime:
 
     def _forget(self, key: int) -> None:
         self._core.unwatch(key)
+
+
+_UNDER_WAY: Final = ("running", "paused", "compensating")
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -648,10 +648,13 @@ impl Core {
         }
         // What still has effects to undo can't do so any more.
         for &run in &runs {
-            if let Some((plan, waiters)) = self.lock(py).take_waiters(run) {
+            let waiting = self.lock(py).take_waiters(run);
+            if let Some((plan, waiters)) = waiting {
                 self.resolve(py, (run, plan), &Ended::Cancelled, &waiters);
             }
         }
+        let left = self.lock(py).let_go();
+        drop(left);
         let waiting = self.lock(py).take_waiting();
         resolve_all(py, waiting)?;
         let pump = std::mem::take(&mut *self.pump.lock(py));

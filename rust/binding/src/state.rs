@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use penstock_engine::{
     Action, AttemptKey, Base, Blame, Cause, Engine, Event, Layout, NodeId, Outcome, Place, PlanId,
-    RunKey, RunStatus, Source, Start,
+    Run, RunKey, RunStatus, Source, Start,
 };
 use penstock_journal::MemoryStore;
 use pyo3::PyTraverseError;
@@ -405,8 +405,8 @@ impl State {
         node: Place,
         parts: &PlanParts,
     ) -> SmallVec<[Py<PyAny>; 6]> {
-        let inputs = self.engine.inputs(run, node);
-        inputs.map(|input| self.value(py, run, input, parts)).collect()
+        let Some(run) = self.engine.run(run) else { return SmallVec::new() };
+        run.inputs(&parts.plan, node).map(|input| self.value_in(py, run, input, parts)).collect()
     }
 
     /// The value a node carries; None if it carries nothing.
@@ -417,7 +417,18 @@ impl State {
         node: Place,
         parts: &PlanParts,
     ) -> Py<PyAny> {
-        let Some(Source { base, items }) = self.engine.source(run, node) else { return py.None() };
+        self.engine.run(run).map_or_else(|| py.None(), |run| self.value_in(py, run, node, parts))
+    }
+
+    #[inline]
+    fn value_in(&self, py: Python<'_>, run: &Run, node: Place, parts: &PlanParts) -> Py<PyAny> {
+        let (base, items) = match run.own_value(&parts.plan, node) {
+            Some(base) => (base, Vec::new()),
+            None => {
+                let Source { base, items } = run.source(&parts.plan, node);
+                (base, items)
+            }
+        };
         let value = match base {
             Base::Value(value) => self.values.get(value).map(|value| value.clone_ref(py)),
             Base::Constant(node) => Some(parts.constant(py, node)),
@@ -551,12 +562,16 @@ impl State {
         if kept.handles == 0 { self.kept.remove(&run.0).map(|kept| kept.past) } else { None }
     }
 
+    /// What runs that can't go on hold, to be dropped after the lock is released.
+    pub(crate) fn let_go(&mut self) -> impl Sized + use<> {
+        self.followed = 0;
+        (self.values.clear(), std::mem::take(&mut self.sides))
+    }
+
     /// Every Python object held, to be dropped after the lock is released.
     pub(crate) fn clear(&mut self) -> impl Sized + use<> {
-        self.followed = 0;
         (
-            self.values.clear(),
-            std::mem::take(&mut self.sides),
+            self.let_go(),
             std::mem::take(&mut self.tasks),
             std::mem::take(&mut self.kept),
             self.store.clear(),

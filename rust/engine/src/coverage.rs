@@ -29,6 +29,8 @@ pub struct Coverage {
     pub loops: Vec<u8>,
     moves: [u16; NODE_STATES.len()],
     run_moves: [u16; RUN_STATES.len()],
+    /// Nodes of each region that tell more than how they ended.
+    telling: Vec<Vec<NodeId>>,
     /// Decisions of each region; none where there are too many for their pairs to be counted.
     decisions: Vec<Vec<NodeId>>,
 }
@@ -74,7 +76,12 @@ impl Coverage {
             let found: Vec<NodeId> = nodes.filter(|&node| plan.kind(node).outcomes() > 0).collect();
             if found.len() > PAIRED_DECISIONS_MAX { Vec::new() } else { found }
         });
+        let telling = plan.regions.iter().map(|region| {
+            let nodes = (region.start..region.start + region.len).map(NodeId);
+            nodes.filter(|&node| tells(plan.kind(node))).collect()
+        });
         Self {
+            telling: telling.collect(),
             nodes: vec![[0; 4]; plan.len()],
             outcomes: plan
                 .nodes
@@ -146,28 +153,40 @@ impl Coverage {
         for (seen, moves) in self.moves.iter_mut().zip(run.moves) {
             *seen |= moves;
         }
-        for index in 0..run.cells.len() as u32 {
-            let place = Place(index);
-            let (_, node) = run.locate(plan, place);
-            if let Some(end) = run.end_of(place) {
-                self.nodes[node.index()][end as usize] += 1;
-            }
-            let kind = plan.kind(node);
-            if let Some(outcome) = run.outcome(plan, place) {
-                self.outcomes[node.index()][outcome as usize] += 1;
-                if matches!(kind, NodeKind::Accept { .. }) && outcome == 0 {
-                    *self.exceptions.entry((node.0, Exception::Reject)).or_default() += 1;
+        for (region, frame) in run.all_frames(plan) {
+            let it = &plan.regions[region];
+            let ends = &mut self.nodes[it.start as usize..(it.start + it.len) as usize];
+            let first = frame.place(NodeId(it.start)).index();
+            for (ends, cell) in ends.iter_mut().zip(&run.cells[first..]) {
+                if let Some(end) = cell.end() {
+                    ends[end as usize] += 1;
                 }
             }
-            if matches!(kind, NodeKind::Shield { .. }) && run.was_shielded(plan, place) {
-                *self.exceptions.entry((node.0, Exception::Skip)).or_default() += 1;
-            }
-            if let Some(bits) = run.repeated(plan, place) {
-                self.loops[node.index()] |= bits;
+            for at in 0..self.telling[region].len() {
+                let node = self.telling[region][at];
+                self.tell(plan, run, node, frame.place(node));
             }
         }
         if self.decisions.iter().any(|decisions| decisions.len() > 1) {
             self.add_pairs(plan, run);
+        }
+    }
+
+    /// What a decision, a shield or something that is repeated has shown.
+    fn tell(&mut self, plan: &Plan, run: &Run, node: NodeId, place: Place) {
+        let mut seen = |exception| *self.exceptions.entry((node.0, exception)).or_default() += 1;
+        let kind = plan.kind(node);
+        if let Some(outcome) = run.outcome(plan, place) {
+            self.outcomes[node.index()][outcome as usize] += 1;
+            if matches!(kind, NodeKind::Accept { .. }) && outcome == 0 {
+                seen(Exception::Reject);
+            }
+        }
+        if matches!(kind, NodeKind::Shield { .. }) && run.was_shielded(plan, place) {
+            seen(Exception::Skip);
+        }
+        if let Some(bits) = run.repeated(plan, place) {
+            self.loops[node.index()] |= bits;
         }
     }
 
@@ -184,4 +203,9 @@ impl Coverage {
             }
         }
     }
+}
+
+const fn tells(kind: NodeKind) -> bool {
+    let repeats = matches!(kind, NodeKind::Map { .. } | NodeKind::Loop { .. });
+    kind.outcomes() > 0 || repeats || matches!(kind, NodeKind::Shield { .. })
 }

@@ -258,16 +258,6 @@ impl Engine {
         })
     }
 
-    /// The nodes whose values a node is given, in order.
-    pub fn inputs(&self, run: RunKey, node: Place) -> impl Iterator<Item = Place> {
-        let found = self.runs.get(run.0).map(|run| {
-            let plan = &self.plans[run.plan.0 as usize].plan;
-            let (frame, template) = run.locate(plan, node);
-            plan.inputs_of(template).iter().map(move |&input| frame.place(input))
-        });
-        found.into_iter().flatten()
-    }
-
     /// Attempts a node had; 0 for what is no step.
     pub fn attempts_of(&self, run: RunKey, node: Place) -> u32 {
         self.runs

@@ -246,7 +246,7 @@ impl Engine {
 
     /// Ends a run that has nothing under way, or has it undo what it did; whether anything changed.
     fn end_if_over(&mut self, key: RunKey) -> bool {
-        let Some(run) = self.runs.get(key.0) else { return false };
+        let Some(run) = self.runs.get(key.0).filter(|run| run.is_idle()) else { return false };
         let plan = &self.plans[run.plan.0 as usize].plan;
         let Some(body) = run.verdict(plan) else { return false };
         self.commit(key, Place(0), 0, body);

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::spec::{GraphSpec, NodeKind, OUTCOMES_MAX};
+use super::spec::{GraphSpec, NodeKind, OUTCOMES_MAX, RegionSpec};
+
+/// Frames of a recursion inside each other: withdrawing them takes stack.
+const RECURSION_MAX: u32 = 1_000;
 
 /// Every problem found, each naming its node and the remedy.
 pub(super) fn check(graph: &GraphSpec) -> Vec<String> {
@@ -31,6 +34,12 @@ pub(super) fn check(graph: &GraphSpec) -> Vec<String> {
     if graph.regions.is_empty() {
         problems
             .push(format!("workflow {}: it has no region; draw at least its output", graph.name));
+    }
+    let mut regions: Vec<Option<&RegionSpec>> = vec![None; count];
+    for region in &graph.regions {
+        if let Some(nodes) = regions.get_mut(region.start as usize..region.stop as usize) {
+            nodes.fill(Some(region));
+        }
     }
     let mut paths = HashSet::with_capacity(count);
     let mut dangling = !problems.is_empty();
@@ -97,6 +106,9 @@ fn reference(graph: &GraphSpec, kind: NodeKind) -> Option<String> {
         NodeKind::Loop { limit: 0, .. } => {
             Some("a loop needs max_iterations of at least 1".to_owned())
         }
+        NodeKind::Recurse { limit, .. } if limit > RECURSION_MAX => Some(format!(
+            "a max_depth of {limit} is more than the {RECURSION_MAX} a recursion may have; use a loop"
+        )),
         NodeKind::Map { body, .. }
         | NodeKind::Loop { body, .. }
         | NodeKind::Recurse { body, .. } => missing("its body", body, graph.regions.len()),

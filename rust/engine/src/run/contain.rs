@@ -56,7 +56,7 @@ impl Run {
                 let container = &plan.containers[container as usize];
                 return self.contain(plan, at, container, blame, changes);
             }
-            let Some(opening) = frame.opening else {
+            let Some(opening) = frame.opening() else {
                 return self.end(plan, Ending::Failed(blame), changes);
             };
             match self.frame_failed(plan, frame, changes) {

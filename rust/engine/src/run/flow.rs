@@ -38,7 +38,7 @@ impl Run {
         cell.value = value;
         let unused = cell.uses == 0 || (self.ending.is_some() && !plan.undoes);
         let withdrawn = cell.is(WITHDRAWN);
-        self.finish(plan, place, NodeState::Succeeded, changes);
+        self.finish_at(plan, frame, node, NodeState::Succeeded, changes);
         if unused {
             self.forget(plan, place, changes);
         }
@@ -378,6 +378,19 @@ impl Run {
         changes: &mut Changes,
     ) {
         let (frame, node) = self.locate(plan, place);
+        self.finish_at(plan, frame, node, state, changes);
+    }
+
+    #[inline]
+    fn finish_at(
+        &mut self,
+        plan: &Plan,
+        frame: Frame,
+        node: NodeId,
+        state: NodeState,
+        changes: &mut Changes,
+    ) {
+        let place = frame.place(node);
         self.move_node(place, state);
         let it = plan.node(node);
         if matches!(it.kind, NodeKind::Undo { .. }) {
@@ -391,11 +404,13 @@ impl Run {
             cell.value = ValueId::NONE;
         }
         self.open -= 1;
-        if let Some(opening) = frame.opening {
-            self.node_over(opening, frame.item, changes);
+        if let Some(opening) = frame.opening() {
+            self.node_over(opening, self.item(plan, frame), changes);
         }
         if it.plain {
-            self.release_inputs(plan, frame, node, changes);
+            for &input in &it.inputs {
+                self.unclaim(plan, frame.place(input), changes);
+            }
         } else {
             self.release_other(plan, frame, node, state, changes);
         }

@@ -3,6 +3,8 @@
 //! A frame is a copy of a region's nodes among the run's cells. Its inputs carry nothing themselves: they
 //! are found where its owner's inputs are, so that opening 100,000 frames copies no value.
 
+use std::num::NonZeroU32;
+
 use super::contain::FrameFailure;
 use super::{Changes, Place, Resolution, Run, Work};
 use crate::action::Evaluation;
@@ -12,12 +14,11 @@ use crate::plan::{NodeKind, Plan};
 use crate::run::{Blame, Cell};
 use crate::state::NodeState;
 
-/// Which of its region's copies a node stands in.
+/// Which of its region's copies a node stands in. Two words, since it goes wherever a node goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
-    /// `None` for the run's outermost frame.
-    pub(crate) opening: Option<u32>,
-    pub(crate) item: u32,
+    /// Its opening's index plus 1; `None` for the run's outermost frame.
+    opening: Option<NonZeroU32>,
     /// What to add to a node's index in the plan for its place in the run.
     offset: u32,
 }
@@ -39,6 +40,8 @@ pub(crate) struct Opening {
     left: u32,
     pub(super) succeeded: u32,
     pub(super) failed: u32,
+    /// Recursions of the same body that it stands in, itself included.
+    depth: u32,
     /// The owner's opening before this one.
     pub(super) previous: Option<u32>,
     /// Whether the owner still claims the frames' results.
@@ -68,7 +71,14 @@ pub(super) enum Phase {
 }
 
 impl Frame {
-    pub(crate) const OUTERMOST: Self = Self { opening: None, item: 0, offset: 0 };
+    pub(crate) const OUTERMOST: Self = Self { opening: None, offset: 0 };
+
+    /// The opening it belongs to; `None` for the run's outermost frame.
+    #[inline]
+    pub(crate) fn opening(self) -> Option<u32> {
+        self.opening.map(|index| index.get() - 1)
+    }
+
 
     pub(crate) const fn place(self, node: NodeId) -> Place {
         Place(node.0.wrapping_add(self.offset))
@@ -87,7 +97,7 @@ impl Opening {
     pub(crate) fn frame(&self, plan: &Plan, index: u32, item: u32) -> Frame {
         let region = &plan.regions[self.region as usize];
         let base = self.base + item * region.len;
-        Frame { opening: Some(index), item, offset: base.wrapping_sub(region.start) }
+        Frame { opening: NonZeroU32::new(index + 1), offset: base.wrapping_sub(region.start) }
     }
 
     pub(super) fn image(&self) -> [u64; 4] {
@@ -111,6 +121,15 @@ impl Run {
         opening.frame(plan, index as u32, (place.0 - opening.base) / len)
     }
 
+    /// Which item, iteration or level of its opening a frame is.
+    pub(super) fn item(&self, plan: &Plan, frame: Frame) -> u32 {
+        frame.opening().map_or(0, |index| {
+            let opening = self.opening(index);
+            let region = &plan.regions[opening.region as usize];
+            frame.offset.wrapping_add(region.start).wrapping_sub(opening.base) / region.len
+        })
+    }
+
     pub(super) fn add_cells(&mut self, plan: &Plan, region: u32) {
         let region = &plan.regions[region as usize];
         let nodes = &plan.nodes[region.start as usize..(region.start + region.len) as usize];
@@ -126,7 +145,7 @@ impl Run {
 
     /// Starts what a frame begins with.
     pub(super) fn start_frame(&mut self, plan: &Plan, frame: Frame, changes: &mut Changes) {
-        let region = frame.opening.map_or(0, |opening| self.opening(opening).region);
+        let region = frame.opening().map_or(0, |opening| self.opening(opening).region);
         for &node in &plan.regions[region as usize].first {
             if plan.kind(node).is_source() {
                 self.spread(plan, frame, node, Resolution::Taken, changes);
@@ -134,10 +153,10 @@ impl Run {
                 self.inputs_there(plan, frame, node, changes);
             }
         }
-        if let Some(opening) = frame.opening
+        if let Some(opening) = frame.opening()
             && plan.regions[region as usize].open == 0
         {
-            changes.work.push_back(Work::FrameOver { opening, item: frame.item });
+            changes.work.push_back(Work::FrameOver { opening, item: self.item(plan, frame) });
         }
     }
 
@@ -246,8 +265,8 @@ impl Run {
         frame: Frame,
         changes: &mut Changes,
     ) -> FrameFailure {
-        let Some(opening) = frame.opening else { return FrameFailure::Ignored };
-        self.withdraw_frame(plan, opening, frame.item, changes);
+        let Some(opening) = frame.opening() else { return FrameFailure::Ignored };
+        self.withdraw_frame(plan, opening, self.item(plan, frame), changes);
         let it = self.opening_mut(opening);
         it.failed += 1;
         let owner = it.owner;
@@ -269,7 +288,7 @@ impl Run {
             }
             _ => return FrameFailure::Fatal,
         };
-        self.undo_frames(plan, opening, &[frame.item], changes);
+        self.undo_frames(plan, opening, &[self.item(plan, frame)], changes);
         self.start_frames(plan, opening, changes);
         failure
     }
@@ -318,13 +337,13 @@ impl Run {
         frame: Frame,
         node: NodeId,
     ) -> (Place, Option<u32>) {
-        let Some(index) = frame.opening else { return (frame.place(node), None) };
+        let Some(index) = frame.opening() else { return (frame.place(node), None) };
         let opening = self.opening(index);
         let (outer, owner) = self.locate(plan, opening.owner);
         let input = (node.0 - plan.regions[opening.region as usize].start) as usize;
         let given = || outer.place(plan.node(owner).inputs[input]);
         match (plan.kind(owner), opening.previous) {
-            (NodeKind::Map { .. }, _) if input == 0 => (given(), Some(opening.first + frame.item)),
+            (NodeKind::Map { .. }, _) if input == 0 => (given(), Some(opening.first + self.item(plan, frame))),
             (NodeKind::Loop { .. }, Some(previous)) if input == 0 => {
                 (self.result_place(plan, previous, 0), None)
             }
@@ -441,6 +460,8 @@ impl Run {
         }
         self.open += open * count;
         let previous = self.cells[owner.index()].attempts.checked_sub(1);
+        let recursion = matches!(plan.kind(node), NodeKind::Recurse { limit: 1.., .. });
+        let depth = self.depth(plan, owner, region) + u32::from(recursion);
         let more = self.more();
         more.openings.push(Opening {
             owner,
@@ -452,6 +473,7 @@ impl Run {
             left: count,
             succeeded: 0,
             failed: 0,
+            depth,
             previous,
             claims: true,
             frames: vec![FrameState { open, ..FrameState::default() }; count as usize],
@@ -533,17 +555,17 @@ impl Run {
         }
     }
 
-    /// How many frames of `body` a node stands in, one recursion inside the other.
+    /// How many frames of `body` a node stands in, one recursion inside the other. O(levels of other bodies
+    /// in between).
     fn depth(&self, plan: &Plan, place: Place, body: u32) -> u32 {
-        let mut depth = 0;
         let (mut frame, _) = self.locate(plan, place);
-        while let Some(opening) = frame.opening {
+        while let Some(opening) = frame.opening() {
             let it = self.opening(opening);
-            let (outer, owner) = self.locate(plan, it.owner);
-            let recursion = matches!(plan.kind(owner), NodeKind::Recurse { limit: 1.., .. });
-            depth += u32::from(recursion && it.region == body);
-            frame = outer;
+            if it.region == body {
+                return it.depth;
+            }
+            (frame, _) = self.locate(plan, it.owner);
         }
-        depth
+        0
     }
 }

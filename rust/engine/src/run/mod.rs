@@ -366,12 +366,16 @@ impl Run {
         self.ending.is_none() && !self.status.is_terminal()
     }
 
+    /// Whether nothing of it is under way and, unless it is ending, nothing of it waits.
+    #[inline]
+    pub(crate) const fn is_idle(&self) -> bool {
+        let waits = self.open > 0 || matches!(self.status, RunStatus::Paused);
+        self.running == 0 && (!waits || self.ending.is_some())
+    }
+
     /// What is to be recorded now that nothing of the run is under way; `None` while something is.
     pub(crate) fn verdict(&self, plan: &Plan) -> Option<Body> {
-        if self.running > 0 {
-            return None;
-        }
-        if self.ending.is_none() && (self.open > 0 || self.status == RunStatus::Paused) {
+        if !self.is_idle() {
             return None;
         }
         let ended = |status| Some(Body::Ended { status });
@@ -515,6 +519,13 @@ impl Run {
     /// Where each of its nodes is, in the order of their places.
     pub fn states(&self) -> impl Iterator<Item = NodeState> {
         self.cells.iter().map(|cell| cell.state)
+    }
+
+    /// The nodes whose values a node is given, in order.
+    #[inline]
+    pub fn inputs(&self, plan: &Plan, node: Place) -> impl Iterator<Item = Place> {
+        let (frame, template) = self.locate(plan, node);
+        plan.inputs_of(template).iter().map(move |&input| frame.place(input))
     }
 
     /// Where the nodes of its frames stand.

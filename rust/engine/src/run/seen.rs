@@ -1,6 +1,6 @@
 //! What a run has shown of its plan, for coverage.
 
-use super::{Frame, Place, Run, VALUED};
+use super::{Cell, Frame, Place, Run, VALUED};
 use crate::plan::{NodeKind, Plan};
 use crate::state::NodeState;
 
@@ -14,22 +14,23 @@ pub(crate) enum End {
     Skipped,
 }
 
-impl Run {
-    /// How a node ended; `None` for one that has not.
-    pub(crate) fn end_of(&self, place: Place) -> Option<End> {
-        let cell = &self.cells[place.index()];
-        match cell.state {
+impl Cell {
+    /// How the node ended; `None` if it has not.
+    pub(crate) fn end(&self) -> Option<End> {
+        match self.state {
             NodeState::Succeeded => Some(End::Succeeded),
             NodeState::Failed => Some(End::Failed),
             NodeState::Cancelled => Some(End::Cancelled),
             NodeState::Skipped => Some(End::Skipped),
             NodeState::Compensated | NodeState::Compensating | NodeState::CompensationFailed => {
-                Some(if cell.is(VALUED) { End::Succeeded } else { End::Failed })
+                Some(if self.is(VALUED) { End::Succeeded } else { End::Failed })
             }
             _ => None,
         }
     }
+}
 
+impl Run {
     /// The outcome of a decision that was taken.
     pub(crate) fn outcome(&self, plan: &Plan, place: Place) -> Option<u32> {
         let (_, node) = self.locate(plan, place);

@@ -247,9 +247,10 @@ impl Run {
             let cell = &mut self.cells[producer.index()];
             cell.pending += u32::from(cell.is(UNDOING) && !cell.is(TURNED));
         }
-        if let Some(index) = frame.opening {
+        if let Some(index) = frame.opening() {
+            let item = self.item(plan, frame) as usize;
             let opening = self.opening_mut(index);
-            let state = &mut opening.frames[frame.item as usize];
+            let state = &mut opening.frames[item];
             opening.undoing += u32::from(state.undoing == 0);
             state.undoing += 1;
         }
@@ -262,7 +263,7 @@ impl Run {
             return false;
         }
         let (frame, _) = self.locate(plan, place);
-        frame.opening.is_none_or(|opening| {
+        frame.opening().is_none_or(|opening| {
             let owner = self.opening(opening).owner;
             let cell = &self.cells[owner.index()];
             !cell.is(UNDOING) || (cell.is(TURNED) && self.to_undo_in(plan, owner) == Some(opening))
@@ -322,9 +323,10 @@ impl Run {
             }
         }
         let (frame, _) = self.locate(plan, place);
-        if let Some(index) = frame.opening {
+        if let Some(index) = frame.opening() {
+            let item = self.item(plan, frame) as usize;
             let opening = self.opening_mut(index);
-            let state = &mut opening.frames[frame.item as usize];
+            let state = &mut opening.frames[item];
             state.undoing -= 1;
             if state.undoing > 0 {
                 return;

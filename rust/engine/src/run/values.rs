@@ -27,6 +27,19 @@ pub enum Base {
 }
 
 impl Run {
+    /// What a node carries, if that is no item of anything and needs no search: as most often. O(1).
+    #[inline]
+    pub fn own_value(&self, plan: &Plan, place: Place) -> Option<Base> {
+        if place.0 >= self.outermost {
+            return None;
+        }
+        let node = NodeId(place.0);
+        let cell = &self.cells[place.index()];
+        let constant = plan.kind(node) == NodeKind::Constant;
+        let known = plan.node(node).plain && !constant && cell.carries() && cell.value.is_some();
+        known.then_some(Base::Value(cell.value))
+    }
+
     /// Where a node's value is to be found. O(nodes it was passed through).
     pub fn source(&self, plan: &Plan, place: Place) -> Source {
         let mut place = place;
@@ -36,7 +49,7 @@ impl Run {
             let cell = &self.cells[place.index()];
             match plan.kind(node) {
                 NodeKind::Constant => break Base::Constant(node),
-                NodeKind::Input if frame.opening.is_some() => {
+                NodeKind::Input if frame.opening().is_some() => {
                     let (outer, item) = self.input_of_frame(plan, frame, node);
                     items.extend(item);
                     place = outer;
@@ -147,18 +160,19 @@ impl Run {
             _ => Base::Nothing,
         };
         for index in 0..self.cells.len() {
-            let (_, node) = self.locate(plan, Place(index as u32));
-            let kind = plan.kind(node);
-            let cell = &mut self.cells[index];
-            if let NodeKind::Undo { .. } = kind
-                && cell.state == NodeState::Waiting
-            {
-                cell.state = NodeState::Skipped;
-            }
-            if kind.is_alias() || cell.value == ValueId::NONE || Base::Value(cell.value) == result {
+            let cell = &self.cells[index];
+            let waits = cell.state == NodeState::Waiting;
+            if (cell.value == ValueId::NONE && !waits) || Base::Value(cell.value) == result {
                 continue;
             }
-            changes.drops.push(std::mem::replace(&mut cell.value, ValueId::NONE));
+            let (_, node) = self.locate(plan, Place(index as u32));
+            let cell = &mut self.cells[index];
+            if waits {
+                // A compensation that was not needed.
+                cell.state = NodeState::Skipped;
+            } else if !plan.kind(node).is_alias() {
+                changes.drops.push(std::mem::replace(&mut cell.value, ValueId::NONE));
+            }
         }
         if let Some(more) = &mut self.more {
             changes.drops.extend(more.signals.drain(..).map(|(_, value)| value));
