@@ -66,6 +66,7 @@ bench: $(BUILT) $(DEPS_BENCH) ## Measure the dispatch path beside asyncio, as a 
 bench-gate: $(BUILT) $(DEPS_BENCH) ## Fail where a ratio or an instruction count has become worse
 	$(RUST) cargo build --release --quiet -p penstock-engine --example instructions
 	$(RUST) $(PY) benches/gate.py $(ARGS)
+	$(PY) benches/control_flow.py
 
 memory: $(BUILT) $(DEPS_BENCH) ## Measure what a waiting run takes, beside a sleeping task
 	$(PY) benches/memory.py $(ARGS)

@@ -113,7 +113,7 @@ class Choices(Draws):
         tiers: tuple[Stage[..., A1], Stage[..., A2], Stage[..., A3]],
         /,
         *nodes: Node[object],
-        accept: Callable[[A1 | A2], bool] | Threshold[A1 | A2],
+        accept: Callable[[A1 | A2], bool] | Threshold[Any],
         **options: Unpack[CascadeOptions],
     ) -> Node[A1 | A2 | A3]: ...
     @overload
@@ -122,7 +122,7 @@ class Choices(Draws):
         tiers: tuple[Stage[..., A1], Stage[..., A2], Stage[..., A3], Stage[..., A4]],
         /,
         *nodes: Node[object],
-        accept: Callable[[A1 | A2 | A3], bool] | Threshold[A1 | A2 | A3],
+        accept: Callable[[A1 | A2 | A3], bool] | Threshold[Any],
         **options: Unpack[CascadeOptions],
     ) -> Node[A1 | A2 | A3 | A4]: ...
     @overload
@@ -133,7 +133,7 @@ class Choices(Draws):
         ],
         /,
         *nodes: Node[object],
-        accept: Callable[[A1 | A2 | A3 | A4], bool] | Threshold[A1 | A2 | A3 | A4],
+        accept: Callable[[A1 | A2 | A3 | A4], bool] | Threshold[Any],
         **options: Unpack[CascadeOptions],
     ) -> Node[A1 | A2 | A3 | A4 | A5]: ...
     @overload

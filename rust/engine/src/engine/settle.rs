@@ -56,22 +56,17 @@ impl Engine {
             if !self.changes.is_plain() {
                 self.settle_waits(key);
             }
-            if !self.changes.eligible.is_empty() {
-                let mut eligible = std::mem::take(&mut self.changes.eligible);
-                for node in eligible.drain(..) {
-                    self.activate(key, node);
-                }
-                self.changes.eligible = eligible;
+            for at in 0..self.changes.eligible.len() {
+                self.activate(key, self.changes.eligible[at]);
             }
+            self.changes.eligible.clear();
             if self.changes.is_empty() && !self.end_if_over(key) {
                 break;
             }
         }
         self.timers.cancel(std::mem::take(&mut self.changes.stale_timers));
-        if !self.changes.released.is_empty() {
-            for key in std::mem::take(&mut self.changes.released) {
-                self.keys.release(key);
-            }
+        while let Some(key) = self.changes.released.pop() {
+            self.keys.release(key);
         }
         self.drop_values();
     }

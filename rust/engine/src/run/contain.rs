@@ -124,10 +124,9 @@ impl Run {
                 self.skip(plan, place, changes);
             }
             _ => {
-                if self.more().failures.contains_key(&place) {
+                let first = *self.more().failures.entry(place).or_insert(blame);
+                if first != blame {
                     drop_error(blame.cause, changes);
-                } else {
-                    self.more().failures.insert(place, blame);
                 }
                 self.rejoin(plan, frame, container.consumer, changes);
             }
@@ -141,16 +140,17 @@ impl Run {
         frame: Frame,
         node: NodeId,
         winner: Option<NodeId>,
-        cancel_rest: bool,
         changes: &mut Changes,
     ) {
         let blame = self.more.as_mut().and_then(|more| more.failures.remove(&frame.place(node)));
         if let Some(blame) = blame {
             drop_error(blame.cause, changes);
         }
-        if !cancel_rest {
+        let (NodeKind::Race { cancel_rest: true } | NodeKind::Collect { cancel_rest: true, .. }) =
+            plan.kind(node)
+        else {
             return;
-        }
+        };
         for &branch in &plan.node(node).branches {
             let branch = &plan.containers[branch as usize];
             let gave = self.cells[frame.place(branch.producer).index()];

@@ -48,7 +48,14 @@ impl Run {
     }
 
     /// Does what follows within the run, until nothing does.
+    #[inline]
     pub(super) fn propagate(&mut self, plan: &Plan, changes: &mut Changes) {
+        if !changes.work.is_empty() {
+            self.work(plan, changes);
+        }
+    }
+
+    fn work(&mut self, plan: &Plan, changes: &mut Changes) {
         while let Some(work) = changes.work.pop_front() {
             match work {
                 Work::Resolved(place, resolution) => {
@@ -163,20 +170,20 @@ impl Run {
                     self.inputs_there(plan, frame, node, changes);
                 }
             }
-            NodeKind::Collect { need, cancel_rest } => {
+            NodeKind::Collect { need, .. } => {
                 if taken >= need && closed == 0 {
                     self.inputs_there(plan, frame, node, changes);
-                    self.settle_branches(plan, frame, node, None, cancel_rest, changes);
+                    self.settle_branches(plan, frame, node, None, changes);
                 } else if taken + left < need && closed == 0 {
                     self.branches_missing(plan, frame, node, changes);
                 }
             }
-            NodeKind::Race { cancel_rest } => {
+            NodeKind::Race { .. } => {
                 if taken > 0 && closed == 0 {
                     let winner = self.cells[place.index()].value;
                     self.pass(plan, place, changes);
                     let winner = frame.node(Place(winner.0));
-                    self.settle_branches(plan, frame, node, Some(winner), cancel_rest, changes);
+                    self.settle_branches(plan, frame, node, Some(winner), changes);
                 } else if taken + left == 0 && closed == 0 {
                     self.branches_missing(plan, frame, node, changes);
                 }
@@ -405,7 +412,11 @@ impl Run {
         }
         self.open -= 1;
         if let Some(opening) = frame.opening() {
-            self.node_over(opening, self.item(plan, frame), changes);
+            // Late frames of a map are part of the frame that it stands in.
+            let late = state == NodeState::Succeeded && it.kind.body().is_some();
+            if !late || !self.has_late_frames(place) {
+                self.node_over(opening, self.item(plan, frame), changes);
+            }
         }
         if it.plain {
             for &input in &it.inputs {

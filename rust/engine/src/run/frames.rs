@@ -302,14 +302,21 @@ impl Run {
         self.undo_when_over(plan, places.collect(), changes);
     }
 
-    /// A frame is over: a map that went on without its last frames gives up its items with them.
+    /// A frame is over: a map that went on without its last frames is over with them, and gives up its
+    /// items.
     pub(super) fn frame_closed(&mut self, plan: &Plan, opening: u32, changes: &mut Changes) {
         let it = self.opening(opening);
         let (owner, left) = (it.owner, it.left);
         let (frame, node) = self.locate(plan, owner);
         let node = plan.node(node);
         let late = self.cells[owner.index()].state == NodeState::Succeeded;
-        if left == 0 && late && !node.keeps && matches!(node.kind, NodeKind::Map { .. }) {
+        if left > 0 || !late || !matches!(node.kind, NodeKind::Map { .. }) {
+            return;
+        }
+        if let Some(opening) = frame.opening() {
+            self.node_over(opening, self.item(plan, frame), changes);
+        }
+        if !node.keeps {
             for &input in &node.inputs {
                 self.unclaim(plan, frame.place(input), changes);
             }

@@ -555,15 +555,12 @@ impl Run {
         }
     }
 
+    #[inline]
     fn move_node(&mut self, node: Place, to: NodeState) {
         let cell = &mut self.cells[node.index()];
-        assert!(
-            cell.state.may_become(to),
-            "illegal move of node {}: {} -> {}",
-            node.0,
-            cell.state.name(),
-            to.name()
-        );
+        if !cell.state.may_become(to) {
+            refuse_move(node, cell.state, to);
+        }
         self.moves[cell.state as usize] |= 1 << to as u16;
         cell.state = to;
     }
@@ -601,4 +598,11 @@ impl More {
         }
         hash
     }
+}
+
+/// # Panics
+/// Always: a move that is in no table is a defect of the engine.
+#[cold]
+fn refuse_move(node: Place, from: NodeState, to: NodeState) -> ! {
+    panic!("illegal move of node {}: {} -> {}", node.0, from.name(), to.name())
 }

@@ -280,7 +280,10 @@ impl Run {
     /// Undoes those of these nodes whose turn it is, and whatever follows from that.
     fn take_turns(&mut self, plan: &Plan, mut turns: Vec<Place>, changes: &mut Changes) {
         while let Some(place) = turns.pop() {
-            if !self.has_turn(plan, place) {
+            let (_, node) = self.locate(plan, place);
+            // What opened frames has its turn until all of them are undone.
+            let goes_on = plan.kind(node).body().is_some() && self.cells[place.index()].is(TURNED);
+            if !goes_on && !self.has_turn(plan, place) {
                 continue;
             }
             self.cells[place.index()].flags |= TURNED;
@@ -333,9 +336,7 @@ impl Run {
             }
             opening.undoing -= 1;
             let (owner, left) = (opening.owner, opening.undoing);
-            let cell = &mut self.cells[owner.index()];
-            if left == 0 && cell.is(TURNED) {
-                cell.flags &= !TURNED;
+            if left == 0 {
                 turns.push(owner);
             }
         }

@@ -67,7 +67,7 @@ impl Run {
     }
 
     /// Gives up one claim on a node's value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unclaim(&mut self, plan: &Plan, place: Place, changes: &mut Changes) {
         let cell = &mut self.cells[place.index()];
         cell.uses -= 1;

@@ -171,9 +171,9 @@ impl<'a> Verifier<'a> {
                     let split = match split {
                         Conflict::Decided { decision, outcomes, others } => format!(
                             " ({} of {} leads to the one, {} to the other)",
-                            words::outcomes(outcomes),
+                            words::outcomes(self.graph, decision, outcomes),
                             self.path(decision),
-                            words::outcomes(others)
+                            words::outcomes(self.graph, decision, others)
                         ),
                         Conflict::Entangled => String::new(),
                     };

@@ -75,7 +75,7 @@ fn a_step_on_two_cases_is_dead_and_said_once() {
         it.problems(next)
     };
     let words =
-        ["w/high and w/low", "outcome 1 of w/severity", "outcome 0 or 2 to the other", "merge"];
+        ["w/high and w/low", "outcome 1 of w/severity", "outcome 0 or outcome 2 to the other", "merge"];
     assert_problem(&draw(STEP), "both", &words);
     assert_eq!(draw(MERGE), NONE);
 }
@@ -251,6 +251,16 @@ fn a_result_that_may_be_skipped_names_when() {
     let words = ["result of w is skipped when w/urgent is false", "merge all cases", "optional()"];
     assert_problem(&draw(false), "page", &words);
     assert_eq!(draw(true), NONE);
+}
+
+#[test]
+fn an_outcome_is_called_what_its_case_is() {
+    let mut it = Drawing::new();
+    let switch = it.draw("severity", SWITCH, &[0]);
+    let [_, low, other] = [(0, "high"), (1, "low"), (2, "default")]
+        .map(|(outcome, label)| it.draw(&format!("severity[{label}]"), case(outcome), &[switch]));
+    let end = it.draw("end", MERGE, &[low, other]);
+    assert_problem(&it.problems(end), "end", &["when w/severity is high"]);
 }
 
 #[test]

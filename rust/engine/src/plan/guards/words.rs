@@ -5,14 +5,25 @@ use super::super::spec::{GraphSpec, NodeKind};
 /// Clauses of an assignment that are said; the rest is counted.
 const CLAUSES_MAX: usize = 8;
 
-/// "outcome 2", or "outcome 0 or 3".
-pub(super) fn outcomes(bits: u64) -> String {
-    let numbers: Vec<String> =
-        (0..64).filter(|outcome| bits >> outcome & 1 == 1).map(|it| it.to_string()).collect();
-    format!("outcome {}", numbers.join(" or "))
+/// "low", or "low or other": outcomes of a decision, as its cases call them.
+pub(super) fn outcomes(graph: &GraphSpec, decision: u32, bits: u64) -> String {
+    let label = |outcome| match named(graph, decision, outcome) {
+        Some(name) => name.to_owned(),
+        None => format!("outcome {outcome}"),
+    };
+    let labels = (0..64).filter(|outcome| bits >> outcome & 1 == 1).map(label);
+    labels.collect::<Vec<_>>().join(" or ")
 }
 
-/// "when support/severity has outcome 2 and support/approval times out".
+/// What the case of an outcome is called: "high" of "support/severity[high]".
+fn named(graph: &GraphSpec, decision: u32, outcome: u32) -> Option<&str> {
+    let case = graph.nodes.iter().find(|node| {
+        node.kind == NodeKind::Case { taken: 1 << outcome } && node.inputs.first() == Some(&decision)
+    })?;
+    Some(case.path.strip_suffix(']')?.rsplit_once('[')?.1)
+}
+
+/// "when support/severity is high and support/approval times out".
 pub(super) fn assignment(graph: &GraphSpec, outcomes: &[(u32, u32)]) -> String {
     if outcomes.is_empty() {
         return "in every run".to_owned();
@@ -33,7 +44,13 @@ fn clause(graph: &GraphSpec, decision: u32, outcome: u32) -> String {
         NodeKind::Shield { .. } => ("contains a failure", "contains no failure"),
         NodeKind::Signal { .. } => ("times out", "gets its signal"),
         NodeKind::Cancel { .. } => ("withdraws its scope", "withdraws nothing"),
-        _ => return format!("{} has outcome {outcome}", node.path),
+        NodeKind::Accept { .. } => ("rejects", "accepts"),
+        _ => {
+            return match named(graph, decision, outcome) {
+                Some(name) => format!("{} is {name}", node.path),
+                None => format!("{} has outcome {outcome}", node.path),
+            };
+        }
     };
     format!("{} {}", node.path, if outcome == 0 { no } else { yes })
 }
