@@ -1,32 +1,30 @@
-"""A service that answers support tickets: thousands of runs over a model provider with moods.
+"""A service that answers support tickets: a model provider with moods, and people who take time.
 
-Tickets arrive at random, about `--rate` a second, and each is one run of five steps. The provider
-is simulated: at times it is slow (the step's timeout ends the attempt), asks for patience (a
-"429"), breaks down, or refuses. The same `--seed` brings the same tickets and trouble.
+Tickets arrive at random, about `--rate` a second, and each is one run. Questions climb a ladder of
+answerers until one is good enough: a small model, a large one, a person. Refunds wait for a person
+to approve them, and are taken back if the customer can't be told. The provider is simulated: at
+times it is slow (the step's timeout ends the attempt), asks for patience (a "429"), breaks down, or
+refuses. So are the people. The same `--seed` brings the same tickets and trouble.
 Ctrl-C stops it, with the figures so far. Needs rich: `pip install 'penstock[cli]'`.
 
     python examples/support_tickets.py
-    python examples/support_tickets.py --runs 5000 --rate 800    # twice what the provider can take
+    python examples/support_tickets.py --runs 4000 --rate 700    # more than they can take
+    penstock lint examples/support_tickets.py
 """
 
 import argparse
 import asyncio
 import random
 import sys
-import time
-from collections import Counter
-from dataclasses import dataclass, field
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
-from rich.console import Console, Group
-from rich.live import Live
-from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 import penstock as ps
+from support_board import Tally, commands, summary, watch
 
 # What travels on the edges.
 
@@ -38,17 +36,22 @@ class Value(BaseModel):
 
 
 class Ticket(Value):
-    """A customer's question. `seed` decides what the simulated world does to it."""
+    """What a customer writes. `seed` decides what the simulated world does to it."""
 
     id: int
     text: str
     seed: int
 
 
-class Triage(Value):
-    """What a ticket is about."""
+Kind = Literal["question", "refund"]
 
-    topic: Literal["billing", "delivery", "account"]
+
+class Case(Value):
+    """A ticket, what it is, and what would have to be looked up for it."""
+
+    ticket: Ticket
+    kind: Kind
+    topics: tuple[str, ...]
 
 
 class Passage(Value):
@@ -58,31 +61,41 @@ class Passage(Value):
     text: str
 
 
-class Draft(Value):
-    """A proposed answer, and what it quotes."""
+class Answer(Value):
+    """A proposed answer: who wrote it, how much it claims, and how much of that it can quote."""
 
     text: str
-    sources: tuple[str, ...]
+    author: str
+    claims: int = 1
+    quotes: int = 1
 
 
-class Verdict(Value):
-    """Whether a draft may be sent as it is."""
+class Approval(Value):
+    """What a person says to a refund."""
 
-    grounded: bool
+    granted: bool
+    cents: int
 
 
 class Reply(Value):
-    """What the customer gets, and who signs it."""
+    """What the customer got, and who wrote it."""
 
     text: str
-    signed: Literal["assistant", "agent"]
+    author: str
 
 
 # The simulated world.
 
+TOPICS = ("invoice", "delivery", "account", "warranty", "refund")
+
 
 class Unavailable(Exception):
     """The provider broke down: a "503"."""
+
+
+def dice_for(ticket: Ticket, purpose: object) -> random.Random:
+    """Chance that is the same whenever a ticket comes to the same place."""
+    return random.Random(f"{ticket.seed}/{ticket.id}/{purpose}")
 
 
 async def complete(model: str, seconds: float, ticket: Ticket, ctx: ps.Context) -> None:
@@ -93,7 +106,7 @@ async def complete(model: str, seconds: float, ticket: Ticket, ctx: ps.Context) 
         penstock.NonRetryable: the request is refused, and would be again.
         Unavailable: the provider broke down.
     """
-    dice = random.Random(f"{ticket.seed}/{ticket.id}/{model}/{ctx.attempt}")
+    dice = dice_for(ticket, f"{model}/{ctx.attempt}")
     luck, seconds = dice.random(), dice.lognormvariate(0.0, 0.4) * seconds
     if luck < 0.02:
         seconds += 5.0  # stuck: the step's timeout ends it
@@ -106,99 +119,189 @@ async def complete(model: str, seconds: float, ticket: Ticket, ctx: ps.Context) 
         raise ps.NonRetryable("the provider's content filter refused the ticket")
 
 
+def written_by(author: str, case: Case, passages: list[Passage], skill: float) -> Answer:
+    """What a model writes; `skill` is the chance that it can quote what it claims."""
+    dice = dice_for(case.ticket, author)
+    claims = len(passages) + 1
+    quotes = sum(dice.random() < skill for _ in range(claims))
+    sources = ", ".join(passage.source for passage in passages)
+    return Answer(text=f"See {sources}.", author=author, claims=claims, quotes=quotes)
+
+
+async def transfer(ticket: Ticket, cents: int, ctx: ps.Context) -> None:
+    """Tell the bank to move money, which it does once for an idempotency key.
+
+    Raises:
+        ConnectionError: the line broke; nobody knows whether the bank has heard.
+    """
+    order = f"{cents} cents, {ctx.idempotency_key}"
+    await asyncio.sleep(0.005)
+    if dice_for(ticket, f"bank/{order}/{ctx.attempt}").random() < 0.03:
+        raise ConnectionError("the line to the bank broke")
+
+
+async def mail(ticket: Ticket, ctx: ps.Context) -> None:
+    """Send a mail, once for an idempotency key.
+
+    Raises:
+        penstock.NonRetryable: it bounced, and would again.
+    """
+    await asyncio.sleep(0.002)
+    if dice_for(ticket, f"mail/{ctx.idempotency_key}").random() < 0.004:
+        raise ps.NonRetryable("the customer's mailbox does not exist")
+
+
 # The steps.
 
-PROVIDER = ps.Queue("provider", concurrency=48)
+PROVIDER = ps.Queue("provider", concurrency=24)
 PATIENT = ps.RetryPolicy(max_attempts=3, initial_interval=0.1, max_interval=2.0)
+STUBBORN = ps.RetryPolicy(max_attempts=5)
+BY_HAND = "Answer the ticket by hand."
+
+
+@ps.step(owner="cx", effects="pure", queue=PROVIDER, timeout=0.25, retry=PATIENT, playbook=BY_HAND)
+async def classify(ticket: Ticket, ctx: ps.Context) -> Case:
+    """Ask a small model what the ticket is about."""
+    await complete("classifier", 0.012, ticket, ctx)
+    about = tuple(topic for topic in TOPICS if topic in ticket.text)
+    return Case(ticket=ticket, kind="refund" if "refund" in about else "question", topics=about)
+
+
+@ps.step(owner="search", effects="pure", timeout=0.2, retry=PATIENT, playbook=BY_HAND)
+async def search(topic: str) -> Passage:
+    """Look a topic up in the handbook."""
+    await asyncio.sleep(0.008)
+    return Passage(source=f"handbook/{topic}", text=f"All there is to know about {topic}")
 
 
 @ps.step(owner="cx", effects="pure", queue=PROVIDER, timeout=0.25, retry=PATIENT)
-async def classify(ticket: Ticket, ctx: ps.Context) -> Triage:
-    """Ask a small model what the ticket is about."""
-    await complete("small", 0.012, ticket, ctx)
-    for topic in ("billing", "delivery"):
-        if topic in ticket.text:
-            return Triage(topic=topic)
-    return Triage(topic="account")
+async def small(case: Case, passages: list[Passage], ctx: ps.Context) -> Answer:
+    """Ask a small model for an answer; it makes things up at times."""
+    await complete("small", 0.02, case.ticket, ctx)
+    return written_by("small model", case, passages, skill=0.8)
 
 
-@ps.step(owner="search", effects="pure", timeout=0.2, retry=ps.RetryPolicy(max_attempts=3))
-async def retrieve(ticket: Ticket) -> list[Passage]:
-    """Look the ticket up in the handbook."""
-    await asyncio.sleep(0.008)
-    return [Passage(source=f"handbook/{n}", text=ticket.text) for n in range(3)]
+@ps.step(owner="cx", effects="pure", queue=PROVIDER, timeout=0.6, retry=PATIENT)
+async def large(case: Case, passages: list[Passage], ctx: ps.Context) -> Answer:
+    """Ask a large model for an answer: slower, dearer, better."""
+    await complete("large", 0.08, case.ticket, ctx)
+    return written_by("large model", case, passages, skill=0.95)
 
 
-@ps.step(owner="cx", queue=PROVIDER, timeout=0.6, total_timeout=5.0, retry=PATIENT)
-async def draft(ticket: Ticket, triage: Triage, passages: list[Passage], ctx: ps.Context) -> Draft:
-    """Ask a large model for an answer."""
-    await complete("large", 0.08, ticket, ctx)
-    quoted = tuple(passage.source for passage in passages[: 1 + ticket.id % 3])
-    return Draft(text=f"About your {triage.topic} question: see {quoted[0]}.", sources=quoted)
+@ps.step(owner="billing", effects="idempotent", timeout=1.0, retry=STUBBORN)
+async def revoke(case: Case, approval: Approval, paid: Answer | None, ctx: ps.Context) -> None:
+    """Take a refund back, if it came to be paid."""
+    if paid is not None:
+        await transfer(case.ticket, -approval.cents, ctx)
 
 
-@ps.step(owner="trust", effects="pure")
-def check(proposal: Draft, passages: list[Passage]) -> Verdict:
-    """See that a draft quotes only what was found; a plain function, so it runs in a thread."""
-    known = {passage.source for passage in passages}
-    return Verdict(grounded=known.issuperset(proposal.sources) and len(proposal.sources) > 1)
+@ps.step(
+    owner="billing",
+    effects="idempotent",
+    timeout=1.0,
+    retry=STUBBORN,
+    compensate=revoke,
+    playbook="Pay it at the bank's counter.",
+)
+async def refund(case: Case, approval: Approval, ctx: ps.Context) -> Answer:
+    """Pay the customer's money back."""
+    await transfer(case.ticket, approval.cents, ctx)
+    return Answer(text=f"{approval.cents / 100:.2f} are on their way.", author="billing")
 
 
-@ps.step(owner="cx", effects="idempotent", retry=ps.RetryPolicy(max_attempts=5))
-async def reply(proposal: Draft, verdict: Verdict) -> Reply:
-    """Send the draft, or give it to a person to finish."""
-    await asyncio.sleep(0.002)
-    return Reply(text=proposal.text, signed="assistant" if verdict.grounded else "agent")
+@ps.step(owner="cx", effects="idempotent", timeout=1.0, retry=STUBBORN, playbook="Telephone.")
+async def send(ticket: Ticket, answer: Answer, ctx: ps.Context) -> Reply:
+    """Send the answer to the customer. A mail that bounces would bounce again."""
+    await mail(ticket, ctx)
+    return Reply(text=answer.text, author=answer.author)
+
+
+# What is decided inline: quick and pure.
+
+
+def kind(case: Case) -> Kind:
+    """Which way a ticket goes."""
+    return case.kind
+
+
+def topics(case: Case) -> tuple[str, ...]:
+    """What is to be looked up."""
+    return case.topics
+
+
+def grounding(answer: Answer) -> float:
+    """The share of an answer's claims that it can quote."""
+    return answer.quotes / answer.claims
+
+
+def granted(approval: Approval) -> bool:
+    """Whether a refund is paid."""
+    return approval.granted
+
+
+def decline(approval: Approval) -> Answer:
+    """What a customer is told whose refund was not approved."""
+    return Answer(text=f"We can't refund {approval.cents / 100:.2f}.", author="billing")
+
+
+def briefing(case: Case, passages: list[Passage]) -> str:
+    """What a person at the desk gets to see."""
+    return "\n".join([case.ticket.text, *(passage.source for passage in passages)])
+
+
+# The workflows.
+
+ANSWER = ps.Signal("answer", Answer)
+APPROVAL = ps.Signal("approval", Approval)
 
 
 @ps.workflow(version="1.0.0", owner="cx")
+def desk(flow: ps.Flow, case: ps.Node[Case], passages: ps.Node[list[Passage]]) -> ps.Node[Answer]:
+    """A person writes the answer."""
+    return flow.review(flow.apply(briefing, case, passages), ANSWER, owner="desk", timeout=10.0)
+
+
+@ps.workflow(version="2.0.0", owner="cx")
 def support(flow: ps.Flow, ticket: ps.Node[Ticket]) -> ps.Node[Reply]:
-    triage = flow.call(classify, ticket)
-    passages = flow.call(retrieve, ticket)  # beside classify
-    proposal = flow.call(draft, ticket, triage, passages)
-    verdict = flow.call(check, proposal, passages)
-    return flow.call(reply, proposal, verdict)
+    """Answer a ticket: a question by whoever is good enough, a refund as a person decides."""
+    case = flow.switch(flow.call(classify, ticket), key=kind)
+
+    question = case["question"]
+    passages = flow.map(search, flow.apply(topics, question))  # all at once
+    answer = flow.cascade(  # the cheapest that is good enough
+        (small, large, desk),
+        question,
+        passages,
+        accept=ps.Threshold(grounding, at=0.7),
+        name="answer",
+    )
+
+    claim = case["refund"]
+    ruling = flow.switch(flow.review(claim, APPROVAL, owner="billing", timeout=10.0), key=granted)
+    paid = flow.call(refund, claim, ruling[True])  # revoked if `send` fails
+    declined = flow.apply(decline, ruling[False])
+
+    return flow.call(send, ticket, flow.merge(answer, paid, declined))
 
 
-# The service.
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came of the runs so far.
-
-    Attributes:
-        signed: replies, by who signed them.
-        failures: runs that failed, by the reason.
-        began: when the first ticket arrived, by `time.monotonic`.
-    """
-
-    runs: int
-    signed: Counter[str] = field(default_factory=Counter[str])
-    failures: Counter[str] = field(default_factory=Counter[str])
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def done(self) -> int:
-        """Runs that have ended."""
-        return self.signed.total() + self.failures.total()
-
-    @property
-    def seconds(self) -> float:
-        """Since the first ticket."""
-        return time.monotonic() - self.began
+# The service, and the people.
 
 
 async def handle(rt: ps.Runtime, ticket: Ticket, tally: Tally) -> None:
     """What a request handler of a service does."""
+    run_id = f"ticket-{ticket.id}"
+    tally.open.add(run_id)
     try:
-        answer = await rt.run(support, ticket, run_id=f"ticket-{ticket.id}", deadline=20.0)
+        reply = await rt.run(support, ticket, run_id=run_id, deadline=20.0)
     except ps.RunFailed as error:
-        tally.failures[_reason(error)] += 1
+        tally.failures[f"{error.step}: {error.__cause__} (attempt {error.attempts})"] += 1
+        tally.undone += rt.get(run_id).status == "compensated"
     except (ps.DeadlineExceeded, ps.Overloaded) as error:
         tally.failures[error.what] += 1
     else:
-        tally.signed[answer.signed] += 1
+        tally.authors[reply.author] += 1
+    finally:
+        tally.open.remove(run_id)
 
 
 async def serve(rt: ps.Runtime, tally: Tally, rate: float, seed: int) -> None:
@@ -210,124 +313,59 @@ async def serve(rt: ps.Runtime, tally: Tally, rate: float, seed: int) -> None:
             due += dice.expovariate(rate)
             if due > loop.time():
                 await asyncio.sleep(due - loop.time())
-            text = f"A question about {dice.choice(('billing', 'delivery', 'my account'))}"
-            requests.create_task(handle(rt, Ticket(id=number, text=text, seed=seed), tally))
+            about = dice.sample(TOPICS, k=dice.choice((1, 1, 2)))
+            ticket = Ticket(id=number, text=f"It is about my {' and '.join(about)}.", seed=seed)
+            requests.create_task(handle(rt, ticket, tally))
 
 
-# What is shown.
+async def people(rt: ps.Runtime, tally: Tally, seed: int, count: int = 32) -> None:
+    """Answer what waits for a person, until cancelled; minutes are tenths of a second here.
 
+    They know a run by its id only, as they would in another service.
+    """
+    free, taken = asyncio.Semaphore(count), set[str]()
 
-async def watch(rt: ps.Runtime, tally: Tally, console: Console) -> None:
-    """Show the state of things until cancelled: live on a terminal, else a line every second."""
-    if not console.is_terminal:
+    async def respond(run: ps.Run[object], node: str) -> None:
+        dice = random.Random(f"{seed}/{run.run_id}")
+        async with free:
+            await asyncio.sleep(dice.uniform(0.1, 0.3))
+        with suppress(ps.RunNotFound):  # the run is over: the customer waited too long
+            if node.endswith(APPROVAL.name):
+                approval = Approval(granted=dice.random() < 0.8, cents=dice.randrange(500, 9000))
+                tally.reviews += await run.signal(APPROVAL, approval)
+            else:
+                answer = Answer(text="Let me explain.", author="person")
+                tally.reviews += await run.signal(ANSWER, answer)
+
+    async with asyncio.TaskGroup() as responses:
         while True:
-            await asyncio.sleep(1.0)
-            print(*facts(rt, tally), sep=", ", flush=True)
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            live.update(panel(rt, tally), refresh=True)
-            await asyncio.sleep(0.1)
+            for run_id in tally.open - taken:
+                for node in await (run := rt.get(run_id)).awaiting():
+                    taken.add(run_id)
+                    responses.create_task(respond(run, node))
+            await asyncio.sleep(0.02)
 
 
-def facts(rt: ps.Runtime, tally: Tally) -> list[str]:
-    """The state of things, number by number."""
-    stats = rt.stats()
-    attempts = sum(step.attempts for step in stats.steps.values())
-    return [
-        f"{tally.done:,} of {tally.runs:,} tickets",
-        f"{stats.runs:,} in flight",
-        f"{attempts / max(tally.seconds, 0.1):,.0f} attempts/s",
-        f"{sum(step.retries for step in stats.steps.values()):,} retries",
-        f"{stats.queues[PROVIDER.name].waiting:,} queued",
-        f"{tally.failures.total():,} failed",
-    ]
-
-
-def panel(rt: ps.Runtime, tally: Tally) -> Group:
-    """The state of things, as a bar with the numbers under it."""
-    done, *others = facts(rt, tally)
-    bar = Table.grid(padding=(0, 1))
-    bar.add_row(
-        ProgressBar(total=tally.runs, completed=tally.done, width=56),
-        Text(done, "bold"),
-        Text(f"{tally.seconds:.1f} s", "dim"),
-    )
-    return Group(bar, Text(" · ".join(others), "dim"))
-
-
-def summary(rt: ps.Runtime, tally: Tally) -> Group:
-    """What came out: the runs, the steps, and why runs failed."""
-    stats, seconds = rt.stats(), tally.seconds
-    runs = stats.workflows[support.name]
-    attempts = sum(step.attempts for step in stats.steps.values())
-    answered = Text.assemble(
-        (f"{runs.succeeded:,} of {tally.runs:,} tickets answered", "bold green"),
-        f" in {seconds:.1f} s: {runs.succeeded / seconds:,.0f} runs/s, "
-        f"{attempts / seconds:,.0f} attempts/s",
-    )
-    agent = Text(f"{tally.signed['agent']:,} of the answers are for an agent to finish", "dim")
-    return Group("", answered, agent, "", _figures(stats), "", _reasons(tally))
-
-
-def _figures(stats: ps.Stats) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")  # fits 80 columns
-    table.add_column("step")
-    for name in ("attempts", "retries", "failed", "timeouts"):
-        table.add_column(name, justify="right")
-    for name in ("queue delay", "duration"):
-        table.add_column(f"{name}, ms\n{'p50':>6}{'p95':>6}{'p99':>6}", no_wrap=True)
-    for name, step in stats.steps.items():
-        delay, duration = step.queue_delay, step.duration
-        table.add_row(
-            name,
-            *map(_count, (step.attempts, step.retries, step.failed, step.timeouts)),
-            _times(delay.p50, delay.p95, delay.p99),
-            _times(duration.p50, duration.p95, duration.p99),
-        )
-    latency = stats.workflows[support.name].latency
-    row = ["run", *[""] * 5, _times(latency.p50, latency.p95, latency.p99)]
-    table.add_row(*row, style="bold")
-    return table
-
-
-def _reasons(tally: Tally) -> Table:
-    table = Table.grid(padding=(0, 2))
-    total = tally.failures.total()
-    table.add_row(f"[bold red]{total:,}[/]" if total else "no", "[bold]runs failed[/]")
-    for reason, count in tally.failures.most_common():
-        table.add_row(f"{count:,}", escape(reason))
-    table.columns[0].justify = "right"
-    return table
-
-
-def _reason(error: ps.RunFailed) -> str:
-    return f"{error.step}: {error.__cause__} (attempt {error.attempts})"
-
-
-def _count(number: int) -> str:
-    return f"{number:,}" if number else "-"
-
-
-def _times(*seconds: float) -> str:
-    return "".join(f"{1000 * t:6.1f}" if t < 1 else f"{1000 * t:6.0f}" for t in seconds)
-
-
-async def demo(runs: int, rate: float, seed: int, console: Console) -> int:
-    """Run the service; 0, or 130 if Ctrl-C stopped it."""
+async def demo(runs: int, rate: float, seed: int, console: Console) -> tuple[int, ps.Coverage]:
+    """Run the service; the exit code (130 if Ctrl-C stopped it), and what the runs have shown."""
     code = 0
     async with ps.Runtime(workflows=[support], seed=seed) as rt:
         tally = Tally(runs)
-        watcher = asyncio.create_task(watch(rt, tally, console))
+        others = [
+            asyncio.create_task(people(rt, tally, seed)),
+            asyncio.create_task(watch(rt, tally, console, queue=PROVIDER)),
+        ]
         try:
             await serve(rt, tally, rate, seed)
         except asyncio.CancelledError:  # Ctrl-C, as asyncio.run tells of it: the runs are cancelled
             code = 130
-        watcher.cancel()
-        await asyncio.wait([watcher])
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
         if code:
             console.print(f"Stopped by Ctrl-C: {runs - tally.done:,} tickets are not answered.")
-        console.print(summary(rt, tally))
-    return code
+        console.print(summary(rt, tally, support))
+    return code, rt.coverage(support)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -335,15 +373,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=3000, help="how many tickets arrive")
     parser.add_argument("--rate", type=float, default=350.0, help="tickets a second, on average")
     parser.add_argument("--seed", type=int, default=1, help="of the tickets and of the world")
+    parser.add_argument("--coverage", type=Path, help="a file to write the graph coverage to")
     options = parser.parse_args(arguments)
     if options.runs < 1 or not 0 < options.rate < 1e6:
         parser.error("give at least 1 run and a rate of more than 0")
     console = Console()
     try:
-        return asyncio.run(demo(options.runs, options.rate, options.seed, console))
+        code, shown = asyncio.run(demo(options.runs, options.rate, options.seed, console))
     except KeyboardInterrupt:  # a second one
         console.print("Stopped.")
         return 130
+    if options.coverage is not None:
+        options.coverage.write_text(shown.to_json(), "utf-8")
+    console.print(commands(__file__, options.coverage), soft_wrap=True)
+    return code
 
 
 if __name__ == "__main__":

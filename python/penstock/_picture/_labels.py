@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import Final
 
 from penstock._graph import (
@@ -48,7 +49,7 @@ def label(graph: Graph, node: GraphNode) -> Label:
 
 def width(text: str, size: float) -> float:
     """About how wide `text` is in pixels in a sans-serif face of `size` pixels, rather too wide."""
-    return size * sum(_WIDTHS.get(char, 0.62 if char.islower() else 0.7) for char in text)
+    return size * fsum(_WIDTHS.get(char, 0.62 if char.islower() else 0.7) for char in text)
 
 
 def shortened(text: str, most: int) -> str:

@@ -11,7 +11,7 @@ import itertools
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import fsum, inf
 from typing import Final, TypeAlias
 
 Point: TypeAlias = tuple[float, float]
@@ -143,7 +143,7 @@ def _sort_layer(
     for box in layer:
         places = [fixed[other] for other, _ in neighbours[box]]
         if places:
-            centres[box] = sum(places) / len(places)
+            centres[box] = fsum(places) / len(places)
     movable = iter(sorted(centres, key=centres.__getitem__))
     layer[:] = [next(movable) if box in centres else box for box in layer]
 
@@ -205,7 +205,7 @@ def _straighten(net: _Net) -> None:
 def _align(net: _Net, run: list[int], least: float, most: float) -> None:
     """Put lanes below each other at their mean, within limits."""
     if run:
-        mean = sum(net.x[lane] for lane in run) / len(run)
+        mean = fsum(net.x[lane] for lane in run) / len(run)
         for lane in run:
             net.x[lane] = min(max(mean, least), most)
 
@@ -221,8 +221,8 @@ def _place_layer(net: _Net, layer: list[int], sides: list[list[list[tuple[int, i
         if index:
             offset += net.gap(layer[index - 1], box)
         near = [pair for side in sides for pair in side[box]]
-        weight = float(sum(w for _, w in near))
-        wish = sum(net.x[other] * w for other, w in near) / weight if near else net.x[box]
+        weight = fsum(w for _, w in near)
+        wish = fsum(net.x[other] * w for other, w in near) / weight if near else net.x[box]
         pool = (wish - offset, weight or _FREE, 1)
         while pools and pools[-1][0] > pool[0]:
             place, heavy, boxes = pools.pop()

@@ -8,7 +8,17 @@ from typing import Final
 
 from penstock._coverage import WorkflowCoverage
 from penstock._events import Event, EventsLost
-from penstock._graph import Accept, Case, Collect, Graph, GraphNode, Recurse, Switch, Wait
+from penstock._graph import (
+    Accept,
+    Case,
+    Collect,
+    Graph,
+    GraphNode,
+    Recurse,
+    Switch,
+    Undo,
+    Wait,
+)
 from penstock._handoffs import body_of
 
 from ._drawing import picture
@@ -62,9 +72,13 @@ def coverage_picture(graph: Graph, coverage: WorkflowCoverage) -> str:
         start, _, end = name.partition(" -> ")
         edges[start, end.removesuffix(" (gate)").removesuffix(" (after)")] = count
     states = {path: "covered" if count else "missed" for path, count in nodes.items()}
+    undone = coverage.measures["exceptions"].declared
     for node in graph.nodes:
         if node.kind in ("input", "constant"):
             states[node.path] = "covered" if coverage.runs else "missed"
+        elif isinstance(node.detail, Undo):
+            count = undone.get(f"{graph.nodes[node.detail.of].path}: compensate", 0)
+            states[node.path] = "covered" if count else "missed"
     return picture(graph, states, counts=nodes, edges=edges)
 
 

@@ -22,6 +22,8 @@ enum State {
     Borrowed,
     /// A panic left the value half changed.
     Broken,
+    /// Borrowed after that.
+    Salvaged,
 }
 
 // SAFETY: `value` and `state` are reached only with a `Python` token, so by one thread at a time: the
@@ -40,12 +42,27 @@ impl<T> GilCell<T> {
     pub(crate) fn lock<'a>(&'a self, _py: Python<'a>) -> Guard<'a, T> {
         match self.state.replace(State::Borrowed) {
             State::Free => Guard { cell: self },
-            State::Borrowed => panic!("penstock's engine was re-entered; this is a bug"),
+            State::Borrowed | State::Salvaged => {
+                panic!("penstock's engine was re-entered; this is a bug")
+            }
             State::Broken => {
                 self.state.set(State::Broken);
                 panic!("penstock's engine has failed earlier; this runtime can't go on")
             }
         }
+    }
+
+    /// Whether a panic has left the value half changed.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.state.get() == State::Broken
+    }
+
+    /// Borrows a value that a panic has left half changed, to let go of what is in it.
+    pub(crate) fn salvage<'a>(&'a self, _py: Python<'a>) -> Option<Guard<'a, T>> {
+        self.is_broken().then(|| {
+            self.state.set(State::Salvaged);
+            Guard { cell: self }
+        })
     }
 
     /// Looks at the value from a garbage collection, which holds the lock but has no token; nothing if it
@@ -79,7 +96,7 @@ impl<T> DerefMut for Guard<'_, T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        let broken = std::thread::panicking();
+        let broken = std::thread::panicking() || self.cell.state.get() == State::Salvaged;
         self.cell.state.set(if broken { State::Broken } else { State::Free });
     }
 }

@@ -1,5 +1,6 @@
 //! One runtime's native side: the engine, what Python objects go with it, and the pump that starts steps.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -241,6 +242,27 @@ impl Core {
             Err(error) => {
                 self.complete(py, attempt, &part, Err(error));
                 self.next(core, riding)
+            }
+        }
+    }
+
+    /// The engine has a defect and has failed: nobody is to wait for it for ever.
+    fn fail_waiters(&self, py: Python<'_>) {
+        let Some(mut state) = self.state.salvage(py) else { return };
+        let waiters = state.abandon();
+        drop(state);
+        for waiter in waiters {
+            let error = PyRuntimeError::new_err(
+                "penstock's engine has failed, which is a defect of penstock; this runtime can't go on",
+            );
+            let told = (|| -> PyResult<()> {
+                if !waiter.call_method0(py, "done")?.is_truthy(py)? {
+                    waiter.call_method1(py, "set_exception", (error.value(py),))?;
+                }
+                Ok(())
+            })();
+            if let Err(broken) = told {
+                self.asyncio.report(py, "a failure could not be delivered", &broken);
             }
         }
     }
@@ -537,8 +559,10 @@ impl Core {
 
     /// A handle of the run is gone.
     fn unwatch(&self, py: Python<'_>, run: u64) {
-        let forgotten = self.lock(py).unwatch(RunKey(run));
-        drop(forgotten);
+        if !self.state.is_broken() {
+            let forgotten = self.lock(py).unwatch(RunKey(run));
+            drop(forgotten);
+        }
     }
 
     /// How many more runs of a workflow would be accepted now.
@@ -676,10 +700,16 @@ impl Core {
         if core.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let turn = core.turn(slf);
-        core.wake(slf.py())?;
-        core.set_timer(slf)?;
-        turn
+        let turn = catch_unwind(AssertUnwindSafe(|| {
+            let turn = core.turn(slf);
+            core.wake(slf.py())?;
+            core.set_timer(slf)?;
+            turn
+        }));
+        turn.unwrap_or_else(|panic| {
+            core.fail_waiters(slf.py());
+            resume_unwind(panic)
+        })
     }
 
     #[pyo3(name = "_tick")]
@@ -704,7 +734,8 @@ impl Core {
 
     fn __clear__(&self, py: Python<'_>) {
         let pump = std::mem::take(&mut *self.pump.lock(py));
-        let state = self.lock(py).clear();
+        let salvaged = self.state.salvage(py);
+        let state = salvaged.unwrap_or_else(|| self.lock(py)).clear();
         drop((pump, state));
     }
 }

@@ -186,6 +186,15 @@ pub(crate) enum Chooser {
 }
 
 impl Chooser {
+    /// From `(key, outcomes, default)` or `(types, default)`.
+    fn new(detail: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok((key, outcomes, default)) = detail.extract() {
+            return Ok(Self::ByKey { key, outcomes, default });
+        }
+        let (types, default) = detail.extract()?;
+        Ok(Self::ByType { types, default })
+    }
+
     /// The outcome for a value.
     ///
     /// # Errors
@@ -322,13 +331,7 @@ impl NodePart {
             NodeKind::Step | NodeKind::Undo { .. } => {
                 Self::Step(Arc::new(StepPart::new(contract, detail)?))
             }
-            NodeKind::Switch { .. } => Self::Switch(match detail.extract() {
-                Ok((key, outcomes, default)) => Chooser::ByKey { key, outcomes, default },
-                Err(_) => {
-                    let (types, default) = detail.extract()?;
-                    Chooser::ByType { types, default }
-                }
-            }),
+            NodeKind::Switch { .. } => Self::Switch(Chooser::new(detail)?),
             NodeKind::When | NodeKind::Loop { .. } => Self::Predicate(detail.clone().unbind()),
             NodeKind::Accept { computed: true, .. } => {
                 let (function, at) = detail.extract()?;

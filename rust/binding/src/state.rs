@@ -422,13 +422,9 @@ impl State {
 
     #[inline]
     fn value_in(&self, py: Python<'_>, run: &Run, node: Place, parts: &PlanParts) -> Py<PyAny> {
-        let (base, items) = match run.own_value(&parts.plan, node) {
-            Some(base) => (base, Vec::new()),
-            None => {
-                let Source { base, items } = run.source(&parts.plan, node);
-                (base, items)
-            }
-        };
+        let own = run.own_value(&parts.plan, node);
+        let Source { base, items } =
+            own.map_or_else(|| run.source(&parts.plan, node), Source::from);
         let value = match base {
             Base::Value(value) => self.values.get(value).map(|value| value.clone_ref(py)),
             Base::Constant(node) => Some(parts.constant(py, node)),
@@ -560,6 +556,17 @@ impl State {
         let kept = self.kept.get_mut(&run.0)?;
         kept.handles -= 1;
         if kept.handles == 0 { self.kept.remove(&run.0).map(|kept| kept.past) } else { None }
+    }
+
+    /// The futures of all who wait for a run, whatever has become of the engine.
+    pub(crate) fn abandon(&mut self) -> Vec<Py<PyAny>> {
+        let mut waiters = self.take_waiting();
+        for side in self.sides.iter_mut().flatten() {
+            waiters.extend(side.waiter.take());
+            let extra = side.extra.as_mut();
+            waiters.extend(extra.into_iter().flat_map(|extra| std::mem::take(&mut extra.waiters)));
+        }
+        waiters
     }
 
     /// What runs that can't go on hold, to be dropped after the lock is released.

@@ -9,14 +9,15 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |place: usize| arguments.get(place).and_then(|text| text.parse::<u64>().ok());
     let (Some(seed), Some(runs)) = (number(1), number(2)) else {
-        eprintln!("usage: simulate stormy|steady SEED RUNS");
+        eprintln!("usage: simulate stormy|winding|steady SEED RUNS");
         return ExitCode::from(2);
     };
     let workload = match arguments[0].as_str() {
         "stormy" => Workload::stormy(seed, runs),
+        "winding" => Workload::winding(seed, runs),
         "steady" => Workload::steady(seed, runs),
         other => {
-            eprintln!("there is no world {other}: choose stormy or steady");
+            eprintln!("there is no world {other}: choose stormy, winding or steady");
             return ExitCode::from(2);
         }
     };

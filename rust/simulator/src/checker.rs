@@ -1,14 +1,15 @@
 //! What must hold after every event, checked beside the engine with books of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use penstock_engine::{
-    Base, Body, Engine, Identity, Lane, NodeState, Outcome, Place, PlanId, Policy, Record, Run,
-    RunKey, Start, Then, ValueId, draw,
+    Base, Body, Engine, GraphSpec, Identity, Lane, Layout, NodeId, NodeKind, NodeState, Outcome,
+    Place, PlanId, Policy, Record, Run, RunKey, RunStatus, Start, Then, ValueId, draw,
 };
 
 use crate::coverage::Coverage;
+use crate::effects::Effects;
 use crate::workload::Workload;
 
 /// Something that must not happen, and how to see it again.
@@ -52,6 +53,13 @@ pub(crate) struct Checker<'a> {
     threads: u32,
     /// Nodes with an attempt under way, abandoned ones included.
     busy: BTreeSet<(RunKey, Place)>,
+    /// Concurrency keys that acquire nodes have asked for.
+    keys: BTreeMap<(RunKey, Place), u64>,
+    /// By node with an attempt under way that has not been given up: the key it holds, and for which
+    /// acquire node.
+    holders: BTreeMap<(RunKey, Place), (u64, Place)>,
+    /// By plan and node, whether it may carry nothing.
+    nothing: Vec<Vec<bool>>,
     touched: Vec<RunKey>,
     starts: u64,
 }
@@ -62,6 +70,7 @@ struct Shadow {
     plan: PlanId,
     inputs: Vec<ValueId>,
     seq: u32,
+    status: RunStatus,
     over: bool,
     watched: Option<Watched>,
 }
@@ -72,6 +81,9 @@ struct Watched {
     records: Vec<Record>,
     states: Vec<NodeState>,
     retried: BTreeSet<Place>,
+    effects: Effects,
+    /// As it was after the last event.
+    layout: Layout,
 }
 
 impl<'a> Checker<'a> {
@@ -86,6 +98,9 @@ impl<'a> Checker<'a> {
             running_in_all: 0,
             threads: 0,
             busy: BTreeSet::new(),
+            keys: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            nothing: workload.graphs.iter().map(|(spec, _)| may_be_nothing(spec)).collect(),
             touched: Vec::new(),
             starts: 0,
         }
@@ -121,49 +136,85 @@ impl<'a> Checker<'a> {
         let dice = draw(self.workload.seed, [number; 4]);
         let close = engine.run(run).is_some() && dice.is_multiple_of(self.workload.watch_one_in);
         let watched = close.then(|| {
-            let nodes = (0..engine.plan(plan).len() as u32).map(Place);
-            let states = nodes.filter_map(|node| engine.node_state(run, node)).collect();
+            let states = engine.run(run).into_iter().flat_map(Run::states).collect();
             Watched { states, ..Watched::default() }
         });
         let slot = slot(run);
         if slot >= self.runs.len() {
             self.runs.resize_with(slot + 1, || None);
         }
-        let shadow = Shadow { key: run, number, plan, inputs, seq: 0, over: false, watched };
+        let status = RunStatus::Running;
+        let shadow =
+            Shadow { key: run, number, plan, inputs, seq: 0, status, over: false, watched };
         self.runs[slot] = Some(shadow);
     }
 
-    pub(crate) fn recorded(&mut self, record: &Record) -> Checked {
+    pub(crate) fn recorded(&mut self, engine: &Engine, record: &Record) -> Checked {
+        let workload = self.workload;
         let shadow = self.shadow(record.run)?;
         if shadow.over || record.seq != shadow.seq {
             return Err(format!("{record:?} comes after {} records, or after the end", shadow.seq));
         }
         shadow.seq += 1;
-        shadow.over = matches!(record.body, Body::Ended { .. });
+        let from = shadow.status;
+        shadow.status = match record.body {
+            Body::Paused => RunStatus::Paused,
+            Body::Resumed if from == RunStatus::Paused => RunStatus::Running,
+            Body::Resumed | Body::Compensating => RunStatus::Compensating,
+            Body::Ended { status } => status,
+            _ => from,
+        };
+        let to = shadow.status;
+        shadow.over =
+            matches!(record.body, Body::Ended { .. }) && to != RunStatus::CompensationFailed;
+        let spec = &workload.graphs[shadow.plan.0 as usize].0;
+        let template = engine.template(record.run, record.node);
         if let Some(watched) = &mut shadow.watched {
             watched.records.push(*record);
             if matches!(record.body, Body::Failed { then: Then::Retry { .. }, .. }) {
                 watched.retried.insert(record.node);
             }
+            // The run may be over by now.
+            let plan = engine.plan(shadow.plan);
+            let template = template.unwrap_or_else(|| watched.layout.template(plan, record.node));
+            watched.effects.recorded(spec, record, template)?;
             self.touched.push(record.run);
         }
-        if let Body::Ended { status } = record.body
-            && !self.coverage.run_ended(status)
-        {
-            return Err(format!("{:?} became {status:?}, which no row allows", record.run));
+        match (record.body, template.map(|it| spec.nodes[it.index()].kind)) {
+            (Body::Chosen { outcome }, Some(NodeKind::Acquire { .. })) => {
+                self.keys.insert((record.run, record.node), outcome);
+            }
+            (Body::Acquired, Some(NodeKind::Acquire { key: Some(key) })) => {
+                self.keys.insert((record.run, record.node), key);
+            }
+            (Body::Abandoned, _) => {
+                self.holders.remove(&(record.run, record.node));
+            }
+            _ => {}
+        }
+        if from != to && !self.coverage.run_moved(from, to) {
+            return Err(format!("{:?}: {from:?} -> {to:?} is in no table", record.run));
         }
         Ok(())
     }
 
     pub(crate) fn started(&mut self, engine: &Engine, start: &Start) -> Checked {
+        let workload = self.workload;
         let shadow = self.shadow(start.run)?;
         if shadow.over {
             return Err(format!("{start:?} after the end of its run"));
         }
-        if shadow.watched.is_some() {
+        let seq = shadow.seq;
+        let spec = &workload.graphs[start.plan.0 as usize].0;
+        if let Some(watched) = &mut shadow.watched {
+            if let NodeKind::Undo { of } = spec.nodes[start.template.index()].kind {
+                watched.effects.begins(input_of(start.node, start.template, of), seq);
+            }
             self.touched.push(start.run);
         }
-        let policy = self.policy(start.plan, start.node);
+        self.hold_key(spec, start)?;
+        self.inputs_are_there(engine, start.run, start.node, start.template)?;
+        let policy = self.policy(start.plan, start.template);
         if start.number > policy.retry.attempts_max.get() {
             return Err(format!("{start:?} is one attempt too many"));
         }
@@ -194,13 +245,68 @@ impl<'a> Checker<'a> {
     /// An attempt has really ended.
     pub(crate) fn stopped(&mut self, start: &Start) {
         self.busy.remove(&(start.run, start.node));
-        self.count(self.policy(start.plan, start.node), -1);
+        self.holders.remove(&(start.run, start.node));
+        self.count(self.policy(start.plan, start.template), -1);
     }
 
-    pub(crate) fn ended(&mut self, run: RunKey, outcome: Outcome) -> Checked {
+    /// Of all attempts under way with one concurrency key, all hold it for the same acquire node.
+    fn hold_key(&mut self, spec: &GraphSpec, start: &Start) -> Checked {
+        let Some(holds) = spec.nodes[start.template.index()].holds else { return Ok(()) };
+        let acquire = input_of(start.node, start.template, holds);
+        let Some(&key) = self.keys.get(&(start.run, acquire)) else {
+            return Err(format!("{start:?} without its concurrency key"));
+        };
+        let mut others = self.holders.iter().filter(|(_, (held, _))| *held == key);
+        if let Some((other, _)) =
+            others.find(|((run, _), (_, by))| (*run, *by) != (start.run, acquire))
+        {
+            return Err(format!("{start:?} while {other:?} holds key {key}"));
+        }
+        self.holders.insert((start.run, start.node), (key, acquire));
+        Ok(())
+    }
+
+    /// A node's inputs must not have been dropped before it starts.
+    pub(crate) fn inputs_are_there(
+        &self,
+        engine: &Engine,
+        run: RunKey,
+        node: Place,
+        template: NodeId,
+    ) -> Checked {
+        let Some(plan) = engine.plan_of(run) else { return Ok(()) };
+        let spec = &self.workload.graphs[plan.0 as usize].0;
+        let undoes = matches!(spec.nodes[template.index()].kind, NodeKind::Undo { .. });
+        for &input in &spec.nodes[template.index()].inputs {
+            let source = engine.source(run, input_of(node, template, input));
+            let there = match source.map(|source| source.base) {
+                Some(Base::Value(value)) => self.values[value.0 as usize],
+                Some(Base::Constant(_)) => true,
+                _ => undoes || self.nothing[plan.0 as usize][input as usize],
+            };
+            if !there {
+                let path = &spec.nodes[input as usize].path;
+                return Err(format!("{path}, an input of {node:?} of {run:?}, was dropped"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ended(&mut self, engine: &Engine, run: RunKey, outcome: Outcome) -> Checked {
+        let workload = self.workload;
         let shadow = self.shadow(run)?;
         if !shadow.over {
             return Err(format!("{run:?} ended without a record of it"));
+        }
+        if let Some(watched) = &shadow.watched {
+            let spec = &workload.graphs[shadow.plan.0 as usize].0;
+            let over = shadow.fold(engine, watched);
+            let states: Vec<NodeState> = over.states().collect();
+            if let Some(state) = states.iter().find(|state| !state.is_terminal()) {
+                return Err(format!("{run:?} ended with a node that is {state:?}"));
+            }
+            let plan = engine.plan(shadow.plan);
+            watched.effects.check(plan, spec, &over.layout(), &states, shadow.status)?;
         }
         self.runs[slot(run)] = None;
         match outcome {
@@ -225,22 +331,24 @@ impl<'a> Checker<'a> {
         while let Some(key) = self.touched.pop() {
             let Some(Some(shadow)) = self.runs.get_mut(slot(key)) else { continue };
             let Some(run) = engine.run(key).filter(|_| shadow.key == key) else { continue };
-            let Some(watched) = &mut shadow.watched else { continue };
-            let identity = Identity {
-                number: shadow.number,
-                plan_id: shadow.plan,
-                plan: engine.plan(shadow.plan),
-                inputs: &shadow.inputs,
-                durability: penstock_engine::Durability::Sync,
-            };
-            if run.image() != Run::fold(&identity, &watched.records).image() {
+            let Some(watched) = &shadow.watched else { continue };
+            if run.image() != shadow.fold(engine, watched).image() {
                 return Err(format!("{key:?} is not the fold of its {} records", shadow.seq));
             }
-            for (index, before) in watched.states.iter_mut().enumerate() {
+            let Some(watched) = &mut shadow.watched else { continue };
+            watched.layout = run.layout();
+            watched.states.resize(run.states().count(), NodeState::Waiting);
+            for (index, (before, now)) in watched.states.iter_mut().zip(run.states()).enumerate() {
                 let node = Place(index as u32);
-                let Some(now) = engine.node_state(key, node) else { continue };
+                let spec = &self.workload.graphs[shadow.plan.0 as usize].0;
+                let template = engine.template(key, node).unwrap_or(NodeId(0));
+                let kind = spec.nodes[template.index()].kind;
+                if kind.is_source() {
+                    continue;
+                }
                 let from = std::mem::replace(before, now);
-                if !self.coverage.node_moved(from, now, watched.retried.remove(&node)) {
+                let retried = watched.retried.remove(&node);
+                if !self.coverage.node_moved(kind, from, now, retried) {
                     return Err(format!("{node:?} of {key:?}: {from:?} -> {now:?} is in no table"));
                 }
             }
@@ -269,7 +377,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn policy(&self, plan: PlanId, node: Place) -> &'a Policy {
+    fn policy(&self, plan: PlanId, node: NodeId) -> &'a Policy {
         let workload = self.workload;
         let policy = workload.graphs[plan.0 as usize].1[node.index()].as_ref();
         policy.expect("only steps are started")
@@ -290,12 +398,14 @@ impl<'a> Checker<'a> {
         if self.workload.config.journaled {
             return Ok(()); // A ready node may stand before its gate instead of in line.
         }
-        let policy = self.policy(start.plan, start.node);
+        let policy = self.policy(start.plan, start.template);
         let rank = |policy: &Policy, run: RunKey| engine.run(run).map(|run| run.priority(policy));
         let own = rank(policy, start.run);
-        for shadow in self.runs.iter().flatten() {
-            for (index, other) in self.workload.graphs[shadow.plan.0 as usize].1.iter().enumerate()
-            {
+        let going_on = |it: &&Shadow| it.status != RunStatus::Paused;
+        for shadow in self.runs.iter().flatten().filter(going_on) {
+            let (spec, policies) = &self.workload.graphs[shadow.plan.0 as usize];
+            let outermost = policies.iter().take(spec.regions[0].stop as usize);
+            for (index, other) in outermost.enumerate() {
                 let node = Place(index as u32);
                 let Some(other) = other else { continue };
                 if (other.queue, other.lane) == (policy.queue, policy.lane)
@@ -308,6 +418,53 @@ impl<'a> Checker<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl Shadow {
+    fn fold(&self, engine: &Engine, watched: &Watched) -> Run {
+        let identity = Identity {
+            number: self.number,
+            plan_id: self.plan,
+            plan: engine.plan(self.plan),
+            inputs: &self.inputs,
+            durability: penstock_engine::Durability::Sync,
+        };
+        Run::fold(&identity, &watched.records)
+    }
+}
+
+/// The place of another node of the same frame.
+const fn input_of(node: Place, template: NodeId, other: u32) -> Place {
+    Place(node.0 + other - template.0)
+}
+
+/// By node, whether it may carry nothing although it is taken: what was made optional, and what passes that
+/// on.
+fn may_be_nothing(spec: &GraphSpec) -> Vec<bool> {
+    let mut nothing = vec![false; spec.nodes.len()];
+    loop {
+        let before = nothing.clone();
+        for (index, node) in spec.nodes.iter().enumerate() {
+            let any = |nodes: &[u32]| nodes.iter().any(|&it| before[it as usize]);
+            if node.kind == NodeKind::Optional || (node.kind.is_alias() && any(&node.inputs)) {
+                nothing[index] = true;
+            }
+            if let Some(body) = node.kind.body() {
+                let region = &spec.regions[body as usize];
+                let given = node.inputs.iter().enumerate();
+                for (at, _) in given.filter(|(_, input)| before[**input as usize]) {
+                    nothing[region.start as usize + at] = true;
+                }
+                if node.kind.is_alias() && before[region.output as usize] {
+                    nothing[index] = true;
+                    nothing[region.start as usize] = true;
+                }
+            }
+        }
+        if nothing == before {
+            return nothing;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use penstock_engine::{NODE_STATES, NodeState, RunStatus};
+use penstock_engine::{NODE_STATES, NodeKind, NodeState, RunStatus};
 
 /// Moves that were seen. A move is seen by comparing a node before and after an event, so that a retry
 /// without a wait shows as one move along two rows.
@@ -30,14 +30,21 @@ impl Coverage {
     /// Notes how a node came from one state to another within one event; `retried` if its attempt failed
     /// and is to be repeated. False if no rows of the table lead there. Where several ways do, none counts
     /// as visited.
-    pub(crate) fn node_moved(&mut self, from: NodeState, to: NodeState, retried: bool) -> bool {
-        use NodeState::{Backoff, Ready, Running};
+    pub(crate) fn node_moved(
+        &mut self,
+        kind: NodeKind,
+        from: NodeState,
+        to: NodeState,
+        retried: bool,
+    ) -> bool {
+        use NodeState::{Backoff, Ready, Running, Waiting};
         if from == to {
             return true;
         }
+        let opens_at_once = matches!(kind, NodeKind::Loop { .. } | NodeKind::Recurse { .. });
         let between: Vec<Vec<NodeState>> = match (from, to) {
             (Running, Ready) if retried => vec![vec![Backoff]],
-            (Backoff, Running) => vec![vec![Ready]],
+            (Waiting | Backoff, Running) if !opens_at_once => vec![vec![Ready]],
             _ if from.may_become(to) => vec![vec![]],
             _ => {
                 let one = NODE_STATES.iter().map(|&it| vec![it]);

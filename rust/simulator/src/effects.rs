@@ -38,7 +38,7 @@ impl Effects {
                 self.compensating.get_or_insert(record.seq);
             }
             (Body::Done { .. }, NodeKind::Undo { of }) => {
-                let place = Place(record.node.0 - template.0 + of);
+                let place = Place(record.node.0 + of - template.0);
                 let Some(effect) = self.effects.get_mut(&place) else {
                     return Err(format!("{place:?} was undone, but never started"));
                 };
@@ -62,11 +62,11 @@ impl Effects {
         plan: &Plan,
         spec: &GraphSpec,
         layout: &Layout,
-        states: &[NodeState],
+        nodes: &[NodeState],
         status: RunStatus,
     ) -> Checked {
         for (&place, effect) in &self.effects {
-            let state = states[place.index()];
+            let state = nodes[place.index()];
             let stays = status == RunStatus::Succeeded && state == NodeState::Succeeded;
             if effect.undone.is_none() && !stays {
                 let path = layout.path(plan, place);

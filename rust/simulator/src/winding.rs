@@ -133,7 +133,8 @@ impl Drawing<'_> {
                 self.node(NodeKind::Sleep { duration_ns }, &[from])
             }
             15 => {
-                self.node([NodeKind::Apply, NodeKind::Spawn][self.dice.below(2) as usize], &[from])
+                let kind = self.dice.pick(&[NodeKind::Apply, NodeKind::Spawn]);
+                self.node(kind, &[from])
             }
             16 => self.section(from, outer, gate),
             17 => self.scope(from, outer, gate),
@@ -286,7 +287,7 @@ impl Drawing<'_> {
         let Some(body) = self.inner("[]", 2, false) else { return self.step(&[from]) };
         let shared = self.dice.pick(values);
         let need = self.dice.below(3) as u32;
-        let tolerated = [None, Some(0), Some(1), Some(9)][self.dice.below(4) as usize];
+        let tolerated = self.dice.pick(&[None, Some(0), Some(1), Some(9)]);
         let (concurrency, cancel_rest) = (self.dice.below(3) as u32, self.dice.one_in(2));
         let kind = NodeKind::Map { body, concurrency, need, tolerated, cancel_rest };
         if need == 0 {

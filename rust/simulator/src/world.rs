@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use penstock_engine::{
-    Accept, Action, AttemptKey, BANDS, Durability, Engine, Event, Failure, Lsn, NodeKind, Outcome,
-    PlanId, Record, RunKey, Start, ValueId, draw,
+    Accept, Action, AttemptKey, BANDS, Durability, Engine, Evaluation, Event, Failure, Lsn, NodeId,
+    NodeKind, Outcome, Place, PlanId, Record, Run, RunKey, Start, ValueId, draw,
 };
 
 use crate::checker::{Checked, Checker, Violation};
@@ -27,6 +27,8 @@ pub struct Report {
     pub late: u64,
     /// Runs that were not accepted.
     pub refused: u64,
+    /// Times that a compensation failed for good.
+    pub stalled: u64,
     /// Attempts started.
     pub attempts: u64,
     /// Calls that changed the engine: events, dispatches, commands.
@@ -56,13 +58,49 @@ pub fn simulate(workload: &Workload) -> Result<Report, Violation> {
     Err(Violation { world: workload.name, seed: workload.seed, runs: workload.runs, what })
 }
 
+/// Times that a world may have to be brought to its end.
+const CLOSINGS_MAX: u32 = 100;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Arrival(u64),
     Ends(AttemptKey, End),
     Heartbeat(AttemptKey),
     UserCancels(RunKey),
+    Pauses(RunKey),
+    Resumes(RunKey),
+    Signal(RunKey, u32),
+    Answered(Question),
     Synced(Lsn),
+}
+
+/// What the engine wants to know of an inline node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Question {
+    run: RunKey,
+    node: Place,
+    template: NodeId,
+    what: What,
+}
+
+/// [`Evaluation`], in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Function,
+    Count,
+    Gather,
+    Until,
+}
+
+impl From<Evaluation> for What {
+    fn from(what: Evaluation) -> Self {
+        match what {
+            Evaluation::Function => Self::Function,
+            Evaluation::Count => Self::Count,
+            Evaluation::Gather => Self::Gather,
+            Evaluation::Until => Self::Until,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +121,9 @@ struct World<'a> {
     scheduled: u64,
     /// Attempts under way, by slot of their key.
     attempts: Vec<Option<Start>>,
-    evaluating: Vec<(RunKey, penstock_engine::Place)>,
+    evaluating: Vec<Question>,
+    /// How often nothing was left to happen by itself. From the first time on compensations succeed.
+    closings: u32,
     records: Vec<Record>,
     report: Report,
 }
@@ -106,6 +146,7 @@ impl<'a> World<'a> {
             scheduled: 0,
             attempts: Vec::new(),
             evaluating: Vec::new(),
+            closings: 0,
             records: Vec::new(),
             report: Report::default(),
         }
@@ -142,8 +183,23 @@ impl<'a> World<'a> {
     /// Nothing more will happen by itself: users lose patience, and attempts that hang come to an end.
     fn close(&mut self) -> Checked {
         let runs: Vec<RunKey> = self.engine.runs().collect();
+        self.closings += 1;
+        if self.closings > CLOSINGS_MAX {
+            let states = |run: RunKey| -> Vec<String> {
+                let places = (0..).map(Place);
+                let states = self.engine.run(run).into_iter().flat_map(Run::states);
+                let open = places.zip(states).filter(|(_, state)| !state.is_terminal());
+                open.filter_map(|(it, state)| {
+                    Some(format!("{} {state:?}", self.engine.path(run, it)?))
+                })
+                .collect()
+            };
+            let stuck = runs.iter().map(|&run| (run, self.engine.status(run), states(run)));
+            return Err(format!("some runs never end: {:?}", stuck.collect::<Vec<_>>()));
+        }
         for run in runs {
             self.happen(Happening::UserCancels(run))?;
+            self.happen(Happening::Resumes(run))?;
         }
         for slot in 0..self.attempts.len() {
             if let Some(start) = self.attempts[slot] {
@@ -179,17 +235,25 @@ impl<'a> World<'a> {
             draw(self.workload.seed, [what, number, place, 0])
         };
         let share = |what| dice(what) % 1_000;
-        // An interrupted attempt keeps its number, so it is the key that tells it from the next one.
-        let interrupted = draw(self.workload.seed, [2, start.attempt.0, self.now_ns, 3]) % 1_000
-            < behaviour.interrupted;
+        // An interrupted attempt keeps its number, and a resumed compensation starts from 1 again: it is the
+        // key that tells one from the next.
+        let once = |what| draw(self.workload.seed, [what, start.attempt.0, self.now_ns, 3]) % 1_000;
+        let interrupted = once(2) < behaviour.interrupted;
+        let kind = self.workload.graphs[start.plan.0 as usize].0.nodes[start.template.index()].kind;
+        let undoes = matches!(kind, NodeKind::Undo { .. });
+        let stalls = undoes && once(9) < behaviour.stalling;
         let end = match share(1) {
+            _ if undoes && self.closings > 0 => End::Done,
+            _ if stalls => End::FailedForGood,
+            _ if undoes => End::Done,
             it if it < behaviour.failing => End::Failed,
             it if it < behaviour.failing + behaviour.fatal => End::FailedForGood,
             _ if interrupted => End::Interrupted,
             _ => End::Done,
         };
         let length_ns = exponential(behaviour.duration_ns, dice(3));
-        let (hangs, instant) = (share(4) < behaviour.hanging, share(5) < behaviour.instant);
+        let hangs = share(4) < behaviour.hanging && !undoes;
+        let instant = share(5) < behaviour.instant;
         let attempt = start.attempt;
         if instant && !hangs {
             return self.happen(Happening::Ends(attempt, end));
@@ -212,6 +276,20 @@ impl<'a> World<'a> {
                 self.engine.cancel(self.now_ns, run);
                 self.drain(false)
             }
+            Happening::Pauses(run) => {
+                self.report.events += 1;
+                if self.engine.pause(self.now_ns, run) {
+                    self.schedule(self.workload.behaviour.duration_ns, Happening::Resumes(run));
+                }
+                self.drain(false)
+            }
+            Happening::Resumes(run) => {
+                self.report.events += 1;
+                self.engine.resume(self.now_ns, run);
+                self.drain(false)
+            }
+            Happening::Signal(run, signal) => self.signal(run, signal),
+            Happening::Answered(question) => self.answer(question),
             Happening::Ends(attempt, end) => {
                 let slot = slot(attempt);
                 if let Some(start) = self.attempts[slot].filter(|start| start.attempt == attempt) {
@@ -242,12 +320,22 @@ impl<'a> World<'a> {
         })
     }
 
+    fn signal(&mut self, run: RunKey, signal: u32) -> Checked {
+        self.report.events += 1;
+        let value = self.checker.value();
+        let keep = draw(self.workload.seed, [9, value.0.into(), 0, 0]).is_multiple_of(2);
+        if !self.engine.signal(self.now_ns, run, signal, value, keep) {
+            self.checker.give_up(value)?;
+        }
+        self.drain(false)
+    }
+
     fn arrive(&mut self, number: u64) -> Checked {
         let behaviour = &self.workload.behaviour;
         let dice = |what: u64| draw(self.workload.seed, [what, number, 0, 1]);
         let plan = PlanId((dice(1) % self.workload.graphs.len() as u64) as u32);
-        let specs = &self.workload.graphs[plan.0 as usize].0;
-        let count = specs.iter().filter(|spec| spec.kind == NodeKind::Input).count();
+        let spec = &self.workload.graphs[plan.0 as usize].0;
+        let count = spec.regions[0].input_count;
         let inputs: Vec<ValueId> = (0..count).map(|_| self.checker.value()).collect();
         let patience_ns = exponential(10 * behaviour.duration_ns, dice(2));
         let accept = Accept {
@@ -265,6 +353,14 @@ impl<'a> World<'a> {
             self.checker.accepted(&self.engine, run, plan, inputs);
             if cancelled {
                 self.schedule(patience_ns, Happening::UserCancels(run));
+            }
+            if dice(7) % 1_000 < behaviour.paused {
+                self.schedule(patience_ns / 4, Happening::Pauses(run));
+            }
+            for nth in 0..behaviour.signals.min(4 * spec.signals.len() as u64) {
+                let signal = (dice(10 + nth) % spec.signals.len() as u64) as u32;
+                let after_ns = exponential(3 * behaviour.duration_ns, dice(100 + nth));
+                self.schedule(after_ns, Happening::Signal(run, signal));
             }
         } else {
             self.report.refused += 1;
@@ -288,7 +384,7 @@ impl<'a> World<'a> {
             self.records.extend_from_slice(self.engine.records());
             self.engine.clear_records();
             for record in &self.records {
-                self.checker.recorded(record)?;
+                self.checker.recorded(&self.engine, record)?;
             }
             if let Some(last) = self.records.last().filter(|_| self.workload.config.journaled) {
                 let lsn = last.lsn;
@@ -296,27 +392,64 @@ impl<'a> World<'a> {
             }
             self.records.clear();
             while let Some(action) = self.engine.poll() {
-                self.perform(action)?;
+                self.perform(&action)?;
             }
             self.checker.settle(&self.engine, tick)?;
-            let Some((run, node)) = self.evaluating.pop() else { return Ok(()) };
-            self.report.events += 1;
-            let value = self.checker.value();
-            let fails = draw(self.workload.seed, [7, u64::from(value.0), 0, 0]).is_multiple_of(50);
-            let event = if fails && self.workload.behaviour.fatal > 0 {
-                Event::DecidedFailed { run, node, error: value }
+            let Some(question) = self.evaluating.pop() else { return Ok(()) };
+            let dice = draw(self.workload.seed, [8, self.report.events, 0, 0]) % 1_000;
+            if dice < self.workload.behaviour.deferred {
+                self.schedule(1 + dice, Happening::Answered(question));
             } else {
-                Event::Decided { run, node, value }
-            };
-            self.engine.handle(self.now_ns, event);
+                self.answer_now(question)?;
+            }
         }
     }
 
-    fn perform(&mut self, action: Action) -> Checked {
-        match action {
-            Action::Evaluate { run, node, .. } => {
+    fn answer(&mut self, question: Question) -> Checked {
+        self.answer_now(question)?;
+        self.drain(false)
+    }
+
+    /// Answers at random.
+    fn answer_now(&mut self, question: Question) -> Checked {
+        let Question { run, node, template, what } = question;
+        self.report.events += 1;
+        let number = self.engine.number(run).unwrap_or_default();
+        let dice = |what| draw(self.workload.seed, [7, what, number, self.report.events]);
+        let graph = self.engine.plan_of(run).map(|plan| &self.workload.graphs[plan.0 as usize].0);
+        let kind = graph.map(|graph| graph.nodes[template.index()].kind);
+        let under_way =
+            self.engine.node_state(run, node) == Some(penstock_engine::NodeState::Running);
+        if under_way && what == What::Function {
+            self.checker.inputs_are_there(&self.engine, run, node, template)?;
+        }
+        if dice(1).is_multiple_of(50) && self.workload.behaviour.fatal > 0 {
+            let error = self.checker.value();
+            self.engine.handle(self.now_ns, Event::DecidedFailed { run, node, error });
+            return Ok(());
+        }
+        let outcomes = match (what, kind) {
+            (What::Function, Some(NodeKind::Switch { outcomes })) => Some(u64::from(outcomes)),
+            (What::Function, Some(NodeKind::Acquire { .. })) => Some(crate::winding::KEYS),
+            (What::Function, Some(NodeKind::When | NodeKind::Accept { .. })) | (What::Until, _) => {
+                Some(2)
+            }
+            _ => None,
+        };
+        let event = match (what, outcomes) {
+            (What::Count, _) => Event::Counted { run, node, count: (dice(2) % 4) as u32 },
+            (_, Some(outcomes)) => Event::Chosen { run, node, outcome: dice(2) % outcomes },
+            _ => Event::Decided { run, node, value: self.checker.value() },
+        };
+        self.engine.handle(self.now_ns, event);
+        Ok(())
+    }
+
+    fn perform(&mut self, action: &Action) -> Checked {
+        match *action {
+            Action::Evaluate { run, node, template, what } => {
                 self.hash([1, run.0, node.0.into(), 0]);
-                self.evaluating.push((run, node));
+                self.evaluating.push(Question { run, node, template, what: what.into() });
                 self.checker.is_under_way(run)
             }
             Action::Cancel { attempt, cause } => {
@@ -336,9 +469,15 @@ impl<'a> World<'a> {
                 };
                 *counter += 1;
                 self.hash([tag, run.0, 0, 0]);
-                self.checker.ended(run, outcome)
+                self.checker.ended(&self.engine, run, outcome)
             }
-            Action::Stalled { run, .. } => Err(format!("{run:?} stalled: nothing is compensated")),
+            Action::Stalled { run, .. } => {
+                self.hash([8, run.0, 0, 0]);
+                self.report.stalled += 1;
+                let patience_ns = 10 * self.workload.behaviour.duration_ns;
+                self.schedule(patience_ns, Happening::Resumes(run));
+                self.checker.is_under_way(run)
+            }
         }
     }
 

@@ -1,23 +1,39 @@
-//! Many stormy worlds, each played twice.
+//! Many worlds of each kind, each played twice.
 
-use penstock_simulator::{Coverage, Workload, simulate};
+use penstock_simulator::{Coverage, Report, Workload, simulate};
+
+/// What the worlds saw, and how their runs ended: succeeded, failed, cancelled, late, refused.
+fn play(worlds: impl Iterator<Item = Workload>) -> (Coverage, [u64; 5], u64) {
+    let (mut coverage, mut outcomes, mut stalled) = (Coverage::default(), [0; 5], 0);
+    for workload in worlds {
+        let report = simulate(&workload).unwrap_or_else(|violation| panic!("{violation}"));
+        let again = simulate(&workload).unwrap_or_else(|violation| panic!("{violation}"));
+        let seed = workload.seed;
+        assert_eq!(report, again, "seed {seed} plays differently the second time");
+        let Report { succeeded, failed, cancelled, late, refused, .. } = report;
+        let all = [succeeded, failed, cancelled, late, refused];
+        assert_eq!(all.iter().sum::<u64>(), workload.runs, "seed {seed} lost runs");
+        all.iter().zip(&mut outcomes).for_each(|(count, sum)| *sum += count);
+        stalled += report.stalled;
+        coverage.merge(&report.coverage);
+    }
+    (coverage, outcomes, stalled)
+}
 
 #[test]
 fn nothing_that_must_not_happen_happens_and_each_seed_plays_the_same_twice() {
-    let mut coverage = Coverage::default();
-    let mut outcomes = [0; 5];
-    for seed in 0..200 {
-        let workload = Workload::stormy(seed, 60);
-        let report = simulate(&workload).unwrap_or_else(|violation| panic!("{violation}"));
-        let again = simulate(&workload).unwrap_or_else(|violation| panic!("{violation}"));
-        assert_eq!(report, again, "seed {seed} plays differently the second time");
-        let all = [report.succeeded, report.failed, report.cancelled, report.late, report.refused];
-        assert_eq!(all.iter().sum::<u64>(), 60, "seed {seed} lost runs");
-        all.iter().zip(&mut outcomes).for_each(|(count, sum)| *sum += count);
-        coverage.merge(&report.coverage);
-    }
+    let (coverage, outcomes, _) = play((0..200).map(|seed| Workload::stormy(seed, 60)));
     assert!(outcomes.iter().all(|&count| count > 100), "{outcomes:?} hardly storms");
     assert_eq!((coverage.runs.len(), coverage.nodes.len()), (3, 13), "{coverage:?}");
+}
+
+/// Graphs of every construct: each run ends once with every node terminal, no value is dropped early,
+/// twice or never, what was started is undone in the right order, and keys are held by one at a time.
+#[test]
+fn graphs_of_every_construct_hold_to_the_same() {
+    let (coverage, outcomes, stalled) = play((0..200).map(|seed| Workload::winding(seed, 25)));
+    assert!(outcomes.iter().all(|&count| count > 5) && stalled > 20, "{outcomes:?}, {stalled}");
+    assert!(coverage.runs.len() >= 12 && coverage.nodes.len() >= 28, "{coverage:?}");
 }
 
 #[test]

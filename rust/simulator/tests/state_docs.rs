@@ -25,8 +25,10 @@ fn the_page_says_what_the_tables_say() {
 fn coverage() -> Coverage {
     let mut all = Coverage::default();
     for seed in 0..100 {
-        let report = simulate(&Workload::stormy(seed, 60));
-        all.merge(&report.unwrap_or_else(|violation| panic!("{violation}")).coverage);
+        for workload in [Workload::stormy(seed, 60), Workload::winding(seed, 10)] {
+            let report = simulate(&workload).unwrap_or_else(|violation| panic!("{violation}"));
+            all.merge(&report.coverage);
+        }
     }
     all
 }
@@ -42,7 +44,7 @@ fn page(coverage: &Coverage) -> String {
     let mut page = format!(
         "# State machines\n\nVersion {TABLE_VERSION} of the tables, which hold the whole agreed life of a \
          run and a node. Made from `rust/engine/src/state.rs`; regenerate with\n`{REGENERATE}`.\n\n\
-         A filled circle marks the rows that simulated worlds visit, 100 seeds of 60 runs; the others \
+         A filled circle marks the rows that simulated worlds visit, 100 seeds of each kind; the others \
          belong to what is not built yet.\n"
     );
     let visited = |from: &RunStatus, to: &RunStatus| (from.name(), to.name());

@@ -45,6 +45,11 @@ impl Engine {
         let nodes = (0..run.cells.len() as u32).map(Place);
         let ready: Vec<Place> =
             nodes.filter(|it| run.cells[it.index()].state == NodeState::Ready).collect();
+        let keys = run.more.as_ref().map(|more| &more.keys).into_iter().flatten();
+        let parked = |it: &(&Place, &u64)| run.cells[it.0.index()].state == NodeState::Parked;
+        for (&node, &ask) in keys.filter(parked) {
+            self.keys.ask(ask, key, node);
+        }
         self.commit(key, Place(0), 0, Body::Resumed);
         for node in ready {
             self.await_disk(key, node);

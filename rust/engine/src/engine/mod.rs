@@ -552,21 +552,27 @@ impl Engine {
             metrics.attempts += 1;
             metrics.retries += u64::from(number > 1);
             metrics.queue_delay.record(now_ns - entry.eligible_ns);
-            let lane = policy.lane;
+            let start = Start {
+                attempt: key,
+                run: entry.run,
+                plan,
+                node: entry.node,
+                template,
+                number,
+                lane: policy.lane,
+            };
             if registered.plan.undoes {
-                self.note_start(entry.run, entry.node, template, number);
+                self.note_start(&start);
             }
-            let (run, node) = (entry.run, entry.node);
-            return Some(Start { attempt: key, run, plan, node, template, number, lane });
+            return Some(start);
         }
     }
 
     /// Records that a step with a compensation starts: what it may have done must be known.
     #[cold]
-    fn note_start(&mut self, run: RunKey, node: Place, template: NodeId, number: u32) {
-        let plan = self.plan_of(run).map(|plan| &self.plans[plan.0 as usize].plan);
-        if plan.is_some_and(|plan| plan.node(template).undo.is_some()) {
-            self.commit(run, node, number, Body::Started);
+    fn note_start(&mut self, start: &Start) {
+        if self.plan(start.plan).node(start.template).undo.is_some() {
+            self.commit(start.run, start.node, start.number, Body::Started);
         }
     }
 

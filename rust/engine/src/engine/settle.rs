@@ -7,7 +7,7 @@ use crate::ids::{AttemptKey, Lsn, Place, RunKey, ValueId};
 use crate::plan::{NodeKind, Policy};
 use crate::ready::Entry;
 use crate::record::{Body, Durability, Record, Then};
-use crate::run::Ending;
+use crate::run::{Ending, Run};
 use crate::state::{NodeState, RunStatus};
 use crate::timers::TimerKind;
 
@@ -107,8 +107,10 @@ impl Engine {
     #[cold]
     fn take_all_turns(&mut self) {
         while let Some((key, run, node)) = self.keys.next_turn() {
-            let wants = |run: &crate::run::Run| {
-                run.cells[node.index()].state == NodeState::Parked && run.ending.is_none()
+            // A paused run would keep the others waiting; it asks again when it is resumed.
+            let wants = |run: &Run| {
+                let waits = run.cells[node.index()].state == NodeState::Parked;
+                waits && run.ending.is_none() && run.status != RunStatus::Paused
             };
             if self.runs.get(run.0).is_some_and(wants) {
                 self.commit(run, node, 0, Body::Acquired);

@@ -124,12 +124,9 @@ impl<'a> Reaches<'a> {
         }
         let outputs: Vec<u32> = self.graph.regions.iter().map(|region| region.output).collect();
         for node in last_first(self.graph, &consumers) {
-            let mut reach = Reach::Call;
-            if outputs.contains(&node) {
-                reach = Reach::Frame;
-            } else if consumers[node as usize].is_empty() && self.is_root(self.call(node)) {
-                reach = Reach::Frame;
-            }
+            let leaf = consumers[node as usize].is_empty() && self.is_root(self.call(node));
+            let ends = leaf || outputs.contains(&node);
+            let mut reach = if ends { Reach::Frame } else { Reach::Call };
             for &(consumer, value) in &consumers[node as usize] {
                 let edge = self.edges.get(&(consumer, node)).filter(|_| value);
                 let onwards = self.reach[consumer as usize];

@@ -62,6 +62,7 @@ pub(crate) struct Node {
 /// An edge, seen from its producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Edge {
+    pub(crate) from: NodeId,
     pub(crate) to: NodeId,
     /// Whether its consumer waits for all of its edges and is eligible then.
     pub(crate) plain: bool,
@@ -133,72 +134,14 @@ impl Plan {
 
     fn resolved(spec: GraphSpec) -> Self {
         let count = spec.nodes.len();
-        let mut consumers: Vec<Vec<Edge>> = vec![Vec::new(); count];
-        let mut uses = vec![0; count];
-        let mut pending = vec![0; count];
-        let mut undo: Vec<Option<NodeId>> = vec![None; count];
-        for (index, node) in spec.nodes.iter().enumerate() {
-            let to = NodeId(index as u32);
-            for &input in &node.inputs {
-                uses[input as usize] += 1;
-            }
-            if let NodeKind::Undo { of } = node.kind {
-                undo[of as usize] = Some(to);
-                continue;
-            }
-            if let Some(key) = node.holds {
-                uses[key as usize] += 1;
-            }
-            let edges = [
-                (&node.inputs, EdgeKind::Value),
-                (&node.gates, EdgeKind::Gate),
-                (&node.after, EdgeKind::After),
-            ];
-            for (producers, kind) in edges {
-                for &producer in producers {
-                    let source = spec.nodes[producer as usize].kind.is_source();
-                    if !source || (node.kind.is_join() && kind == EdgeKind::Value) {
-                        let plain = node.kind.is_started_by_inputs();
-                        consumers[producer as usize].push(Edge { to, plain, kind });
-                        pending[index] += 1;
-                    }
-                }
-            }
-        }
-        for region in &spec.regions {
-            uses[region.output as usize] += 1;
-        }
+        let mut links = Links::of(&spec);
         let (containers, container) = containers::contain(&spec);
         let mut branches: Vec<Vec<u32>> = vec![Vec::new(); count];
         for (index, container) in containers.iter().enumerate() {
             branches[container.consumer.index()].push(index as u32);
         }
-        let regions: Box<[Region]> = spec
-            .regions
-            .iter()
-            .map(|region| {
-                let nodes = || region.start..region.stop;
-                let kind = |&node: &u32| spec.nodes[node as usize].kind;
-                let works = |node: &u32| {
-                    !kind(node).is_source() && !matches!(kind(node), NodeKind::Undo { .. })
-                };
-                let first = nodes().filter(|node| {
-                    let index = *node as usize;
-                    (works(node) && pending[index] == 0)
-                        || (kind(node).is_source() && !consumers[index].is_empty())
-                });
-                Region {
-                    prefix: region.prefix.as_str().into(),
-                    start: region.start,
-                    len: region.stop - region.start,
-                    inputs: region.input_count,
-                    output: NodeId(region.output),
-                    open: nodes().filter(works).count() as u32,
-                    first: first.map(NodeId).collect(),
-                }
-            })
-            .collect();
-        let keeps = regions_that_undo(&spec, &undo);
+        let regions = spec.regions.iter().map(|region| links.region(&spec, region)).collect();
+        let keeps = regions_that_undo(&spec, &links.undo);
         let ids = |all: &[u32]| all.iter().copied().map(NodeId).collect();
         let nodes = spec
             .nodes
@@ -211,11 +154,11 @@ impl Plan {
                 inputs: ids(&node.inputs),
                 gates: ids(&node.gates),
                 after: ids(&node.after),
-                consumers: std::mem::take(&mut consumers[index]).into(),
-                uses: uses[index],
-                pending: pending[index],
+                consumers: std::mem::take(&mut links.consumers[index]).into(),
+                uses: links.uses[index],
+                pending: links.pending[index],
                 holds: node.holds.map(NodeId),
-                undo: undo[index],
+                undo: links.undo[index],
                 container: container[index],
                 branches: std::mem::take(&mut branches[index]).into(),
                 keeps: node.kind.body().is_some_and(|body| keeps[body as usize]),
@@ -229,7 +172,7 @@ impl Plan {
             containers,
             scopes: scopes(&spec),
             signals: spec.signals.iter().map(|name| name.as_str().into()).collect(),
-            undoes: undo.iter().any(Option::is_some),
+            undoes: links.undo.iter().any(Option::is_some),
             spec: Arc::new(spec),
         }
     }
@@ -310,6 +253,78 @@ impl Plan {
 
     pub(crate) fn node(&self, node: NodeId) -> &Node {
         &self.nodes[node.index()]
+    }
+}
+
+/// The edges of a graph from the side of their producers.
+struct Links {
+    consumers: Vec<Vec<Edge>>,
+    uses: Vec<u32>,
+    pending: Vec<u32>,
+    undo: Vec<Option<NodeId>>,
+}
+
+impl Links {
+    fn of(spec: &GraphSpec) -> Self {
+        let count = spec.nodes.len();
+        let mut consumers: Vec<Vec<Edge>> = vec![Vec::new(); count];
+        let mut uses = vec![0; count];
+        let mut pending = vec![0; count];
+        let mut undo: Vec<Option<NodeId>> = vec![None; count];
+        for (index, node) in spec.nodes.iter().enumerate() {
+            let to = NodeId(index as u32);
+            for &input in &node.inputs {
+                uses[input as usize] += 1;
+            }
+            if let NodeKind::Undo { of } = node.kind {
+                undo[of as usize] = Some(to);
+                continue;
+            }
+            if let Some(key) = node.holds {
+                uses[key as usize] += 1;
+            }
+            let edges = [
+                (&node.inputs, EdgeKind::Value),
+                (&node.gates, EdgeKind::Gate),
+                (&node.after, EdgeKind::After),
+            ];
+            for (producers, kind) in edges {
+                for &producer in producers {
+                    let source = spec.nodes[producer as usize].kind.is_source();
+                    if !source || (node.kind.is_join() && kind == EdgeKind::Value) {
+                        let plain = node.kind.is_started_by_inputs();
+                        let from = NodeId(producer);
+                        consumers[producer as usize].push(Edge { from, to, plain, kind });
+                        pending[index] += 1;
+                    }
+                }
+            }
+        }
+        for region in &spec.regions {
+            uses[region.output as usize] += 1;
+        }
+        Self { consumers, uses, pending, undo }
+    }
+
+    fn region(&self, spec: &GraphSpec, region: &RegionSpec) -> Region {
+        let nodes = || region.start..region.stop;
+        let kind = |&node: &u32| spec.nodes[node as usize].kind;
+        let works =
+            |node: &u32| !kind(node).is_source() && !matches!(kind(node), NodeKind::Undo { .. });
+        let first = nodes().filter(|node| {
+            let index = *node as usize;
+            (works(node) && self.pending[index] == 0)
+                || (kind(node).is_source() && !self.consumers[index].is_empty())
+        });
+        Region {
+            prefix: region.prefix.as_str().into(),
+            start: region.start,
+            len: region.stop - region.start,
+            inputs: region.input_count,
+            output: NodeId(region.output),
+            open: nodes().filter(works).count() as u32,
+            first: first.map(NodeId).collect(),
+        }
     }
 }
 

@@ -102,7 +102,7 @@ impl Run {
                 }
                 _ => resolution,
             };
-            self.deliver(plan, frame, node, edge, resolution, changes);
+            self.deliver(plan, frame, edge, resolution, changes);
         }
     }
 
@@ -117,7 +117,6 @@ impl Run {
         &mut self,
         plan: &Plan,
         frame: Frame,
-        from: NodeId,
         edge: Edge,
         resolution: Resolution,
         changes: &mut Changes,
@@ -135,7 +134,7 @@ impl Run {
             if edge.kind == EdgeKind::Value && resolution == Resolution::Taken {
                 cell.attempts += 1;
                 if cell.attempts == 1 && plan.kind(edge.to).is_alias() {
-                    cell.value = ValueId(frame.place(from).0);
+                    cell.value = ValueId(frame.place(edge.from).0);
                 }
             }
             return self.rejoin(plan, frame, edge.to, changes);
@@ -448,7 +447,7 @@ impl Run {
         }
         if state == NodeState::Succeeded && (it.kind.is_alias() || it.keeps) {
             self.release_all_but_taken(plan, frame, node, changes);
-        } else if !it.keeps && !(opens && self.has_late_frames(place)) {
+        } else if !(it.keeps || opens && self.has_late_frames(place)) {
             self.release_inputs(plan, frame, node, changes);
         }
     }

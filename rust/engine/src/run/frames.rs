@@ -79,7 +79,6 @@ impl Frame {
         self.opening.map(|index| index.get() - 1)
     }
 
-
     pub(crate) const fn place(self, node: NodeId) -> Place {
         Place(node.0.wrapping_add(self.offset))
     }
@@ -350,7 +349,9 @@ impl Run {
         let input = (node.0 - plan.regions[opening.region as usize].start) as usize;
         let given = || outer.place(plan.node(owner).inputs[input]);
         match (plan.kind(owner), opening.previous) {
-            (NodeKind::Map { .. }, _) if input == 0 => (given(), Some(opening.first + self.item(plan, frame))),
+            (NodeKind::Map { .. }, _) if input == 0 => {
+                (given(), Some(opening.first + self.item(plan, frame)))
+            }
             (NodeKind::Loop { .. }, Some(previous)) if input == 0 => {
                 (self.result_place(plan, previous, 0), None)
             }

@@ -26,6 +26,12 @@ pub enum Base {
     Nothing,
 }
 
+impl From<Base> for Source {
+    fn from(base: Base) -> Self {
+        Self { base, items: Vec::new() }
+    }
+}
+
 impl Run {
     /// What a node carries, if that is no item of anything and needs no search: as most often. O(1).
     #[inline]
@@ -67,6 +73,7 @@ impl Run {
     }
 
     /// Gives up one claim on a node's value.
+    #[expect(clippy::inline_always, reason = "on the dispatch path; saves 43 instructions a step")]
     #[inline(always)]
     pub(super) fn unclaim(&mut self, plan: &Plan, place: Place, changes: &mut Changes) {
         let cell = &mut self.cells[place.index()];

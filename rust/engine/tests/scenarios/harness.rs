@@ -504,7 +504,7 @@ impl World {
     fn check_inputs(&self, run: RunKey, node: Place, template: NodeId) {
         let Some(plan) = self.engine.plan_of(run) else { return };
         for input in self.engine.plan(plan).inputs_of(template) {
-            let place = Place(node.0 - template.0 + input.0);
+            let place = Place(node.0 + input.0 - template.0);
             let source = self.engine.source(run, place).expect("a run under way");
             let path = self.path(run, place);
             match source.base {

@@ -238,3 +238,27 @@ fn a_map_of_many_items_in_any_order() {
     assert!(play.has_succeeded());
     assert_eq!(play.world.lists["m"].len(), 1_000);
 }
+
+/// An item counted as over while late frames of a map inside it were under way: they found their items
+/// dropped.
+#[test]
+fn an_item_is_over_only_with_the_late_frames_of_a_map_inside_it() {
+    let mut sketch = Sketch::new();
+    let items = sketch.step("items", &[]);
+    sketch.map("m", 1, &[items]);
+    sketch.body("m[]");
+    let row = sketch.input("m[]/row");
+    let inner =
+        NodeKind::Map { body: 2, concurrency: 1, need: 1, tolerated: None, cancel_rest: false };
+    let inner = sketch.node("m[]/n", inner, &[row]);
+    sketch.step("m[]/last", &[inner]);
+    sketch.body("m[]/n[]");
+    let cell = sketch.input("m[]/n[]/cell");
+    sketch.step("m[]/n[]", &[cell]);
+    let mut play = Play::scripted(sketch, &[("m", &[1]), ("m[0]/n", &[3])]);
+    play.all_done(&["items", "m[0]/n[0]", "m[0]/last"]);
+    assert_eq!(play.state("m[0]/n"), Succeeded);
+    assert!(!play.world.lists.contains_key("m"), "two frames are left");
+    play.all_done(&["m[0]/n[1]", "m[0]/n[2]"]);
+    assert!(play.has_succeeded());
+}

@@ -41,9 +41,9 @@ impl Play {
         }
         let plan = sketch.register(&mut world);
         let run = world.accept_with(plan, change);
-        let mut play = Self { world, plan, run, under_way: BTreeMap::new(), told: Vec::new() };
-        play.go_on();
-        play
+        let mut it = Self { world, plan, run, under_way: BTreeMap::new(), told: Vec::new() };
+        it.go_on();
+        it
     }
 
     /// Another run of the same graph; runs are told apart by switching to them.

@@ -7,25 +7,25 @@ use crate::play::Play;
 use crate::sketch::Sketch;
 
 /// `tier0` then `tier1` then `tier2`, each accepted or not, the last as it is.
-fn cascade(explore: u32) -> Sketch {
+fn cascade() -> Sketch {
     let mut sketch = Sketch::new();
     let input = sketch.input("input");
-    let mut gate: Option<u32> = None;
+    let mut gates = Vec::new();
     let mut results = Vec::new();
     for tier in 0..2 {
         let (contains, output) = sketch.call(|sketch| {
             let step = sketch.step(&format!("tier{tier}"), &[input]);
-            gate.iter().for_each(|&gate| sketch.gates(step, &[gate]));
+            sketch.gates(step, &gates);
             step
         });
-        let kind = NodeKind::Accept { contains, computed: true, explore };
+        let kind = NodeKind::Accept { contains, computed: true, explore: 0 };
         let accept = sketch.node(&format!("accept{tier}"), kind, &[output]);
-        gate.iter().for_each(|&gate| sketch.gates(accept, &[gate]));
-        gate = Some(sketch.case(&format!("no{tier}"), accept, &[0]));
+        sketch.gates(accept, &gates);
+        gates = vec![sketch.case(&format!("no{tier}"), accept, &[0])];
         results.push(sketch.case(&format!("yes{tier}"), accept, &[1, 2]));
     }
     let last = sketch.step("tier2", &[input]);
-    gate.iter().for_each(|&gate| sketch.gates(last, &[gate]));
+    sketch.gates(last, &gates);
     results.push(last);
     sketch.node("result", NodeKind::Merge, &results);
     sketch
@@ -33,7 +33,7 @@ fn cascade(explore: u32) -> Sketch {
 
 #[test]
 fn an_accepted_tier_ends_the_ladder() {
-    let mut play = Play::scripted(cascade(0), &[("accept0", &[1])]);
+    let mut play = Play::scripted(cascade(), &[("accept0", &[1])]);
     let value = play.done("tier0");
     assert!(play.has_succeeded());
     assert_eq!(play.result(), Some(Base::Value(value)));
@@ -42,7 +42,7 @@ fn an_accepted_tier_ends_the_ladder() {
 
 #[test]
 fn what_is_not_accepted_goes_to_the_next_tier_and_its_value_is_dropped() {
-    let mut play = Play::scripted(cascade(0), &[("accept0", &[0]), ("accept1", &[0])]);
+    let mut play = Play::scripted(cascade(), &[("accept0", &[0]), ("accept1", &[0])]);
     let first = play.done("tier0");
     assert_eq!(play.running(), ["tier1"]);
     assert!(!play.world.is_kept(first));
@@ -53,7 +53,7 @@ fn what_is_not_accepted_goes_to_the_next_tier_and_its_value_is_dropped() {
 
 #[test]
 fn a_tier_that_fails_goes_to_the_next_which_may_look_at_the_failure() {
-    let mut play = Play::scripted(cascade(0), &[("accept1", &[1])]);
+    let mut play = Play::scripted(cascade(), &[("accept1", &[1])]);
     let error = play.fail("tier0");
     assert_eq!(play.running(), ["tier1"]);
     let start = play.world.engine.runs().next().expect("one run");
@@ -68,7 +68,7 @@ fn a_tier_that_fails_goes_to_the_next_which_may_look_at_the_failure() {
 
 #[test]
 fn the_last_tier_fails_for_all() {
-    let mut play = Play::new(cascade(0));
+    let mut play = Play::new(cascade());
     play.fail("tier0");
     play.fail("tier1");
     let last = play.fail("tier2");

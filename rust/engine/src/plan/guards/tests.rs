@@ -74,8 +74,12 @@ fn a_step_on_two_cases_is_dead_and_said_once() {
         let next = it.draw("next", STEP, &[both]);
         it.problems(next)
     };
-    let words =
-        ["w/high and w/low", "outcome 1 of w/severity", "outcome 0 or outcome 2 to the other", "merge"];
+    let words = [
+        "w/high and w/low",
+        "outcome 1 of w/severity",
+        "outcome 0 or outcome 2 to the other",
+        "merge",
+    ];
     assert_problem(&draw(STEP), "both", &words);
     assert_eq!(draw(MERGE), NONE);
 }

@@ -18,7 +18,8 @@ pub(super) fn outcomes(graph: &GraphSpec, decision: u32, bits: u64) -> String {
 /// What the case of an outcome is called: "high" of "support/severity[high]".
 fn named(graph: &GraphSpec, decision: u32, outcome: u32) -> Option<&str> {
     let case = graph.nodes.iter().find(|node| {
-        node.kind == NodeKind::Case { taken: 1 << outcome } && node.inputs.first() == Some(&decision)
+        node.kind == NodeKind::Case { taken: 1 << outcome }
+            && node.inputs.first() == Some(&decision)
     })?;
     Some(case.path.strip_suffix(']')?.rsplit_once('[')?.1)
 }
