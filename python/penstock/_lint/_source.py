@@ -165,7 +165,7 @@ class _Source:
         name = self._defined(node.func) or (written if dotted else "")
         line = node.lineno + self._offset
         nature = _KNOWN.get(name) or _KNOWN.get(written) or _by_module(name)
-        if name in ("open", "_io.open"):
+        if name == "open":
             nature = "write" if _opens_to_write(node) else "block"
         if name == "random.Random" and (node.args or node.keywords):
             nature = None  # seeded: the same every time
@@ -194,7 +194,9 @@ class _Source:
             module = type(owner).__module__
         if not isinstance(name, str) or not isinstance(module, str):
             return None
-        return name if module == "builtins" else f"{module}.{name}"
+        # Some builtins say that they are of another module, which depends on the version.
+        builtin = module == "builtins" or getattr(builtins, name, None) is found
+        return name if builtin else f"{module}.{name}"
 
     def _value(self, node: ast.expr) -> Any:
         """What a name, or an attribute of a module or class, refers to; else None."""
