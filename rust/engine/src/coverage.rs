@@ -9,7 +9,7 @@ use crate::failure::Cause;
 use crate::ids::{NodeId, Place};
 use crate::plan::{NodeKind, PAIRED_DECISIONS_MAX, Plan};
 use crate::record::{Body, Then};
-use crate::run::Run;
+use crate::run::{Frame, Run};
 use crate::state::{NODE_STATES, NodeState, RUN_STATES, RunStatus};
 
 /// What the runs of one plan have shown. O(nodes of a run) at its end.
@@ -31,6 +31,8 @@ pub struct Coverage {
     run_moves: [u16; RUN_STATES.len()],
     /// Nodes of each region that tell more than how they ended.
     telling: Vec<Vec<NodeId>>,
+    /// Whether any region has decisions to be paired.
+    pairs_counted: bool,
     /// Decisions of each region; none where there are too many for their pairs to be counted.
     decisions: Vec<Vec<NodeId>>,
 }
@@ -71,11 +73,16 @@ impl Exception {
 
 impl Coverage {
     pub(crate) fn new(plan: &Plan) -> Self {
-        let decisions = plan.regions.iter().map(|region| {
-            let nodes = (region.start..region.start + region.len).map(NodeId);
-            let found: Vec<NodeId> = nodes.filter(|&node| plan.kind(node).outcomes() > 0).collect();
-            if found.len() > PAIRED_DECISIONS_MAX { Vec::new() } else { found }
-        });
+        let decisions: Vec<Vec<NodeId>> = plan
+            .regions
+            .iter()
+            .map(|region| {
+                let nodes = (region.start..region.start + region.len).map(NodeId);
+                let found: Vec<NodeId> =
+                    nodes.filter(|&node| plan.kind(node).outcomes() > 0).collect();
+                if found.len() > PAIRED_DECISIONS_MAX { Vec::new() } else { found }
+            })
+            .collect();
         let telling = plan.regions.iter().map(|region| {
             let nodes = (region.start..region.start + region.len).map(NodeId);
             nodes.filter(|&node| tells(plan.kind(node))).collect()
@@ -89,7 +96,8 @@ impl Coverage {
                 .map(|node| vec![0; node.kind.outcomes() as usize])
                 .collect(),
             loops: vec![0; plan.len()],
-            decisions: decisions.collect(),
+            pairs_counted: decisions.iter().any(|decisions| decisions.len() > 1),
+            decisions,
             ..Self::default()
         }
     }
@@ -153,22 +161,30 @@ impl Coverage {
         for (seen, moves) in self.moves.iter_mut().zip(run.moves) {
             *seen |= moves;
         }
-        for (region, frame) in run.all_frames(plan) {
-            let it = &plan.regions[region];
-            let ends = &mut self.nodes[it.start as usize..(it.start + it.len) as usize];
-            let first = frame.place(NodeId(it.start)).index();
-            for (ends, cell) in ends.iter_mut().zip(&run.cells[first..]) {
-                if let Some(end) = cell.end() {
-                    ends[end as usize] += 1;
-                }
-            }
-            for at in 0..self.telling[region].len() {
-                let node = self.telling[region][at];
-                self.tell(plan, run, node, frame.place(node));
+        if run.more.is_none() {
+            self.add_frame(plan, run, 0, Frame::OUTERMOST);
+        } else {
+            for (region, frame) in run.all_frames(plan) {
+                self.add_frame(plan, run, region, frame);
             }
         }
-        if self.decisions.iter().any(|decisions| decisions.len() > 1) {
+        if self.pairs_counted {
             self.add_pairs(plan, run);
+        }
+    }
+
+    fn add_frame(&mut self, plan: &Plan, run: &Run, region: usize, frame: Frame) {
+        let it = &plan.regions[region];
+        let ends = &mut self.nodes[it.start as usize..(it.start + it.len) as usize];
+        let first = frame.place(NodeId(it.start)).index();
+        for (ends, cell) in ends.iter_mut().zip(&run.cells[first..]) {
+            if let Some(end) = cell.end() {
+                ends[end as usize] += 1;
+            }
+        }
+        for at in 0..self.telling[region].len() {
+            let node = self.telling[region][at];
+            self.tell(plan, run, node, frame.place(node));
         }
     }
 

@@ -277,8 +277,7 @@ impl Engine {
         let outcome = match run.ending {
             None => {
                 metrics.succeeded += 1;
-                let output = Place(registered.plan.output().0);
-                Outcome::Succeeded(run.source(&registered.plan, output).base)
+                Outcome::Succeeded(run.result(&registered.plan))
             }
             Some(Ending::Failed(blame)) => {
                 metrics.failed += 1;

@@ -41,8 +41,9 @@ impl Run {
         }
         let node = NodeId(place.0);
         let cell = &self.cells[place.index()];
-        let constant = plan.kind(node) == NodeKind::Constant;
-        let known = plan.node(node).plain && !constant && cell.carries() && cell.value.is_some();
+        let it = plan.node(node);
+        let constant = matches!(it.kind, NodeKind::Constant);
+        let known = it.plain && !constant && cell.carries() && cell.value.is_some();
         known.then_some(Base::Value(cell.value))
     }
 
@@ -70,6 +71,12 @@ impl Run {
         };
         items.reverse();
         Source { base, items }
+    }
+
+    /// What the run's output carries.
+    pub(crate) fn result(&self, plan: &Plan) -> Base {
+        let output = Frame::OUTERMOST.place(plan.output());
+        self.own_value(plan, output).unwrap_or_else(|| self.source(plan, output).base)
     }
 
     /// Gives up one claim on a node's value.
@@ -162,10 +169,8 @@ impl Run {
 
     /// The run is over: only the result is still needed.
     pub(super) fn release_everything(&mut self, plan: &Plan, changes: &mut Changes) {
-        let result = match self.status {
-            RunStatus::Succeeded => self.source(plan, Frame::OUTERMOST.place(plan.output())).base,
-            _ => Base::Nothing,
-        };
+        let succeeded = self.status == RunStatus::Succeeded;
+        let result = if succeeded { self.result(plan) } else { Base::Nothing };
         for index in 0..self.cells.len() {
             let cell = &self.cells[index];
             let waits = cell.state == NodeState::Waiting;
