@@ -170,8 +170,8 @@ class Joins(Draws):
         """A list of the inputs that are taken, in argument order.
 
         Without `need` it waits for all, and is `[]` if all are skipped. With it, it goes on when so
-        many are taken, with these; it fails when they can't be reached any more, and the failure of
-        a single input is contained.
+        many are taken, with these; it is skipped if all are, and fails when some are taken but too
+        few can be. The failure of a single input is contained.
 
         Args:
             nodes: one or more.

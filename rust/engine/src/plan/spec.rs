@@ -27,7 +27,7 @@ pub enum NodeKind {
     Merge,
     /// The taken inputs as a list.
     Collect {
-        /// 0 waits for all inputs; else it fires at this many taken ones.
+        /// 0 waits for all inputs; else it fires at this many taken ones, and is skipped if none is.
         need: u32,
         /// Whether branches that were not needed are withdrawn when it fires.
         cancel_rest: bool,

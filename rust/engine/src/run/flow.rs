@@ -174,7 +174,12 @@ impl Run {
                     self.inputs_there(plan, frame, node, changes);
                     self.settle_branches(plan, frame, node, None, changes);
                 } else if taken + left < need && closed == 0 {
-                    self.branches_missing(plan, frame, node, changes);
+                    // As long as nothing was taken, all may yet be skipped.
+                    let failed =
+                        self.more.as_ref().is_some_and(|more| more.failures.contains_key(&place));
+                    if taken > 0 || failed || left == 0 {
+                        self.branches_missing(plan, frame, node, changes);
+                    }
                 }
             }
             NodeKind::Race { .. } => {
@@ -203,7 +208,9 @@ impl Run {
         let blame = self.more.as_mut().and_then(|more| more.failures.remove(&place));
         match blame {
             Some(blame) => self.fails_with(plan, place, blame, changes),
-            None if matches!(plan.kind(node), NodeKind::Collect { .. }) => {
+            None if matches!(plan.kind(node), NodeKind::Collect { .. })
+                && self.cells[place.index()].attempts > 0 =>
+            {
                 self.node_failed(plan, place, Cause::NotEnough, changes);
             }
             None => self.skip(plan, place, changes),

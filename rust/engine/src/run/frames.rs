@@ -111,13 +111,21 @@ impl Opening {
 
 impl Run {
     /// The frame that a place beyond the outermost one belongs to. O(log openings).
-    #[cold]
     pub(super) fn frame_of(&self, plan: &Plan, place: Place) -> Frame {
         let openings = self.more.as_ref().map_or(&[][..], |more| &more.openings);
-        let index = openings.partition_point(|it| it.base <= place.0) - 1;
+        // Most runs with frames have one map.
+        let index = match openings {
+            [_] => 0,
+            _ => openings.partition_point(|it| it.base <= place.0) - 1,
+        };
         let opening = &openings[index];
-        let len = plan.regions[opening.region as usize].len;
-        opening.frame(plan, index as u32, (place.0 - opening.base) / len)
+        let region = &plan.regions[opening.region as usize];
+        let at = place.0 - opening.base;
+        let base = place.0 - at % region.len;
+        Frame {
+            opening: NonZeroU32::new(index as u32 + 1),
+            offset: base.wrapping_sub(region.start),
+        }
     }
 
     /// Which item, iteration or level of its opening a frame is.

@@ -1,5 +1,7 @@
 //! Who still needs a value, and where a node's value is to be found.
 
+use smallvec::SmallVec;
+
 use super::{Changes, Frame, Place, Run};
 use crate::failure::Cause;
 use crate::ids::{NodeId, ValueId};
@@ -12,7 +14,7 @@ pub struct Source {
     /// What it is, or what it is an item of.
     pub base: Base,
     /// Which item, outermost first; most values are no item of anything.
-    pub items: Vec<u32>,
+    pub items: SmallVec<[u32; 2]>,
 }
 
 /// Something the driver keeps.
@@ -28,7 +30,7 @@ pub enum Base {
 
 impl From<Base> for Source {
     fn from(base: Base) -> Self {
-        Self { base, items: Vec::new() }
+        Self { base, items: SmallVec::new() }
     }
 }
 
@@ -50,7 +52,7 @@ impl Run {
     /// Where a node's value is to be found. O(nodes it was passed through).
     pub fn source(&self, plan: &Plan, place: Place) -> Source {
         let mut place = place;
-        let mut items = Vec::new();
+        let mut items = SmallVec::new();
         let base = loop {
             let (frame, node) = self.locate(plan, place);
             let cell = &self.cells[place.index()];

@@ -23,7 +23,8 @@ fn guarded(need: u32) -> Sketch {
         let when = sketch.node(&format!("{path}?"), NodeKind::When, &[first]);
         sketch.step(path, &[when])
     });
-    sketch.node("some", NodeKind::Collect { need, cancel_rest: false }, &steps);
+    let some = sketch.node("some", NodeKind::Collect { need, cancel_rest: false }, &steps);
+    sketch.optional("maybe", some);
     sketch
 }
 
@@ -105,8 +106,16 @@ fn too_few_fail_it_with_the_first_error_and_stop_what_is_left() {
 fn too_few_that_were_taken_fail_it_without_an_error() {
     let mut play = Play::scripted(guarded(2), &[("a?", &[1])]);
     play.done("first");
+    play.done("a");
     assert_eq!(play.blame(), Some(("some".into(), Cause::NotEnough)));
-    assert_eq!(play.state("a"), Cancelled);
+}
+
+/// It failed the run, though the whole branch it stood in was not taken.
+#[test]
+fn one_that_needs_some_is_skipped_where_all_are() {
+    let mut play = Play::scripted(guarded(2), &[]);
+    play.done("first");
+    assert_eq!((play.state("some"), play.has_succeeded()), (Skipped, true));
 }
 
 #[test]

@@ -58,8 +58,11 @@ fn an_item_is_found_in_the_list_and_what_is_shared_where_it_is() {
         let source = |path: &str| {
             play.world.engine.source(play.run, at(&format!("m[{item}]/{path}"))).expect("a run")
         };
-        assert_eq!(source("item"), Source { base: Base::Value(list), items: vec![item] });
-        assert_eq!(source("shared"), Source { base: Base::Value(shared), items: vec![] });
+        assert_eq!(
+            source("item"),
+            Source { base: Base::Value(list), items: [item].into_iter().collect() }
+        );
+        assert_eq!(source("shared"), Source::from(Base::Value(shared)));
     }
     play.all_done(&["m[0]", "m[1]"]);
     assert!(!play.world.is_kept(list) && !play.world.is_kept(shared));
@@ -183,7 +186,10 @@ fn a_map_over_the_items_of_an_item() {
     assert_eq!(play.running(), ["m[0]/n[0]", "m[1]/n[0]", "m[1]/n[1]"]);
     let cell = play.world.place(play.run, "m[1]/n[1]/cell");
     let source = play.world.engine.source(play.run, cell);
-    assert_eq!(source, Some(Source { base: Base::Value(list), items: vec![1, 1] }));
+    assert_eq!(
+        source,
+        Some(Source { base: Base::Value(list), items: [1, 1].into_iter().collect() })
+    );
     play.all_done(&["m[1]/n[1]", "m[0]/n[0]", "m[1]/n[0]"]);
     assert_eq!(play.world.lists["m[1]/n"], ["m[1]/n[0]", "m[1]/n[1]"]);
     assert_eq!(play.world.lists["m"], ["m[0]/n", "m[1]/n"]);

@@ -330,8 +330,9 @@ impl<'a> Region<'a> {
     /// When a node gets its turn, before what it decides itself:
     ///
     /// - an input or constant always;
-    /// - a merge or race when one of its inputs is taken;
-    /// - a collect or an optional always: one that needs more inputs than are taken fails;
+    /// - a merge, a race or a collect that needs some of its inputs when one of them is taken: if those are
+    ///   fewer than a collect needs, it fails;
+    /// - a collect of all inputs or an optional always;
     /// - every other node when all its inputs are, an accept as if its tier could not fail;
     ///
     /// and each of them only when all its gates are taken and no scope it stands in is withdrawn.
@@ -344,7 +345,7 @@ impl<'a> Region<'a> {
         let mut all = self.gates(node);
         let inputs = spec.inputs.iter().map(|&input| self.guard(input));
         match spec.kind {
-            NodeKind::Merge | NodeKind::Race { .. } => {
+            NodeKind::Merge | NodeKind::Race { .. } | NodeKind::Collect { need: 1.., .. } => {
                 let inputs = inputs.collect();
                 all.push(self.fold(Operation::Or, inputs, is_bounded));
             }

@@ -289,11 +289,28 @@ fn a_collect_can_not_need_more_than_can_come() {
         let (one, two) = (it.draw("one", case(0), &[switch]), it.draw("two", case(1), &[switch]));
         let when = it.draw("when", WHEN, &[0]);
         let all = it.draw("all", collect(need), &[one, two, when]);
-        it.problems(all)
+        let end = it.draw("end", NodeKind::Optional, &[all]);
+        it.problems(end)
     };
     assert_problem(&draw(4), "all", &["needs 4 inputs but has 3"]);
     assert_problem(&draw(3), "all", &["at most 2 of its 3", "lower need to 2"]);
     assert_eq!(draw(2), NONE);
+    assert_eq!(draw(0), NONE);
+}
+
+#[test]
+fn a_collect_that_needs_some_is_skipped_where_none_can_come() {
+    let draw = |need| {
+        let mut it = Drawing::new();
+        let when = it.draw("when", WHEN, &[0]);
+        let some = it.draw("some", collect(need), &[when]);
+        it.problems(some)
+    };
+    assert_problem(
+        &draw(1),
+        "some",
+        &["result of w is skipped when w/when is false", "optional()"],
+    );
     assert_eq!(draw(0), NONE);
 }
 

@@ -131,7 +131,9 @@ fn evaluate(graph: &GraphSpec, world: &World) -> Result {
         let spec = &graph.nodes[node];
         let mut inputs = spec.inputs.iter().map(|&input| result.taken[input as usize]);
         let by_inputs = match spec.kind {
-            NodeKind::Merge | NodeKind::Race { .. } => inputs.any(|taken| taken),
+            NodeKind::Merge | NodeKind::Race { .. } | NodeKind::Collect { need: 1.., .. } => {
+                inputs.any(|taken| taken)
+            }
             NodeKind::Collect { .. } | NodeKind::Optional => true,
             _ => inputs.all(|taken| taken),
         };
