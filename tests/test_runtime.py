@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from itertools import pairwise
@@ -46,14 +47,20 @@ def test_the_services_own_tasks_are_not_starved(task: Task, new_loop: NewLoop) -
             assert rt.stats().steps["noop"].succeeded == 100 * (RUNS + 1)
         return [after - before for before, after in pairwise(ticks)]
 
-    # Other processes of a shared machine can make one measurement late, not three.
+    # Other processes of a shared machine can make one measurement late, not three. What other tests
+    # have left in the heap is frozen, or the collector's pauses are measured.
     measured: list[float] = []
-    for _ in range(3):
-        gaps = sorted(run_on(new_loop, main()))
-        assert len(gaps) >= 5
-        measured.append(gaps[int(len(gaps) * 0.99)])
-        if measured[-1] <= 0.020:
-            return
+    gc.collect()
+    gc.freeze()
+    try:
+        for _ in range(3):
+            gaps = sorted(run_on(new_loop, main()))
+            assert len(gaps) >= 5
+            measured.append(gaps[int(len(gaps) * 0.99)])
+            if measured[-1] <= 0.020:
+                return
+    finally:
+        gc.unfreeze()
     pytest.fail(f"p99 of the ticker's period, in three tries: {measured}")
 
 
