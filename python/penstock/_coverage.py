@@ -11,18 +11,31 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Final,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    cast,
+    get_args,
+)
 
-from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError
+from annotated_types import Ge, MinLen
 from typing_extensions import TypedDict
 
 from ._errors import PenstockError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MeasureName: TypeAlias = Literal[
     "nodes", "edges", "outcomes", "pairs", "exceptions", "loops", "moves"
 ]
 MEASURES: Final = cast("tuple[MeasureName, ...]", get_args(MeasureName))
 Identity: TypeAlias = tuple[str, str, str]
+Count: TypeAlias = Annotated[int, Ge(0)]
 
 
 class Missing(NamedTuple):
@@ -45,8 +58,8 @@ class Measure:
             decisions meet.
     """
 
-    declared: Mapping[str, NonNegativeInt] = field(default_factory=dict[str, int])
-    others: Mapping[str, NonNegativeInt] = field(default_factory=dict[str, int])
+    declared: Mapping[str, Count] = field(default_factory=dict[str, int])
+    others: Mapping[str, Count] = field(default_factory=dict[str, int])
     complete: bool = True
 
     @property
@@ -86,8 +99,8 @@ class WorkflowCoverage:
     name: str
     version: str
     digest: str
-    runs: NonNegativeInt
-    measures: Annotated[Mapping[MeasureName, Measure], Field(min_length=len(MEASURES))]
+    runs: Count
+    measures: Annotated[Mapping[MeasureName, Measure], MinLen(len(MEASURES))]
 
     @property
     def identity(self) -> Identity:
@@ -190,6 +203,8 @@ class Coverage:
         Raises:
             PenstockError: the text is something else, or of another format.
         """
+        from pydantic import ValidationError
+
         try:
             file = _file().validate_json(text)
         except ValidationError as error:
@@ -212,6 +227,9 @@ class _File(TypedDict):
 
 @cache
 def _file() -> TypeAdapter[_File]:
+    """Made on first use, so that a service that imports penstock does not pay for it."""
+    from pydantic import TypeAdapter
+
     return TypeAdapter(_File)
 
 

@@ -11,7 +11,6 @@ __all__ = [
     "BUILD_PROFILE",
     "NODE_STATES",
     "NODE_TABLE",
-    "PLAN_FORMAT",
     "RUN_STATES",
     "RUN_TABLE",
     "TABLE_VERSION",
@@ -24,7 +23,6 @@ __all__ = [
 
 BUILD_PROFILE: str
 VERSION: str
-PLAN_FORMAT: int
 TABLE_VERSION: int
 RUN_STATES: list[str]
 NODE_STATES: list[str]

@@ -45,7 +45,6 @@ mod _engine {
         let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
         module.add("BUILD_PROFILE", profile)?;
         module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
-        module.add("PLAN_FORMAT", 2)?;
         module.add("TABLE_VERSION", TABLE_VERSION)?;
         let run_states: Vec<_> = RUN_STATES.iter().map(|state| state.name()).collect();
         module.add("RUN_STATES", run_states)?;
