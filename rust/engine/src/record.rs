@@ -51,7 +51,8 @@ pub enum Body {
         /// What was decided.
         then: Then,
     },
-    /// An attempt of a step with a compensation is about to start.
+    /// An attempt is about to start whose effect must be known: of a step with a compensation, or at most
+    /// once.
     Started,
     /// An inline function gave a value.
     Decided {
@@ -85,6 +86,15 @@ pub enum Body {
     Interrupted,
     /// An attempt did not end when cancelled; its result will be ignored.
     Abandoned,
+    /// An attempt of a step that may run at most once was cut off: nobody knows whether it had its effect.
+    Unknown,
+    /// Somebody has found out that it had none: the node may be tried again.
+    Resolved,
+    /// The process went down while attempts of the run were under way.
+    Recovered {
+        /// How often that has happened.
+        count: u32,
+    },
     /// A user asked for the run to be cancelled.
     CancelRequested,
     /// The run's deadline passed.
@@ -93,6 +103,10 @@ pub enum Body {
     Paused,
     /// The run goes on, or a compensation that failed is tried again.
     Resumed,
+    /// The run is kept aside, as it can't go on here.
+    Held,
+    /// A run that was held goes on.
+    Released,
     /// Everything under way has ended, and what the run did is undone.
     Compensating,
     /// The run is over.
@@ -133,6 +147,9 @@ impl Body {
             self,
             Self::Accepted { .. }
                 | Self::Signal { .. }
+                | Self::Recovered { .. }
+                | Self::Held
+                | Self::Released
                 | Self::CancelRequested
                 | Self::DeadlinePassed
                 | Self::Paused
@@ -158,6 +175,11 @@ impl Body {
             Self::Withdrawn => "withdrawn",
             Self::Interrupted => "interrupted",
             Self::Abandoned => "abandoned",
+            Self::Unknown => "unknown",
+            Self::Resolved => "resolved",
+            Self::Recovered { .. } => "recovered",
+            Self::Held => "held",
+            Self::Released => "released",
             Self::CancelRequested => "cancel_requested",
             Self::DeadlinePassed => "deadline_passed",
             Self::Paused => "paused",

@@ -156,6 +156,7 @@ pub const NODE_TABLE: &[(NodeState, NodeState, &str)] = {
         (Unknown, Succeeded, "resolved"),
         (Unknown, Ready, "resolved: retry"),
         (Unknown, Failed, "resolved: failed"),
+        (Unknown, Cancelled, "resolved: not done, and not needed any more"),
         (Succeeded, Compensating, "undo"),
         (Failed, Compensating, "undo"),
         (Cancelled, Compensating, "undo"),

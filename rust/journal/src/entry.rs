@@ -18,7 +18,7 @@ pub struct Entry {
     detail: u8,
 }
 
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 24] = [
     "accepted",
     "done",
     "failed",
@@ -38,6 +38,11 @@ const KINDS: [&str; 19] = [
     "resumed",
     "compensating",
     "ended",
+    "unknown",
+    "resolved",
+    "recovered",
+    "held",
+    "released",
 ];
 const CAUSES: [&str; 9] = [
     "",
@@ -73,6 +78,11 @@ const fn kind(body: &Body) -> u8 {
         Body::Resumed => 16,
         Body::Compensating => 17,
         Body::Ended { .. } => 18,
+        Body::Unknown => 19,
+        Body::Resolved => 20,
+        Body::Recovered { .. } => 21,
+        Body::Held => 22,
+        Body::Released => 23,
     }
 }
 
@@ -84,12 +94,12 @@ impl Entry {
 
     /// Whether it is about the run rather than about one of its nodes.
     pub const fn is_about_run(&self) -> bool {
-        matches!(self.kind, 0 | 8 | 13..=18)
+        matches!(self.kind, 0 | 8 | 13..=18 | 21..=23)
     }
 
     /// What `when_ns` means: a time, or a number that is none.
     pub fn time_or_number(&self) -> (u64, u64) {
-        let number = matches!(self.kind(), "chosen" | "opened" | "signal");
+        let number = matches!(self.kind(), "chosen" | "opened" | "signal" | "recovered");
         if number { (0, self.when_ns) } else { (self.when_ns, 0) }
     }
 
@@ -120,7 +130,7 @@ impl From<&Record> for Entry {
             ),
             Body::Ended { status: ended } => (status(ended), 0),
             Body::Chosen { outcome } => (0, outcome),
-            Body::Opened { count } => (0, u64::from(count)),
+            Body::Opened { count } | Body::Recovered { count } => (0, u64::from(count)),
             Body::Signal { signal, .. } => (0, u64::from(signal)),
             _ => (0, 0),
         };
@@ -160,6 +170,11 @@ mod tests {
             (Body::Withdrawn, "", 0),
             (Body::Interrupted, "", 0),
             (Body::Abandoned, "", 0),
+            (Body::Unknown, "", 0),
+            (Body::Resolved, "", 0),
+            (Body::Recovered { count: 2 }, "", 2),
+            (Body::Held, "", 0),
+            (Body::Released, "", 0),
             (Body::CancelRequested, "", 0),
             (Body::DeadlinePassed, "", 0),
             (Body::Paused, "", 0),

@@ -261,6 +261,8 @@ impl Run {
             NodeState::Parked => {
                 self.more().keys.remove(&place);
             }
+            // What it did must be found out all the same.
+            NodeState::Unknown => return,
             _ => {}
         }
         self.finish(plan, place, NodeState::Cancelled, changes);

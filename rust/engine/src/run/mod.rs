@@ -169,6 +169,10 @@ pub(crate) struct More {
     pub(crate) failures: BTreeMap<Place, Blame>,
     /// Concurrency keys asked for or held.
     pub(crate) keys: BTreeMap<Place, u64>,
+    /// Nodes whose outcome nobody knows.
+    pub(crate) unknown: u32,
+    /// Whether the run stands still because of those alone.
+    stands_still: bool,
     pub(crate) undo: undo::Undo,
 }
 
@@ -297,7 +301,7 @@ impl Run {
         match record.body {
             Body::Done { value, .. } => {
                 self.cells[node.index()].attempts = record.attempt;
-                self.start_if_eligible(node);
+                self.begin_to_end(node);
                 self.step_done(plan, node, value, changes);
             }
             Body::Failed { cause, then: Then::Retry { due_ns }, .. } => {
@@ -318,10 +322,12 @@ impl Run {
                 let (_, template) = self.locate(plan, node);
                 if plan.kind(template).is_step() {
                     self.cells[node.index()].attempts = record.attempt;
+                    self.found_out(node);
                 }
                 self.node_failed(plan, node, cause, changes);
             }
             Body::Withdrawn => {
+                self.found_out(node);
                 self.finish(plan, node, NodeState::Cancelled, changes);
                 self.gone(plan, node, changes);
             }
@@ -335,10 +341,16 @@ impl Run {
             Body::CancelRequested => self.end(plan, Ending::Cancelled, changes),
             Body::DeadlinePassed => self.end(plan, Ending::Deadline, changes),
             Body::Paused => self.move_run(RunStatus::Paused),
-            Body::Resumed if self.status == RunStatus::Paused => self.move_run(RunStatus::Running),
+            Body::Resumed if self.status == RunStatus::Paused => self.go_on(),
             Body::Resumed => self.undo_again(plan, changes),
             Body::Compensating => self.undo_everything(plan, changes),
-            Body::Interrupted | Body::Abandoned => {}
+            Body::Unknown => self.cut_off(node),
+            Body::Resolved => self.try_again(node, changes),
+            Body::Interrupted
+            | Body::Abandoned
+            | Body::Recovered { .. }
+            | Body::Held
+            | Body::Released => {}
             Body::Ended { status } => {
                 self.move_run(status);
                 if status != RunStatus::CompensationFailed {
@@ -368,9 +380,9 @@ impl Run {
 
     /// Whether nothing of it is under way and, unless it is ending, nothing of it waits.
     #[inline]
-    pub(crate) const fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         let waits = self.open > 0 || matches!(self.status, RunStatus::Paused);
-        self.running == 0 && (!waits || self.ending.is_some())
+        self.running == 0 && (!waits || (self.ending.is_some() && !self.has_unknown()))
     }
 
     /// What is to be recorded now that nothing of the run is under way; `None` while something is.
@@ -544,6 +556,59 @@ impl Run {
         self.more.get_or_insert_default()
     }
 
+    /// An attempt was cut off, and nobody knows whether it had its effect: the run stands still.
+    fn cut_off(&mut self, node: Place) {
+        self.start_if_eligible(node);
+        self.cells[node.index()].value = ValueId::NONE;
+        self.move_node(node, NodeState::Unknown);
+        let stands_still = self.status == RunStatus::Running && self.ending.is_none();
+        if stands_still {
+            self.move_run(RunStatus::Paused);
+        }
+        let more = self.more();
+        more.unknown += 1;
+        more.stands_still |= stands_still;
+    }
+
+    /// Somebody has found out what a node that was cut off has done.
+    fn found_out(&mut self, node: Place) {
+        if self.cells[node.index()].state == NodeState::Unknown {
+            self.more().unknown -= 1;
+        }
+    }
+
+    /// A node that was cut off had no effect: it is eligible again.
+    fn try_again(&mut self, node: Place, changes: &mut Changes) {
+        self.found_out(node);
+        self.move_node(node, NodeState::Ready);
+        changes.eligible.push(node);
+    }
+
+    /// A paused run goes on.
+    fn go_on(&mut self) {
+        self.move_run(RunStatus::Running);
+        if let Some(more) = &mut self.more {
+            more.stands_still = false;
+        }
+    }
+
+    /// Whether the outcome of some node is not known.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.unknown > 0)
+    }
+
+    /// Whether it stands still only because of outcomes that were not known, and now are.
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.stands_still && more.unknown == 0)
+            && self.status == RunStatus::Paused
+    }
+
+    /// A step's attempt has ended, whether or not it was known to be under way.
+    fn begin_to_end(&mut self, node: Place) {
+        self.found_out(node);
+        self.start_if_eligible(node);
+    }
+
     /// In a fold neither a retry that comes due nor a dispatch is recorded: both follow from what the
     /// record says of the node.
     fn start_if_eligible(&mut self, node: Place) {
@@ -585,7 +650,12 @@ impl More {
     fn image(&self) -> u64 {
         let mut hash = draw(
             self.openings.len() as u64,
-            [self.awaiting.len() as u64, self.signals.len() as u64, 0, self.undo.image()],
+            [
+                self.awaiting.len() as u64,
+                self.signals.len() as u64,
+                u64::from(self.unknown),
+                self.undo.image(),
+            ],
         );
         for (node, blame) in &self.failures {
             hash = draw(hash, [u64::from(node.0), u64::from(blame.node.0), 0, 0]);
