@@ -14,6 +14,7 @@ from ._errors import (
     ContractError,
     DeadlineExceeded,
     DuplicateRun,
+    OutcomeUnknown,
     Overloaded,
     RetryAfter,
     RunCancelled,
@@ -83,6 +84,13 @@ class Driver:
                 remedy="give it a longer deadline, or look at Run.history for what took so long",
             )
         path, index, attempts, error, stalled = at
+        if cause == "outcome_unknown":
+            return OutcomeUnknown(
+                "the attempt was cut off, and it may have had its effect all the same",
+                run_id=run_id,
+                node=path,
+                remedy="find out, then call Run.resolve(node, result=... | retry=True | fail=True)",
+            )
         node = self.graphs[plan].nodes[index]
         error = error or _reason(node, cause)
         tries = f" after {_attempts(attempts)}" if attempts else ""

@@ -9,7 +9,8 @@
     │   │   ├── RunCancelled      somebody cancelled the run
     │   │   ├── DeadlineExceeded  the run's deadline passed
     │   │   ├── BudgetExceeded    the run's budget was spent
-    │   │   └── CompensationFailed  undoing a failed run's effects failed as well
+    │   │   ├── CompensationFailed  undoing a failed run's effects failed as well
+    │   │   └── OutcomeUnknown    an effect that may happen once was cut off; somebody must look
     │   ├── Overloaded            a queue is full; try again after `retry_after` seconds
     │   ├── RunNotFound           no run has that id
     │   ├── DuplicateRun          the id belongs to a run with another input
@@ -158,6 +159,13 @@ class BudgetExceeded(RunError):
 
 class CompensationFailed(RunError):
     """A run failed, and undoing one of its effects failed as well."""
+
+
+class OutcomeUnknown(RunError):
+    """A step with effects "once" was cut off, so nobody knows whether it had its effect.
+
+    The run has not ended: it stands still until `Run.resolve` says what became of that node.
+    """
 
 
 class Overloaded(PenstockError):

@@ -108,6 +108,7 @@ class Registry:
             "max_interval": retry.max_interval,
             "jitter": retry.jitter,
             "retry_timeouts": retry.retries(TimeoutError()),
+            "once": step.effects == "once",
             "timeout": node.option("timeout") or 0.0,
             "total_timeout": node.option("total_timeout") or 0.0,
             "queue_timeout": node.option("queue_timeout") or 0.0,

@@ -268,6 +268,8 @@ pub(crate) struct PolicyParts {
     #[pyo3(item)]
     retry_timeouts: bool,
     #[pyo3(item)]
+    once: bool,
+    #[pyo3(item)]
     timeout: f64,
     #[pyo3(item)]
     total_timeout: f64,
@@ -301,6 +303,7 @@ impl PolicyParts {
                 jitter,
             },
             retry_timeouts: self.retry_timeouts,
+            once: self.once,
             timeout_ns: nanoseconds(self.timeout),
             total_timeout_ns: nanoseconds(self.total_timeout),
             queue_timeout_ns: nanoseconds(self.queue_timeout),

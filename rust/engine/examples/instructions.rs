@@ -66,6 +66,7 @@ impl Driver {
                 max_ns: SECOND,
                 jitter: Jitter::Full,
             },
+            once: false,
             retry_timeouts: true,
             timeout_ns,
             total_timeout_ns: 0,

@@ -46,11 +46,13 @@ pub enum Action {
         /// Where the nodes of its frames stood, if it had any.
         layout: Option<Box<Layout>>,
     },
-    /// An effect of a run could not be undone: it stays as it is until somebody resumes it.
+    /// A run stays as it is until somebody sees to it: an effect could not be undone, or what a node did is
+    /// not known.
     Stalled {
         /// The run.
         run: RunKey,
-        /// The compensation that failed; its error is the engine's until the run goes on.
+        /// The compensation that failed, or the node nobody knows of; an error is the engine's until the run
+        /// goes on.
         node: Place,
         /// Why.
         cause: Cause,

@@ -28,7 +28,7 @@ pub(crate) enum Phase {
     Abandoned,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
     pub(crate) run: RunKey,
     pub(crate) started_ns: u64,
@@ -42,4 +42,6 @@ pub(crate) struct Attempt {
     pub(crate) timers: u8,
     /// Whether the driver has said that it is waiting, so that its timers run.
     pub(crate) suspended: bool,
+    /// Whether it has been handed to the driver; not yet while its start is on the way to the disk.
+    pub(crate) called: bool,
 }

@@ -35,6 +35,9 @@ pub enum Cause {
     NotEnough,
     /// A loop reached its last iteration, or a recursion its greatest depth.
     Exhausted,
+    /// It was cut off and may run at most once, so that nobody knows what it did. It has not failed: the run
+    /// waits for somebody to find out.
+    OutcomeUnknown,
 }
 
 impl Cause {
@@ -49,6 +52,7 @@ impl Cause {
             Self::SignalTimeout => "signal_timeout",
             Self::NotEnough => "not_enough",
             Self::Exhausted => "exhausted",
+            Self::OutcomeUnknown => "outcome_unknown",
         }
     }
 }

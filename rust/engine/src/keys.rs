@@ -24,6 +24,11 @@ impl Keys {
         }
     }
 
+    /// A node that had the key already has it again.
+    pub(crate) fn hold(&mut self, key: u64) {
+        self.lines.entry(key).or_default();
+    }
+
     /// Whoever held the key does no longer, or does not want it any more.
     pub(crate) fn release(&mut self, key: u64) {
         let Some(line) = self.lines.get_mut(&key) else { return };

@@ -44,7 +44,7 @@ const KINDS: [&str; 24] = [
     "held",
     "released",
 ];
-const CAUSES: [&str; 9] = [
+const CAUSES: [&str; 10] = [
     "",
     "error",
     "timeout",
@@ -54,6 +54,7 @@ const CAUSES: [&str; 9] = [
     "signal_timeout",
     "not_enough",
     "exhausted",
+    "outcome_unknown",
 ];
 
 /// Index of a body's word in [`KINDS`]; a jump, since each record asks.

@@ -250,6 +250,7 @@ pub(crate) fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
             max_ns: 200 * MS,
             jitter: [Jitter::None, Jitter::Equal, Jitter::Full][dice.below(3) as usize],
         },
+        once: false,
         retry_timeouts: dice.below(4) > 0,
         timeout_ns,
         total_timeout_ns,

@@ -8,6 +8,7 @@ use crate::ids::{AttemptKey, Place, RunKey, ValueId};
 use crate::plan::{Lane, NodeKind};
 use crate::record::{Body, Then};
 use crate::retry::draw;
+use crate::state::NodeState;
 use crate::timers::TimerKind;
 
 impl Engine {
@@ -45,8 +46,21 @@ impl Engine {
         }
         attempt.phase = Phase::Cancelling(cause);
         self.timers.cancel(usize::from(std::mem::take(&mut attempt.timers)));
-        if attempt.suspended {
+        if !attempt.called {
+            self.uncalled(key, cause);
+        } else if attempt.suspended {
             self.deliver_cancel(key, cause);
+        }
+    }
+
+    /// An attempt is told to stop before the driver has heard of it.
+    fn uncalled(&mut self, key: AttemptKey, cause: CancelCause) {
+        if cause != CancelCause::Withdrawn {
+            return self.attempt_interrupted(key);
+        }
+        if let Some(attempt) = self.end_attempt(key, false) {
+            self.released(&attempt);
+            self.commit(attempt.run, attempt.node, attempt.number, Body::Withdrawn);
         }
     }
 
@@ -87,6 +101,10 @@ impl Engine {
                 self.drop_value(error);
                 self.cut_short(&attempt, cause);
             }
+            Phase::Running if self.is_once(&attempt) => {
+                self.drop_value(error);
+                self.outcome_unknown(&attempt);
+            }
             // Nobody here asked for it: user code cancelled the attempt's task, or let the cancellation
             // of something it awaited escape. That fails the node; a retry would hide it.
             Phase::Running => {
@@ -111,7 +129,7 @@ impl Engine {
         let Phase::Cancelling(cause) = attempt.phase else { return };
         attempt.phase = Phase::Abandoned;
         attempt.timers = 0;
-        let copy = Attempt { ..*attempt };
+        let copy = *attempt;
         self.abandoned.insert((copy.run, copy.node), false);
         self.commit(copy.run, copy.node, copy.number, Body::Abandoned);
         self.cut_short(&copy, cause);
@@ -165,10 +183,15 @@ impl Engine {
     }
 
     /// Whether an attempt ended only after it was given up or had run out of time: what it brought is
-    /// dropped then, and its timeout stands.
+    /// dropped then, and its timeout stands. Not so where it says what nobody knew.
     fn ended_late(&mut self, attempt: &Attempt, result: ValueId) -> bool {
         match attempt.phase {
+            Phase::Abandoned if self.is_unknown(attempt) => {
+                self.abandoned.remove(&(attempt.run, attempt.node));
+                return false;
+            }
             Phase::Abandoned => self.abandoned_ended(attempt, result),
+            Phase::Cancelling(_) if self.is_once(attempt) => return false,
             Phase::Cancelling(cause) => {
                 let Some(cause) = timeout_cause(cause) else { return false };
                 self.drop_value(result);
@@ -180,6 +203,9 @@ impl Engine {
     }
 
     fn cut_short(&mut self, attempt: &Attempt, cause: CancelCause) {
+        if attempt.called && self.is_once(attempt) {
+            return self.outcome_unknown(attempt);
+        }
         if let Some(cause) = timeout_cause(cause) {
             return self.fail(attempt, cause);
         }
@@ -194,6 +220,27 @@ impl Engine {
             self.enter_line(attempt.run, attempt.node);
         }
         self.settle(attempt.run);
+    }
+
+    /// Whether an attempt is the only one its node may have.
+    fn is_once(&self, attempt: &Attempt) -> bool {
+        self.runs.get(attempt.run.0).is_some_and(|run| {
+            self.plans[run.plan.0 as usize].policy_at(run, attempt.node).once
+        })
+    }
+
+    fn is_unknown(&self, attempt: &Attempt) -> bool {
+        self.node_state(attempt.run, attempt.node) == Some(NodeState::Unknown)
+    }
+
+    /// An attempt was cut off, and nobody knows whether it had its effect: somebody has to find out.
+    fn outcome_unknown(&mut self, attempt: &Attempt) {
+        self.released(attempt);
+        self.stand_still(attempt.run);
+        self.commit(attempt.run, attempt.node, attempt.number, Body::Unknown);
+        self.settle(attempt.run);
+        let (run, node, cause) = (attempt.run, attempt.node, Cause::OutcomeUnknown);
+        self.actions.push_back(Action::Stalled { run, node, cause });
     }
 
     fn fail(&mut self, attempt: &Attempt, cause: Cause) {
@@ -227,7 +274,7 @@ impl Engine {
 
     /// Takes an attempt that has really ended off the books and gives its slots back.
     fn end_attempt(&mut self, key: AttemptKey, succeeded: bool) -> Option<Attempt> {
-        let attempt = Attempt { ..self.attempts.remove(key.0)? };
+        let attempt = self.attempts.remove(key.0)?;
         self.running -= 1;
         self.queues.release(attempt.queue);
         if attempt.lane == Lane::Threads {
@@ -262,8 +309,11 @@ impl Engine {
         }
     }
 
+    /// Gives the node back, unless it was when the attempt was given up.
     fn released(&mut self, attempt: &Attempt) {
-        self.release_node(attempt.run, attempt.node);
+        if attempt.phase != Phase::Abandoned || !self.is_unknown(attempt) {
+            self.release_node(attempt.run, attempt.node);
+        }
     }
 
     fn release_node(&mut self, run: RunKey, node: Place) {

@@ -1,9 +1,21 @@
 //! What a user or an operator wants of a run.
 
 use super::Engine;
+use crate::failure::Cause;
 use crate::ids::{Place, RunKey, ValueId};
-use crate::record::Body;
+use crate::record::{Body, Then};
 use crate::state::{NodeState, RunStatus};
+
+/// What somebody has found out about a node whose outcome was not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It had its effect, and this is its value.
+    Done(ValueId),
+    /// It had none, and is to be tried again.
+    Retry,
+    /// It has failed for good.
+    Failed(ValueId),
+}
 
 impl Engine {
     /// Cancels a run: what waits is withdrawn, what runs is told to stop, and the run ends once that has
@@ -26,12 +38,18 @@ impl Engine {
         if run.status != RunStatus::Running || run.ending.is_some() {
             return false;
         }
-        for index in 0..run.cells.len() as u32 {
-            self.leave_line(key, Place(index));
-        }
+        self.stand_still(key);
         self.commit(key, Place(0), 0, Body::Paused);
         self.settle(key);
         true
+    }
+
+    /// No step of the run stands in a line any more.
+    pub(super) fn stand_still(&mut self, key: RunKey) {
+        let cells = self.runs.get(key.0).map_or(0, |run| run.cells.len() as u32);
+        for index in 0..cells {
+            self.leave_line(key, Place(index));
+        }
     }
 
     /// Lets a paused run go on, or tries again to undo what could not be undone. Answers whether there was
@@ -39,9 +57,50 @@ impl Engine {
     pub fn resume(&mut self, now_ns: u64, key: RunKey) -> bool {
         self.begin(now_ns);
         let Some(run) = self.runs.get(key.0) else { return false };
-        if !matches!(run.status, RunStatus::Paused | RunStatus::CompensationFailed) {
+        let stands = matches!(run.status, RunStatus::Paused | RunStatus::CompensationFailed);
+        if !stands || run.has_unknown() {
             return false;
         }
+        self.go_on_with(key);
+        true
+    }
+
+    /// Tells what became of a node whose outcome was not known. A run that stood still for nothing else goes
+    /// on. Answers whether the node was one; if not, the value is still the caller's.
+    pub fn resolve(
+        &mut self,
+        now_ns: u64,
+        key: RunKey,
+        node: Place,
+        resolution: Resolution,
+    ) -> bool {
+        self.begin(now_ns);
+        if self.node_state(key, node) != Some(NodeState::Unknown) {
+            return false;
+        }
+        let Some(run) = self.runs.get(key.0) else { return false };
+        let started_ns = now_ns;
+        let body = match resolution {
+            Resolution::Done(value) => Body::Done { value, started_ns },
+            Resolution::Failed(error) => {
+                Body::Failed { cause: Cause::Error(error), started_ns, then: Then::Final }
+            }
+            Resolution::Retry if run.is_withdrawn(node) => Body::Withdrawn,
+            Resolution::Retry => Body::Resolved,
+        };
+        let attempt = if resolution == Resolution::Retry { 0 } else { 1 };
+        self.commit(key, node, attempt, body);
+        self.settle(key);
+        if self.runs.get(key.0).is_some_and(|run| run.may_go_on()) {
+            self.go_on_with(key);
+        }
+        self.take_turns();
+        true
+    }
+
+    /// Everything that stood still goes on.
+    fn go_on_with(&mut self, key: RunKey) {
+        let Some(run) = self.runs.get(key.0) else { return };
         let nodes = (0..run.cells.len() as u32).map(Place);
         let ready: Vec<Place> =
             nodes.filter(|it| run.cells[it.index()].state == NodeState::Ready).collect();
@@ -56,7 +115,6 @@ impl Engine {
         }
         self.settle(key);
         self.take_turns();
-        true
     }
 
     /// Brings a signal to a run: to the node that has waited for it longest, or, if `keep`, to the next one

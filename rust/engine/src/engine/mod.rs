@@ -2,8 +2,12 @@
 
 mod attempts;
 mod commands;
+mod restore;
 mod settle;
 mod timeouts;
+
+pub use commands::Resolution;
+pub use restore::Restore;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,6 +16,7 @@ use crate::action::{Action, Start};
 use crate::attempt::{Attempt, Phase};
 use crate::coverage::Coverage;
 use crate::event::{Accept, AcceptError, Event};
+use crate::failure::Cause;
 use crate::ids::{AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, RunKey, ValueId};
 use crate::keys::Keys;
 use crate::layout::Layout;
@@ -57,9 +62,9 @@ impl Default for Config {
 
 /// The state of every run of one runtime.
 ///
-/// Its methods are of four kinds. *Getters* take `&self`. *Commands* ([`Engine::accept`],
-/// [`Engine::cancel`], [`Engine::pause_dispatch`], [`Engine::interrupt`], [`Engine::give_up`]) carry what a
-/// user wants.
+/// Its methods are of four kinds. *Getters* take `&self`. *Commands* ([`Engine::accept`], [`Engine::restore`],
+/// [`Engine::cancel`], [`Engine::resolve`], [`Engine::pause_dispatch`], [`Engine::interrupt`],
+/// [`Engine::give_up`]) carry what a user wants.
 /// [`Engine::handle`] takes what happened outside, [`Engine::dispatch`] gives the next attempt to start,
 /// and *outputs* are drained by [`Engine::poll`] and [`Engine::clear_records`];
 /// [`Engine::next_deadline_ns`] says when to come back with [`Event::Tick`].
@@ -77,6 +82,10 @@ pub struct Engine {
     timers: Timers,
     /// Nodes that became eligible by a record that is not on disk yet, in order.
     gated: VecDeque<(Lsn, RunKey, Place)>,
+    /// Attempts whose own start is not on disk yet, in order.
+    starting: VecDeque<(Lsn, Start)>,
+    /// Steps of restored runs that are eligible, until [`Engine::go_on`].
+    restored: Vec<restore::Eligible>,
     synced: Lsn,
     lsn: Lsn,
     /// Runs accepted so far.
@@ -138,6 +147,8 @@ impl Engine {
             queues,
             timers: Timers::default(),
             gated: VecDeque::new(),
+            starting: VecDeque::new(),
+            restored: Vec::new(),
             synced: if config.journaled { Lsn(0) } else { Lsn(u64::MAX) },
             lsn: Lsn(0),
             number: 0,
@@ -265,9 +276,14 @@ impl Engine {
             .map_or(0, |run| run.attempts_of(&self.plans[run.plan.0 as usize].plan, node))
     }
 
-    /// The compensation that failed, if the run is stalled by it.
+    /// What the run waits for somebody to see to: a compensation that failed, or an outcome that is not
+    /// known.
     pub fn stalled(&self, run: RunKey) -> Option<Blame> {
         let run = self.runs.get(run.0)?;
+        if run.has_unknown() {
+            let node = run.unknown_nodes().next()?;
+            return Some(Blame { node, cause: Cause::OutcomeUnknown });
+        }
         let stalled = run.status == RunStatus::CompensationFailed;
         run.more.as_ref().filter(|_| stalled)?.undo.blame
     }
@@ -309,6 +325,11 @@ impl Engine {
     pub fn awaiting(&self, run: RunKey) -> &[Place] {
         let more = self.runs.get(run.0).and_then(|run| run.more.as_ref());
         more.map_or(&[], |more| &more.awaiting)
+    }
+
+    /// Nodes of a run whose outcome nobody knows. O(nodes).
+    pub fn unknown(&self, run: RunKey) -> Vec<Place> {
+        self.runs.get(run.0).map_or_else(Vec::new, |run| run.unknown_nodes().collect())
     }
 
     /// Nodes of a run whose effects are not undone, or could not be. O(nodes).
@@ -505,10 +526,15 @@ impl Engine {
     /// can start something.
     pub fn dispatch(&mut self, now_ns: u64) -> Option<Start> {
         self.begin(now_ns);
-        if !self.dispatching || self.running >= self.config.concurrency {
+        if !self.dispatching {
             return None;
         }
-        loop {
+        if !self.starting.is_empty()
+            && let Some(start) = self.started()
+        {
+            return Some(start);
+        }
+        while self.running < self.config.concurrency {
             let (line, entry) = self.queues.peek()?;
             let Some(run) = self
                 .runs
@@ -543,6 +569,7 @@ impl Engine {
                 phase: Phase::Running,
                 timers: 0,
                 suspended: false,
+                called: true,
             }));
             run.dispatched(entry.node, key);
             if policy.queue_timeout_ns > 0 {
@@ -561,19 +588,48 @@ impl Engine {
                 number,
                 lane: policy.lane,
             };
-            if registered.plan.undoes {
-                self.note_start(&start);
+            if (policy.once || registered.plan.undoes) && self.waits_for_its_start(&start) {
+                continue;
             }
             return Some(start);
         }
+        None
     }
 
-    /// Records that a step with a compensation starts: what it may have done must be known.
+    /// Records that a step starts whose effect must be known, and whether that is yet to reach the disk.
     #[cold]
-    fn note_start(&mut self, start: &Start) {
-        if self.plan(start.plan).node(start.template).undo.is_some() {
-            self.commit(start.run, start.node, start.number, Body::Started);
+    fn waits_for_its_start(&mut self, start: &Start) -> bool {
+        let registered = &self.plans[start.plan.0 as usize];
+        let undone = registered.plan.node(start.template).undo.is_some();
+        if !undone && !registered.policy(start.template).once {
+            return false;
         }
+        self.commit(start.run, start.node, start.number, Body::Started);
+        let waits = self.lsn > self.synced;
+        if waits {
+            self.starting.push_back((self.lsn, *start));
+            if let Some(attempt) = self.attempts.get_mut(start.attempt.0) {
+                attempt.called = false;
+            }
+        }
+        waits
+    }
+
+    /// The next attempt whose start has reached the disk.
+    fn started(&mut self) -> Option<Start> {
+        while let Some(&(lsn, start)) = self.starting.front()
+            && lsn <= self.synced
+        {
+            self.starting.pop_front();
+            // It may have been withdrawn meanwhile.
+            if let Some(attempt) = self.attempts.get_mut(start.attempt.0) {
+                attempt.called = true;
+                attempt.started_ns = self.now_ns;
+                attempt.alive_ns = self.now_ns;
+                return Some(start);
+            }
+        }
+        None
     }
 
     // Outputs.
@@ -585,7 +641,14 @@ impl Engine {
 
     /// Whether an attempt could be dispatched now.
     pub fn has_ready(&self) -> bool {
-        self.dispatching && self.running < self.config.concurrency && self.queues.peek().is_some()
+        let started = self.starting.front().is_some_and(|(lsn, _)| *lsn <= self.synced);
+        let free = self.running < self.config.concurrency;
+        self.dispatching && (started || (free && self.queues.peek().is_some()))
+    }
+
+    /// The last record written so far.
+    pub const fn lsn(&self) -> Lsn {
+        self.lsn
     }
 
     /// Records written since the last [`Engine::clear_records`], in lsn order.

@@ -6,7 +6,7 @@ use crate::attempt::CancelCause;
 use crate::ids::{AttemptKey, Lsn, Place, RunKey, ValueId};
 use crate::plan::{NodeKind, Policy};
 use crate::ready::Entry;
-use crate::record::{Body, Durability, Record, Then};
+use crate::record::{Body, Record, Then};
 use crate::run::{Ending, Run};
 use crate::state::{NodeState, RunStatus};
 use crate::timers::TimerKind;
@@ -205,15 +205,15 @@ impl Engine {
 
     /// An eligible step waits until what made it so is on disk, then in its queue's line.
     pub(super) fn await_disk(&mut self, key: RunKey, node: Place) {
-        let synced = self.runs.get(key.0).is_some_and(|run| run.durability == Durability::Sync);
-        if synced && self.lsn > self.synced {
-            self.gated.push_back((self.lsn, key, node));
+        let gate = self.runs.get(key.0).map_or(Lsn(0), |run| run.gate(self.lsn));
+        if gate > self.synced {
+            self.gated.push_back((gate, key, node));
         } else {
             self.enter_line(key, node);
         }
     }
 
-    fn evaluate(&mut self, key: RunKey, node: Place, what: Evaluation) {
+    pub(super) fn evaluate(&mut self, key: RunKey, node: Place, what: Evaluation) {
         let Some(run) = self.runs.get_mut(key.0) else { return };
         let live = matches!(run.cells[node.index()].state, NodeState::Ready | NodeState::Running);
         if !live || run.is_withdrawn(node) {

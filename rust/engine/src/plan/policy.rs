@@ -29,6 +29,9 @@ pub struct Policy {
     pub retry: RetryPolicy,
     /// Whether an attempt that timed out may be tried again.
     pub retry_timeouts: bool,
+    /// Whether it may run at most once: its start is on disk before it is called, and an attempt that is cut
+    /// off leaves the outcome unknown.
+    pub once: bool,
     /// Limit of one attempt.
     pub timeout_ns: u64,
     /// Limit of all attempts and waits.

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::action::Evaluation;
 use crate::failure::Cause;
-use crate::ids::{AttemptKey, NodeId, Place, PlanId, ValueId};
+use crate::ids::{AttemptKey, Lsn, NodeId, Place, PlanId, ValueId};
 use crate::layout::{Layout, Span};
 use crate::plan::{Plan, Policy};
 use crate::ready::DEFAULT_PRIORITY;
@@ -135,6 +135,8 @@ pub struct Run {
     pub(crate) number: u64,
     pub(crate) deadline_ns: u64,
     pub(crate) accepted_ns: u64,
+    /// Its own acceptance, which is on disk before any of its steps starts. Soft.
+    boundary: Lsn,
     /// The outermost frame's nodes, then those of each opening.
     pub(crate) cells: Vec<Cell>,
     pub(crate) plan: PlanId,
@@ -252,6 +254,7 @@ impl Run {
             number: identity.number,
             deadline_ns,
             accepted_ns: record.at_ns,
+            boundary: record.lsn,
             cells: Vec::with_capacity(region.len as usize),
             plan: identity.plan_id,
             outermost: region.len,
@@ -371,6 +374,14 @@ impl Run {
     pub fn priority(&self, policy: &Policy) -> u8 {
         let priority = policy.priority.or(self.priority).or(policy.step_priority);
         priority.unwrap_or(DEFAULT_PRIORITY)
+    }
+
+    /// The record that must be on disk before a step starts that is eligible after `last`.
+    pub(crate) const fn gate(&self, last: Lsn) -> Lsn {
+        match self.durability {
+            Durability::Sync => last,
+            Durability::Async | Durability::Exit => self.boundary,
+        }
     }
 
     /// Whether it has neither begun to end nor stalled.
@@ -561,7 +572,7 @@ impl Run {
         self.start_if_eligible(node);
         self.cells[node.index()].value = ValueId::NONE;
         self.move_node(node, NodeState::Unknown);
-        let stands_still = self.status == RunStatus::Running && self.ending.is_none();
+        let stands_still = self.status == RunStatus::Running;
         if stands_still {
             self.move_run(RunStatus::Paused);
         }
@@ -595,6 +606,12 @@ impl Run {
     /// Whether the outcome of some node is not known.
     pub(crate) fn has_unknown(&self) -> bool {
         self.more.as_ref().is_some_and(|more| more.unknown > 0)
+    }
+
+    /// Nodes whose outcome is not known.
+    pub(crate) fn unknown_nodes(&self) -> impl Iterator<Item = Place> {
+        let places = (0..).map(Place).zip(&self.cells);
+        places.filter(|(_, cell)| cell.state == NodeState::Unknown).map(|(place, _)| place)
     }
 
     /// Whether it stands still only because of outcomes that were not known, and now are.

@@ -324,6 +324,7 @@ fn policy(step: Step) -> Policy {
             max_ns: step.wait * TICK_NS,
             jitter: Jitter::None,
         },
+        once: false,
         retry_timeouts: true,
         timeout_ns: 0,
         total_timeout_ns: 0,

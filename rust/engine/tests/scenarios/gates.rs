@@ -70,11 +70,13 @@ fn a_gated_step_takes_no_place_in_its_queue() {
 }
 
 #[test]
-fn async_and_exit_do_not_wait() {
+fn async_and_exit_wait_for_the_acceptance_alone() {
     for durability in [Durability::Async, Durability::Exit] {
         let mut world = journaled();
         let plan = world.plan(vec![step(&[]), step(&[0])]);
         let run = world.accept_with(plan, |accept| accept.durability = durability);
+        assert!(world.start().is_none(), "a run that nobody accepted must not have effects");
+        world.sync(Lsn(1));
         for _ in 0..2 {
             let start = world.started();
             world.done(start);

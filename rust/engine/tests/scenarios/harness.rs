@@ -53,6 +53,7 @@ pub(crate) const fn default_policy() -> Policy {
         priority: None,
         step_priority: None,
         retry: RetryPolicy::ONCE,
+        once: false,
         retry_timeouts: true,
         timeout_ns: 0,
         total_timeout_ns: 0,

@@ -1,0 +1,251 @@
+//! Runs of an earlier process: their state is the fold of their records, and what is soft follows from it.
+//!
+//! The driver restores one run after the other, draining in between, and then says [`Engine::go_on`]: only
+//! then is it known who stands before whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Engine;
+use crate::action::Evaluation;
+use crate::ids::{Lsn, Place, PlanId, RunKey, ValueId};
+use crate::plan::{NodeKind, Plan};
+use crate::record::{Body, Durability, Record};
+use crate::run::{Changes, Identity, Run};
+use crate::state::NodeState;
+use crate::timers::TimerKind;
+
+/// A run to restore.
+#[derive(Clone, Copy, Debug)]
+pub struct Restore<'a> {
+    /// Its number, as [`Engine::number`] gave it.
+    pub number: u64,
+    /// Its plan, which must be the one it was accepted with.
+    pub plan: PlanId,
+    /// Values of the plan's inputs, in order.
+    pub inputs: &'a [ValueId],
+    /// What must be on disk before what.
+    pub durability: Durability,
+    /// All of its records, in order; which run they name does not matter.
+    pub records: &'a [Record],
+    /// How often the process went down while attempts of it were under way, this time included; 0 if it was
+    /// not this time.
+    pub recoveries: u32,
+}
+
+/// A step of a restored run that is eligible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Eligible {
+    /// Those that may have brought the process down come last.
+    recoveries: u32,
+    since_ns: u64,
+    number: u64,
+    node: Place,
+    run: RunKey,
+}
+
+/// What a fold gathers besides the run: what has been asked for and not answered yet.
+#[derive(Default)]
+struct Open {
+    /// Since when a node is eligible, for the first time and for the last.
+    eligible: BTreeMap<Place, (u64, u64)>,
+    backoff: BTreeMap<Place, u64>,
+    waits: BTreeMap<Place, u64>,
+    evaluate: BTreeMap<Place, Evaluation>,
+    /// Attempts whose start is on record, and whose end is not.
+    started: BTreeSet<Place>,
+}
+
+impl Engine {
+    /// Goes on counting where an earlier process stopped: its last record and the last run's number. To be
+    /// said before anything is accepted or restored.
+    pub fn continue_after(&mut self, lsn: Lsn, runs: u64) {
+        debug_assert!(self.runs.len() == 0 && self.records.is_empty(), "nothing has happened yet");
+        self.lsn = lsn;
+        self.synced = self.synced.max(lsn);
+        self.number = runs;
+    }
+
+    /// Takes in a run of an earlier process as its records leave it. None of its steps starts before
+    /// [`Engine::go_on`].
+    ///
+    /// # Panics
+    /// If the records are not those of one run of this plan, in order.
+    pub fn restore(&mut self, now_ns: u64, restore: &Restore<'_>) -> RunKey {
+        self.begin(now_ns);
+        let plan = self.plans[restore.plan.0 as usize].plan.clone();
+        let identity = Identity {
+            number: restore.number,
+            plan_id: restore.plan,
+            plan: &plan,
+            inputs: restore.inputs,
+            durability: restore.durability,
+        };
+        let (run, open) = fold(&identity, restore.records, &mut self.changes);
+        let ending = run.ending.is_some();
+        let (goes_on, deadline_ns) = (run.goes_on(), run.deadline_ns);
+        let key = RunKey(self.runs.insert(run));
+        self.metrics.workflows[restore.plan.0 as usize].accepted += 1;
+        if deadline_ns != u64::MAX && goes_on {
+            self.timers.insert(deadline_ns.max(now_ns), TimerKind::Deadline { run: key });
+        }
+        self.restore_keys(key);
+        if restore.recoveries > 0 {
+            self.commit(key, Place(0), 0, Body::Recovered { count: restore.recoveries });
+        }
+        self.restore_timers(key, &plan, &open);
+        self.restore_unknown(key, &open);
+        for (node, what) in open.evaluate {
+            self.evaluate(key, node, what);
+        }
+        self.restore_nodes(key, &plan, restore, &open.eligible, ending);
+        self.settle(key);
+        key
+    }
+
+    /// Every run is restored: what is eligible may start, in the order in which it became so.
+    pub fn go_on(&mut self, now_ns: u64) {
+        self.begin(now_ns);
+        let mut eligible = std::mem::take(&mut self.restored);
+        eligible.sort_unstable();
+        for Eligible { node, run, .. } in eligible {
+            self.enter_line(run, node);
+        }
+        self.take_turns();
+    }
+
+    /// Keys that nodes of the run hold are taken again; those it asks for are asked for in [`Engine::settle`].
+    fn restore_keys(&mut self, key: RunKey) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let keys = run.more.as_ref().map(|more| &more.keys).into_iter().flatten();
+        let (held, asked): (Vec<_>, Vec<_>) = keys
+            .map(|(&node, &ask)| (node, ask))
+            .partition(|(node, _)| run.cells[node.index()].state != NodeState::Parked);
+        for (_, ask) in held {
+            self.keys.hold(ask);
+        }
+        self.changes.asked.extend(asked);
+    }
+
+    fn restore_timers(&mut self, key: RunKey, plan: &Plan, open: &Open) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let policies = &self.plans[run.plan.0 as usize].policies;
+        for (&node, &(first_ns, _)) in &open.eligible {
+            let (_, template) = run.locate(plan, node);
+            let policy = policies[template.index()].as_ref();
+            let total_ns = policy.map_or(0, |policy| policy.total_timeout_ns);
+            if total_ns > 0 && !run.cells[node.index()].is_over() {
+                let at_ns = first_ns.saturating_add(total_ns).max(self.now_ns);
+                self.timers.insert(at_ns, TimerKind::TotalTimeout { run: key, node });
+            }
+        }
+        let is = |node: Place, state| run.cells[node.index()].state == state;
+        for (&node, &due_ns) in &open.backoff {
+            if is(node, NodeState::Backoff) {
+                let attempts = run.cells[node.index()].attempts;
+                let kind = TimerKind::Backoff { run: key, node, attempts };
+                self.timers.insert(due_ns.max(self.now_ns), kind);
+            }
+        }
+        for (&node, &due_ns) in &open.waits {
+            if is(node, NodeState::Awaiting) {
+                self.timers.insert(due_ns.max(self.now_ns), TimerKind::Wait { run: key, node });
+            }
+        }
+    }
+
+    /// What may run at most once, was started and has not ended: nobody knows.
+    fn restore_unknown(&mut self, key: RunKey, open: &Open) {
+        for &node in &open.started {
+            let Some(run) = self.runs.get(key.0) else { return };
+            let live = run.cells[node.index()].state == NodeState::Ready;
+            if live && self.plans[run.plan.0 as usize].policy_at(run, node).once {
+                self.commit(key, node, 1, Body::Unknown);
+            }
+        }
+    }
+
+    /// Inline nodes are evaluated, steps wait for [`Engine::go_on`]; what is not needed any more is withdrawn.
+    fn restore_nodes(
+        &mut self,
+        key: RunKey,
+        plan: &Plan,
+        restore: &Restore<'_>,
+        eligible: &BTreeMap<Place, (u64, u64)>,
+        ending: bool,
+    ) {
+        for (&node, &(_, since_ns)) in eligible {
+            let Some(run) = self.runs.get(key.0) else { return };
+            let (_, template) = run.locate(plan, node);
+            let (state, kind) = (run.cells[node.index()].state, plan.kind(template));
+            let is_forward = kind == NodeKind::Step;
+            if matches!(state, NodeState::Ready | NodeState::Backoff)
+                && is_forward
+                && (ending || run.is_withdrawn(node))
+            {
+                self.changes.withdrawn.push_back(node);
+            } else if state == NodeState::Ready && kind.is_step() {
+                let (recoveries, number) = (restore.recoveries, restore.number);
+                self.restored.push(Eligible { recoveries, since_ns, number, node, run: key });
+            } else if state == NodeState::Ready {
+                self.changes.eligible.push(node);
+            }
+        }
+    }
+}
+
+/// A run as its records leave it, with what is open in it.
+fn fold(identity: &Identity<'_>, records: &[Record], changes: &mut Changes) -> (Run, Open) {
+    let (first, rest) = records.split_first().expect("a run has at least one record");
+    let mut open = Open::default();
+    let mut run = Run::accepted(identity, first, changes);
+    open.take(first.at_ns, changes);
+    for record in rest {
+        open.answered(record);
+        run.apply(identity.plan, record, changes);
+        open.take(record.at_ns, changes);
+    }
+    // A paused run's nodes are eligible all the same: who resumes it finds them.
+    (run, open)
+}
+
+impl Open {
+    /// What a record asks for.
+    fn take(&mut self, at_ns: u64, changes: &mut Changes) {
+        for node in changes.eligible.drain(..) {
+            self.eligible.entry(node).or_insert((at_ns, at_ns)).1 = at_ns;
+        }
+        for (node, due_ns) in changes.backoff.drain(..) {
+            self.backoff.insert(node, due_ns);
+            self.eligible.entry(node).or_insert((at_ns, at_ns)).1 = due_ns;
+        }
+        self.waits.extend(changes.waits.drain(..));
+        self.evaluate.extend(changes.evaluate.drain(..));
+        changes.asked.clear();
+        changes.released.clear();
+        changes.withdrawn.clear();
+        changes.stale_timers = 0;
+    }
+
+    /// What a record answers.
+    fn answered(&mut self, record: &Record) {
+        match record.body {
+            Body::Started => {
+                self.started.insert(record.node);
+            }
+            Body::Done { .. }
+            | Body::Failed { .. }
+            | Body::Withdrawn
+            | Body::Interrupted
+            | Body::Abandoned
+            | Body::Unknown
+            | Body::Resolved => {
+                self.started.remove(&record.node);
+                self.evaluate.remove(&record.node);
+            }
+            Body::Decided { .. } | Body::Chosen { .. } | Body::Opened { .. } => {
+                self.evaluate.remove(&record.node);
+            }
+            _ => {}
+        }
+    }
+}
