@@ -1,0 +1,99 @@
+//! What the tests of the store share: folders that vanish, and batches to write.
+#![allow(dead_code, unreachable_pub)]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use penstock_engine::{Body, Durability, Lsn, Place, Record, RunKey, RunStatus, ValueId};
+use penstock_journal::{Batch, Head, Journal, Line, NewRun, Options};
+
+/// A folder of its own, removed at the end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("penstock-journal-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("a folder for the test");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.0.join("runs.db")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn open(path: &Path) -> Journal {
+    Journal::open(path, Options::default()).expect("the store opens")
+}
+
+pub fn record(lsn: u64, seq: u32, body: Body) -> Record {
+    let node = if body.is_about_run() { 0 } else { seq };
+    Record {
+        lsn: Lsn(lsn),
+        run: RunKey(0),
+        seq,
+        at_ns: 1_700_000_000_000_000_000 + lsn,
+        node: Place(node),
+        attempt: u32::from(!body.is_about_run()),
+        body,
+    }
+}
+
+pub fn new_run(run: u64) -> NewRun {
+    NewRun {
+        run,
+        run_id: format!("run-{run}"),
+        workflow: "triage".to_owned(),
+        version: "3".to_owned(),
+        graph: "9f86d081".to_owned(),
+        tenant: run.is_multiple_of(2).then(|| "acme".to_owned()),
+        priority: run.is_multiple_of(3).then_some(7),
+        durability: Durability::Sync,
+        accepted_ns: 1_700_000_000_000_000_000 + run,
+        fingerprint: (run % 2 == 1).then_some([run as u8; 32]),
+        parent: run.is_multiple_of(5).then(|| "run-1".to_owned()),
+        tags: vec![("customer".to_owned(), format!("c{}", run % 4))],
+        generation: 0,
+    }
+}
+
+/// A run that was accepted and has done one step: two records, from `2 * run - 1` on.
+pub fn started(run: u64) -> Batch {
+    let lsn = 2 * run - 1;
+    let accepted = Body::Accepted { priority: None, deadline_ns: u64::MAX };
+    let mut first = Line::new(run, record(lsn, 0, accepted));
+    first.payload = Some(br#"{"ticket":1}"#.to_vec().into());
+    first.facts = Some(r#"{"workflow":"triage"}"#.into());
+    let done = Body::Done { value: ValueId(0), started_ns: 5 };
+    let mut second = Line::new(run, record(lsn + 1, 1, done));
+    second.payload = Some(format!("\"{}\"", "x".repeat(200)).into_bytes().into());
+    Batch { accepts: vec![new_run(run)], lines: vec![first, second], ..Batch::default() }
+}
+
+/// The end of a run, as its record number `seq`.
+pub fn ended(run: u64, lsn: u64, seq: u32) -> Batch {
+    let status = RunStatus::Succeeded;
+    let line = Line::new(run, record(lsn, seq, Body::Ended { status }));
+    let head = Head {
+        run,
+        status,
+        ended_ns: Some(line.record.at_ns),
+        generation: None,
+        recoveries: None,
+        held: None,
+    };
+    Batch { lines: vec![line], heads: vec![head], ..Batch::default() }
+}
