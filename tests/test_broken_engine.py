@@ -24,7 +24,7 @@ def test_whoever_awaits_a_run_is_told_when_the_engine_has_failed() -> None:
         core = runtime._core
         # No detail for any node of the plan: nothing in penstock does that.
         with pytest.raises(BaseException, match="one policy per node"):
-            core.add_plan(patient.plan, [])
+            core.add_plan(patient.plan, "", [])
         with pytest.raises(RuntimeError, match="this runtime can't go on"):
             await asyncio.wait_for(waiting, 5)
 

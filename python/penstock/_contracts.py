@@ -107,6 +107,19 @@ class Contract:
         except TypeError as error:
             raise self._error(type(value).__qualname__) from error
 
+    def gives_back(self, value: Any) -> bool:
+        """Whether a value that satisfies the contract is of a class that the annotation names.
+
+        One of a subclass would come back from JSON as what the annotation names.
+        """
+        kind = type(value)
+        return (
+            self._deep
+            or kind in self.exact
+            or kind in self.instances
+            or any(_is_open(base) for base in self.instances if isinstance(value, base))
+        )
+
     def accepts(self, value: Any) -> bool:
         """Whether `validate` passes `value`."""
         try:
@@ -273,6 +286,11 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     if get_args(annotation) or not isclass(annotation) or is_typeddict(annotation):
         return (_Deep(annotation),)
     return (annotation,)
+
+
+def _is_open(base: type) -> bool:
+    """Whether values come back as their own class although a base of it is named: enums, dates."""
+    return not (issubclass(base, BaseModel) or is_dataclass(base))
 
 
 def _testable(protocol: Any) -> bool:

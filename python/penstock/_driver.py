@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context as ContextVars
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ._context import Context
 from ._errors import (
@@ -16,21 +16,47 @@ from ._errors import (
     DuplicateRun,
     OutcomeUnknown,
     Overloaded,
+    PenstockError,
     RetryAfter,
     RunCancelled,
     RunError,
     RunFailed,
+    RunHeld,
     RunNotFound,
+    RuntimeClosed,
+    StoreCorrupt,
+    StoreError,
 )
 from ._events import Event, Feed, Row
 from ._failures import Failure
 from ._graph import Collect, Graph, GraphNode, Loop, Map, Recurse, Wait
+from ._payloads import decode_error, encode_error
 from ._policies import Queue, RetryPolicy
 from ._stages import Step
 from ._threads import Threads
 
 if TYPE_CHECKING:
     from ._engine import Core
+
+
+class Command(NamedTuple):
+    """What another process wants of a run.
+
+    Attributes:
+        number: in the store.
+        key: a second command of this key is the same command.
+        run_id: of the run, or empty.
+        verb: what to do.
+        arguments: JSON.
+        actor: who asked.
+    """
+
+    number: int
+    key: str
+    run_id: str
+    verb: str
+    arguments: str
+    actor: str
 
 
 class Driver:
@@ -41,6 +67,7 @@ class Driver:
         self._thread = get_ident()
         self._threads = threads
         self.core: Core
+        self.commanded: Callable[[Command], None] = lambda _: None
         self.graphs: list[Graph] = []
         self.queues: list[Queue] = []
 
@@ -73,10 +100,23 @@ class Driver:
             failure=_before(failure) if failure is not None else None,
         )
 
-    def failure(self, plan: int, run_id: str, cause: str, at: Told | None) -> RunError:
+    def failure(
+        self, plan: int, run_id: str, cause: str, why: str, at: Told | None
+    ) -> PenstockError:
         """What awaiting a run that did not succeed raises."""
         if cause == "cancelled":
             return RunCancelled("the run was cancelled", run_id=run_id)
+        if cause == "held":
+            return RunHeld(
+                f"the run is held: {why}",
+                run_id=run_id,
+                remedy="register what it needs and open the store again, or cancel the run",
+            )
+        if cause == "closed":
+            return RuntimeClosed(
+                "the runtime was closed before the run ended; it goes on when the store is opened",
+                run_id=run_id,
+            )
         if cause == "deadline" or at is None:
             return DeadlineExceeded(
                 "the deadline passed before the run ended",
@@ -156,12 +196,35 @@ class Driver:
                 run_id=what,
                 remedy="choose another run_id, or pass what that run was started with",
             )
+        if kind in ("store", "corrupt"):
+            what, _, remedy = what.partition("; ")
+            error = StoreCorrupt if kind == "corrupt" else StoreError
+            return error(what, remedy=remedy or None)
+        if kind == "stalled":
+            return StoreError(
+                f"it is not confirmed on disk: {what.partition('; ')[0]}",
+                remedy="mend that and ask again by the same run_id: it may be accepted by then",
+            )
         if kind == "forgotten":
             return RunNotFound(
                 "the run is over and its outcome is no longer kept",
                 remedy="await it, or keep the handle that start gives, until it ends",
             )
         return ContractError(what, remedy="pass one value for each input of the workflow")
+
+    def encode_error(self, error: BaseException) -> bytes:
+        """An exception as a store keeps it."""
+        return encode_error(error)
+
+    def decode_error(self, payload: bytes) -> BaseException:
+        """An exception that a store has kept."""
+        return decode_error(bytes(payload))
+
+    def command(
+        self, number: int, key: str, run_id: str, verb: str, arguments: str, actor: str
+    ) -> None:
+        """Another process wants something of a run."""
+        self.commanded(Command(number, key, run_id, verb, arguments, actor))
 
     # The host of contexts.
 

@@ -10,7 +10,8 @@
     │   │   ├── DeadlineExceeded  the run's deadline passed
     │   │   ├── BudgetExceeded    the run's budget was spent
     │   │   ├── CompensationFailed  undoing a failed run's effects failed as well
-    │   │   └── OutcomeUnknown    an effect that may happen once was cut off; somebody must look
+    │   │   ├── OutcomeUnknown    an effect that may happen once was cut off; somebody must look
+    │   │   └── RunHeld           the run can't go on here, and is kept aside
     │   ├── Overloaded            a queue is full; try again after `retry_after` seconds
     │   ├── RunNotFound           no run has that id
     │   ├── DuplicateRun          the id belongs to a run with another input
@@ -20,7 +21,8 @@
     │       ├── StoreCorrupt      a record is damaged, or of an unknown format
     │       └── LeaseLost         another host took the run over
     ├── NonRetryable              raised by a step: fail now, whatever the retry policy says
-    └── RetryAfter                raised by a step: try again, but not before `seconds`
+    ├── RetryAfter                raised by a step: try again, but not before `seconds`
+    └── RecordedError             stands for what a step raised in an earlier process
 
 `NonRetryable` and `RetryAfter` stand outside the tree: they are messages of a step to its runtime,
 so that `except PenstockError` in a step's body does not swallow them. All of these can be pickled;
@@ -168,6 +170,10 @@ class OutcomeUnknown(RunError):
     """
 
 
+class RunHeld(RunError):
+    """The run is kept aside: its workflow is not registered, or it brought the process down."""
+
+
 class Overloaded(PenstockError):
     """A queue is full, so the run was not accepted; nothing of it was kept.
 
@@ -249,6 +255,32 @@ class RetryAfter(Exception):
 
     def __str__(self) -> str:
         return self.message or f"try again after {self.seconds:g} s"
+
+
+class RecordedError(Exception):
+    """Stands for an exception that a step raised in an earlier process.
+
+    Built-in exceptions come back as what they were; others as this.
+
+    Attributes:
+        type: module and name of its class, such as "shop.errors.CardStolen".
+        traceback: as text.
+    """
+
+    def __init__(self, message: str, *, type: str, traceback: str) -> None:  # noqa: A002
+        super().__init__(message)
+        self.type = type
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.args[0]}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _recorded, (self.args[0], self.type, self.traceback)
+
+
+def _recorded(message: str, kind: str, traceback: str) -> RecordedError:
+    return RecordedError(message, type=kind, traceback=traceback)
 
 
 def _rebuild(

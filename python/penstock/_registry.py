@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from ._durability import Codecs, keep_interfaces, pinned
 from ._errors import DefinitionError, VersionConflict
 from ._graph import Accept, Graph, GraphNode, Spawn, Switch
 from ._policies import Queue, RetryPolicy
 from ._stages import Stage, Step
 
 if TYPE_CHECKING:
+    from ._contracts import Contract
     from ._driver import Driver
     from ._engine import Core
+    from ._payloads import Codec
     from ._workflows import Workflow
 
 
@@ -27,11 +30,18 @@ class Registry:
     """
 
     def __init__(
-        self, core: Core, driver: Driver, queues: Iterable[Queue], *, own_task: bool
+        self,
+        core: Core,
+        driver: Driver,
+        queues: Iterable[Queue],
+        *,
+        own_task: bool,
+        codecs: Codecs | None = None,
     ) -> None:
         self._core = core
         self._driver = driver
         self._own_task = own_task
+        self._codecs = codecs
         self.plans: dict[Stage[..., Any], int] = {}
         self._names: dict[tuple[str, str], Workflow[..., Any]] = {}
         self._queue_numbers: dict[str, int] = {_DEFAULT.name: 0}
@@ -62,12 +72,23 @@ class Registry:
                 f"two different workflows are {workflow.name!r} version {workflow.version!r}",
                 remedy="give the changed one another version",
             )
-        nodes = [(node.contract, *self._parts(node)) for node in workflow.graph.nodes]
-        number = self._core.add_plan(workflow.plan, nodes)
+        digest = workflow.digest
+        if self._codecs is not None:
+            keep_interfaces(self._core, workflow)
+            digest = pinned(workflow)
+        nodes = [
+            (node.contract, *self._parts(node), self.codec(node.contract))
+            for node in workflow.graph.nodes
+        ]
+        number = self._core.add_plan(workflow.plan, digest, nodes)
         self.plans[workflow] = number
         self.workflows.append(identity)
         self._driver.graphs.append(workflow.graph)
         return number
+
+    def codec(self, contract: Contract) -> Codec | None:
+        """How values of a contract are stored; None without a store."""
+        return None if self._codecs is None else self._codecs.of(contract)
 
     def graph(self, plan: int) -> Graph:
         """The graph of a registered workflow, by its number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 from ._errors import RunNotFound
 from ._events import Event, EventsLost, Feed
@@ -27,6 +27,13 @@ RunStatus: TypeAlias = Literal[
     "compensated",
     "compensation_failed",
 ]
+
+
+class _Unset:
+    """Stands for a result that was not given: None may be one."""
+
+
+_UNSET: Final = _Unset()
 
 
 class Run(Generic[R_co]):
@@ -80,21 +87,69 @@ class Run(Generic[R_co]):
         What waits is withdrawn, what runs is cancelled, and the run ends once that has ended and
         its effects are undone.
         """
-        return self._runtime._open().cancel(self._key)  # noqa: SLF001
+        cancelled = self._runtime._open().cancel(self._key)  # noqa: SLF001
+        await self._runtime._on_disk()  # noqa: SLF001
+        return cancelled
 
     async def pause(self) -> bool:
         """Let no further step of the run start; whether it was running. What runs goes on.
 
         A deadline goes on too, and a cancellation is still obeyed.
         """
-        return self._runtime._open().pause(self._key)  # noqa: SLF001
+        paused = self._runtime._open().pause(self._key)  # noqa: SLF001
+        await self._runtime._on_disk()  # noqa: SLF001
+        return paused
 
     async def resume(self) -> bool:
         """Let a paused run go on, or try again to undo what could not be undone.
 
         Returns whether there was anything to resume.
         """
-        return self._runtime._open().resume(self._key)  # noqa: SLF001
+        resumed = self._runtime._open().resume(self._key)  # noqa: SLF001
+        await self._runtime._on_disk()  # noqa: SLF001
+        return resumed
+
+    async def resolve(
+        self,
+        node: str,
+        *,
+        result: object = _UNSET,
+        retry: bool = False,
+        fail: bool | BaseException = False,
+    ) -> bool:
+        """Tell what became of a node with effects "once" whose attempt was cut off.
+
+        The run goes on once no such node is left. `unknown` names them.
+
+        Args:
+            node: its path, such as "shop/charge".
+            result: it had its effect, and this is what the step would have returned.
+            retry: it had none, and is to run again.
+            fail: it has failed; an exception says how.
+
+        Returns whether the node was one.
+
+        Raises:
+            ContractError: the result is not what the step returns.
+            TypeError: not exactly one of `result`, `retry` and `fail` is given.
+        """
+        if (result is not _UNSET) + bool(retry) + bool(fail) != 1:
+            raise TypeError("give exactly one of result=, retry=True and fail=True")
+        core = self._runtime._open()  # noqa: SLF001
+        if result is not _UNSET:
+            done = core.resolve_unknown(self._key, node, "done", result)
+        elif retry:
+            done = core.resolve_unknown(self._key, node, "retry", None)
+        else:
+            given = isinstance(fail, BaseException)
+            error = fail if given else RuntimeError("it was found to have failed")
+            done = core.resolve_unknown(self._key, node, "failed", error)
+        await self._runtime._on_disk()  # noqa: SLF001
+        return done
+
+    async def unknown(self) -> list[str]:
+        """Paths of the nodes whose outcome nobody knows; see `resolve`."""
+        return self._runtime._open().unknown(self._key)  # noqa: SLF001
 
     async def signal(self, signal: Signal[T], value: T, *, keep: bool = True) -> bool:
         """Bring the run a signal; it goes to the node that has waited for it longest.
@@ -113,8 +168,12 @@ class Run(Generic[R_co]):
             DefinitionError: no node of the workflow waits for this signal.
         """
         core = self._runtime._open()  # noqa: SLF001
-        checked = self._runtime._signal_value(self._key, self.run_id, signal, value)  # noqa: SLF001
-        return core.signal(self._key, signal.name, checked, keep)
+        checked, payload = self._runtime._signal_value(  # noqa: SLF001
+            self._key, self.run_id, signal, value
+        )
+        taken = core.signal(self._key, signal.name, checked, keep, payload)
+        await self._runtime._on_disk()  # noqa: SLF001
+        return taken
 
     async def awaiting(self) -> list[str]:
         """Paths of the nodes that wait for a signal, longest first."""

@@ -9,6 +9,7 @@ import logging
 import random
 from asyncio import _get_running_loop  # the public one raises outside of a loop
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from os import PathLike
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, cast, overload
@@ -21,12 +22,16 @@ from ._clock import VirtualLoop
 from ._context import Context
 from ._coverage import Coverage
 from ._coverage_collect import collect, coverage_of_runtime
-from ._driver import Driver
+from ._driver import Command, Driver
+from ._durability import Codecs, Durability, checks_payloads, location, refuse_exit
+from ._durability import durability as checked_durability
 from ._errors import (
     ContractError,
     DefinitionError,
+    DuplicateRun,
     Overloaded,
     PenstockError,
+    RunHeld,
     RunNotFound,
     RuntimeClosed,
 )
@@ -60,6 +65,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Admission: TypeAlias = Literal["raise", "wait"]
+OnExisting: TypeAlias = Literal["return", "error"]
 
 
 class RunOptions(TypedDict, total=False):
@@ -72,6 +78,11 @@ class RunOptions(TypedDict, total=False):
         tenant: whom the run is for.
         deadline: seconds from now in which it must be over.
         admission: what to do when a queue is full: "raise" `Overloaded`, or "wait".
+        durability: "sync", "async" or "exit", in a runtime with a store; the workflow's, or else
+            the runtime's, if not given.
+        tags: what the run is found by in a store.
+        on_existing: when the id is taken by a run of the same workflow and input: "return" that
+            run, or raise `DuplicateRun` as an "error".
     """
 
     run_id: str | None
@@ -79,21 +90,32 @@ class RunOptions(TypedDict, total=False):
     tenant: str | None
     deadline: Seconds | None
     admission: Admission
+    durability: Durability | None
+    tags: Mapping[str, str]
+    on_existing: OnExisting
 
 
 class Runtime:
     """Runs workflows on the event loop that enters it.
 
-    Leaving it starts nothing more, gives running attempts `grace` seconds, then interrupts them;
-    runs that have not ended by then are cancelled, with a warning in the log.
+    Leaving it starts nothing more, gives running attempts `grace` seconds, then interrupts them.
+    Runs that have not ended by then go on when the store is opened again; without a store they are
+    cancelled, with a warning in the log.
 
     Args:
+        store: a path or "sqlite:///path" for runs that survive the process; None keeps them in
+            memory. One runtime at a time may have a store open.
         workflows: to register now; others are registered by their first run.
         queues: in place of queues of the same name that steps bring along.
         concurrency: attempts under way at once, over all queues.
         threads: attempts of plain steps under way at once.
         grace: seconds that running attempts get when the runtime closes.
         cancel_grace: seconds a cancelled attempt may take to end before it is given up.
+        durability: "sync", "async" or "exit": what of a run is on disk before what.
+        max_recoveries: how often the process may go down with attempts of a run under way before
+            that run is held as a dead letter.
+        check_payloads: whether every value that is stored is read back at once and compared; under
+            pytest unless given.
         clock: seconds on the loop's own scale; if not given, the machine's clock or the virtual
             loop's.
         seed: of the jitter of retries; two runtimes of one seed draw the same. Random if not given.
@@ -114,6 +136,7 @@ class Runtime:
 
     def __init__(
         self,
+        store: str | PathLike[str] | None = None,
         *,
         workflows: Iterable[Stage[..., Any]] = (),
         queues: Iterable[Queue] = (),
@@ -121,6 +144,9 @@ class Runtime:
         threads: int = 32,
         grace: Seconds = 10.0,
         cancel_grace: Seconds = 5.0,
+        durability: Durability = "sync",
+        max_recoveries: int = 3,
+        check_payloads: bool | None = None,
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
         task: Task = "auto",
@@ -132,6 +158,10 @@ class Runtime:
         self._threads_most = whole(threads, "Runtime.threads", most=10_000)
         self._grace = seconds(grace, "Runtime.grace", zero=True)
         self._cancel_grace = seconds(cancel_grace, "Runtime.cancel_grace", zero=True)
+        self._store = location(store)
+        self._durability: Durability = checked_durability(durability, "Runtime.durability")
+        self._max_recoveries = whole(max_recoveries, "Runtime.max_recoveries")
+        self._check_payloads = check_payloads
         self._clock = clock
         self._seed = random.getrandbits(64) if seed is None else _seed(seed)
         if task not in ("own", "auto"):
@@ -167,14 +197,49 @@ class Runtime:
             cancel_grace=self._cancel_grace,
             seed=self._seed,
             clock=clock,
+            store=self._store,
+            # A virtual loop must not wait for a thread.
+            inline=isinstance(loop, VirtualLoop),
         )
+        try:
+            self._register(driver)
+            self._recover(driver)
+        except BaseException:
+            self._core.suspend()
+            self._threads.close()
+            raise
+        self._state = "open"
+        return self
+
+    def _register(self, driver: Driver) -> None:
         self._threads.open(self._core.threads_done)
-        self._registry = Registry(self._core, driver, self._queues, own_task=self._task == "own")
+        codecs = None
+        if self._store is not None:
+            codecs = Codecs(check=checks_payloads(self._check_payloads))
+        own_task = self._task == "own"
+        self._registry = Registry(
+            self._core, driver, self._queues, own_task=own_task, codecs=codecs
+        )
         self._plans = self._registry.plans
         for stage in self._workflows:
             self._registry.plan(stage.as_workflow())
-        self._state = "open"
-        return self
+
+    def _recover(self, driver: Driver) -> None:
+        """Let the runs of the store go on, and hear of what happens to it."""
+        if self._store is None:
+            return
+        core = self._core
+        _, held = core.recover({}, self._max_recoveries)
+        for run_id, why in held[:10]:
+            _log.warning("%s holds run %s: %s", self._name, run_id, why)
+        if len(held) > 10:
+            _log.warning("%s holds %d runs in all", self._name, len(held))
+        driver.commanded = self._commanded
+        if not isinstance(self._loop, VirtualLoop) and self._loop is not None:
+            self._loop.add_reader(core.wake_fd(), core._woken)  # noqa: SLF001
+
+    def _commanded(self, command: Command) -> None:
+        self._core.command_done(command.number, f"there is no command {command.verb!r}")
 
     async def __aexit__(
         self,
@@ -191,11 +256,20 @@ class Runtime:
             self._core.interrupt()
             await self._idle(self._cancel_grace)
         finally:
-            if unfinished := self._core.close():
+            if self._store is not None:
+                self._leave_store()
+            elif unfinished := self._core.close():
                 runs = "1 run" if unfinished == 1 else f"{unfinished} runs"
                 _log.warning("%s closed with %s under way, now cancelled", self._name, runs)
             self._threads.close()
             collect(self._core, self._plans)
+
+    def _leave_store(self) -> None:
+        if self._loop is not None and not isinstance(self._loop, VirtualLoop):
+            self._loop.remove_reader(self._core.wake_fd())
+        if unfinished := self._core.suspend():
+            runs = "1 run goes" if unfinished == 1 else f"{unfinished} runs go"
+            _log.info("%s closed; %s on when its store is opened", self._name, runs)
 
     # Running. One overload for each number of inputs, as for `Flow.call`.
 
@@ -304,9 +378,12 @@ class Runtime:
         if options:
             key, new = await self._start(plan, stage, inputs, options, watch=False)
             future = core.wait(key)
-        else:
+        elif self._store is None:
             new = True
             key, future = core.run(plan, inputs)
+        else:
+            new = True
+            key, future = core.run(plan, inputs, self._durability_of(stage, None))
         try:
             return await future
         except asyncio.CancelledError:
@@ -407,7 +484,9 @@ class Runtime:
         self._open()
         plan = self._registry.plan(_stage(stage).as_workflow(len(inputs)))
         key, _ = await self._start(plan, stage, inputs, options, watch=True)
-        return Run(self, key)
+        run: Run[Any] = Run(self, key)
+        await self._on_disk()
+        return run
 
     async def start_many(
         self,
@@ -419,6 +498,8 @@ class Runtime:
         tenant: str | Callable[[T], str | None] | None = None,
         deadline: Seconds | None = None,
         admission: Admission = "raise",
+        durability: Durability | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> list[Run[R]]:
         """Start a run for each input, in one crossing; all are accepted, or none.
 
@@ -430,6 +511,8 @@ class Runtime:
             tenant: one for all, or a function of the input.
             deadline: as for `start`.
             admission: "wait" accepts the runs piece by piece as there is room.
+            durability: as for `start`.
+            tags: of every run.
         """
         core = self._open()
         workflow = _stage(stage).as_workflow()
@@ -437,8 +520,11 @@ class Runtime:
         options: RunOptions = {"deadline": deadline, "admission": admission}
         if priority is not None:
             options["priority"] = priority
+        if tags is not None:
+            options["tags"] = tags
         checked = _checked(options)
         waits = checked.pop("admission") == "wait"
+        checked["durability"] = self._durability_of(workflow, durability)
         values = list(inputs)
         ids: list[str | None] = [None] * len(values) if run_ids is None else [*run_ids]
         if len(ids) != len(values):
@@ -457,7 +543,9 @@ class Runtime:
         ]
         if not waits:
             keys = core.start_many(plan, batch, **checked)
-            return [Run(self, key) for key in keys]
+            accepted: list[Run[R]] = [Run(self, key) for key in keys]
+            await self._on_disk()
+            return accepted
         runs: list[Run[R]] = []
         while len(runs) < len(batch):
             room = core.room(plan)
@@ -467,6 +555,7 @@ class Runtime:
                 continue
             piece = batch[len(runs) : len(runs) + room]
             runs += [Run(self, key) for key in core.start_many(plan, piece, **checked)]
+        await self._on_disk()
         return runs
 
     def get(self, run_id: str) -> Run[Any]:
@@ -481,7 +570,9 @@ class Runtime:
             raise RunNotFound(
                 "there is no run of that id",
                 run_id=run_id,
-                remedy="look at the id; of runs that are over, the last 10,000 are kept",
+                remedy="look at the id"
+                if self._store is not None
+                else "look at the id; of runs that are over, the last 10,000 are kept",
             )
         core.watch(key)
         return Run(self, key)
@@ -548,27 +639,63 @@ class Runtime:
         core = self._open()
         checked = _checked(options)
         waits = checked.pop("admission", "raise") == "wait"
+        on_existing = checked.pop("on_existing", "return")
+        checked["durability"] = self._durability_of(stage, checked.get("durability"))
         if checked.get("run_id") is not None:
             checked["fingerprint"] = _fingerprint(stage.name, inputs)
         while True:
             try:
-                return core.start(plan, inputs, watch=watch, **checked)
+                key, new = core.start(plan, inputs, watch=watch, **checked)
             except Overloaded:
                 if not waits:
                     raise
+            else:
+                if not new and on_existing == "error":
+                    if watch:
+                        core.unwatch(key)
+                    raise DuplicateRun(
+                        "there is a run of that id already",
+                        run_id=checked["run_id"],
+                        remedy="choose another run_id, or on_existing='return'",
+                    )
+                return key, new
             await core.when_room(plan)
             self._open()
+
+    def _durability_of(self, stage: Stage[..., Any], wanted: Durability | None) -> Durability:
+        """What holds for a run: its own word, its workflow's, the runtime's."""
+        workflow = stage.as_workflow() if isinstance(stage, Workflow) else None
+        chosen = wanted or (workflow and workflow.durability) or self._durability
+        if chosen == "exit" and workflow is not None and self._store is not None:
+            refuse_exit(workflow.graph)
+        return chosen
+
+    async def _on_disk(self) -> None:
+        """Wait until everything said so far is on disk; at once without a store.
+
+        Raises:
+            StoreError: the store can't be written at the moment.
+        """
+        if self._store is None:
+            return
+        future = self._core.when_synced()
+        if future is not None:
+            await asyncio.shield(future)
 
     async def _idle(self, longest: float) -> None:
         """Wait until no attempt is under way, but not longer than so many seconds."""
         if self._core.running() and longest > 0:
             await asyncio.wait([self._core.when_idle()], timeout=longest)
 
-    def _signal_value(self, key: int, run_id: str, signal: Signal[Any], value: object) -> object:
-        """The value as the run's node will have it."""
+    def _signal_value(
+        self, key: int, run_id: str, signal: Signal[Any], value: object
+    ) -> tuple[object, bytes | None]:
+        """The value as the run's node will have it, and as the store will, if there is one."""
         core = self._open()
         plan = core.plan_of(key)
         status = core.status(key)
+        if status == "held":
+            raise RunHeld("the run is held and takes no signal", run_id=run_id)
         if plan is None or status in (None, "succeeded", "failed", "cancelled", "compensated"):
             raise RunNotFound(
                 f"the run is over ({status or 'forgotten'}) and takes no signal", run_id=run_id
@@ -582,7 +709,9 @@ class Runtime:
                 remedy="send one of these, or draw flow.signal(...) for it",
             )
         try:
-            return signal.contract.validate(value)
+            checked = signal.contract.validate(value)
+            codec = self._registry.codec(signal.contract)
+            return checked, None if codec is None else codec.encode(checked)
         except ContractError as error:
             raise error.at(run_id=run_id, node=f"signal {signal.name!r}") from None
 
@@ -604,6 +733,18 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
         checked["priority"] = priority(checked["priority"])
     if checked.get("deadline") is not None:
         checked["deadline"] = seconds(checked["deadline"], "deadline", zero=True)
+    if checked.get("durability") is not None:
+        checked_durability(checked["durability"], "durability")
+    if checked.get("on_existing", "return") not in ("return", "error"):
+        raise DefinitionError(
+            f"on_existing is {checked['on_existing']!r}", remedy="give 'return' or 'error'"
+        )
+    if "tags" in checked:
+        tags = checked["tags"]
+        if not isinstance(tags, Mapping):
+            raise DefinitionError(f"tags are {tags!r}", remedy="give a mapping of str to str")
+        pairs = cast("Mapping[Any, Any]", tags).items()
+        checked["tags"] = [(word(key, "a tag"), word(tag, f"tag {key!r}")) for key, tag in pairs]
     for name in ("run_id", "tenant"):
         if name in checked:
             checked[name] = _word(checked[name], name)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, get_args, get_origin,
 
 from ._contracts import Contract
 from ._drawing import Drawing
+from ._durability import Durability, refuse_exit
+from ._durability import durability as checked_durability
 from ._errors import DefinitionError
 from ._flow import Flow
 from ._graph import Graph
@@ -31,9 +33,20 @@ class Workflow(Stage[P, R_co]):
     Attributes:
         plan: the graph as the engine has it.
         digest: what a pinned run needs to find again; see `_graph_json.digest`.
+        durability: of its runs, unless they say otherwise; None leaves it to the runtime.
     """
 
-    def __init__(self, graph: Graph, *, contract: Contract, owner: str | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        contract: Contract,
+        owner: str | None = None,
+        durability: Durability | None = None,
+    ) -> None:
+        if durability == "exit":
+            refuse_exit(graph)
+        self.durability = durability
         self.name = graph.name
         self.version = graph.version
         self.owner = owner
@@ -204,6 +217,7 @@ def workflow(
     queue_timeout: Seconds | None = None,
     queue: Queue | str | None = None,
     task: Task | None = None,
+    durability: Durability | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -212,6 +226,7 @@ def workflow(
     name: str | None = None,
     version: str = "1",
     owner: str | None = None,
+    durability: Durability | None = None,
     **options: Any,
 ) -> Any:
     """Make a workflow of a function that draws its graph; bare, or with options.
@@ -224,6 +239,7 @@ def workflow(
         name: its identity; the function's name unless given. No "/", "[" or "]".
         version: changes when the graph does.
         owner: the team that answers for it.
+        durability: "sync", "async" or "exit": what of its runs is on disk before what.
         **options: what its steps do unless they say otherwise: retry, the timeouts, queue, task.
 
     Raises:
@@ -254,6 +270,8 @@ def workflow(
             )
         chosen = label(function.__name__ if name is None else name, "a workflow's name")
         word(version, f"the version of workflow {chosen!r}")
+        if durability is not None:
+            checked_durability(durability, f"the durability of workflow {chosen!r}")
         try:
             _check_defaults(options)
             defaults = checked(options)
@@ -264,7 +282,9 @@ def workflow(
         drawing = Drawing(chosen, defaults, inputs, result)
         flow = Flow(drawing)
         graph = drawing.compile(lambda nodes: function(flow, *nodes), version)
-        drawn: Workflow[..., Any] = Workflow(graph, contract=result, owner=owner)
+        drawn: Workflow[..., Any] = Workflow(
+            graph, contract=result, owner=owner, durability=durability
+        )
         drawn.__doc__ = function.__doc__
         return drawn
 

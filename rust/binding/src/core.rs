@@ -1,12 +1,15 @@
 //! One runtime's native side: the engine, what Python objects go with it, and the pump that starts steps.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use penstock_engine::{
-    AttemptKey, Config, Engine, Event, Failure, NodeKind, PlanId, QueueLimits, RunKey,
+    AttemptKey, Config, Engine, Event, Failure, Lsn, NodeKind, PlanId, QueueLimits, RunKey,
 };
+use penstock_journal::{CommandDone, Interface};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
@@ -18,11 +21,14 @@ use crate::asyncio::Asyncio;
 use crate::carrier::is_fatal;
 use crate::cell::{GilCell, Guard};
 use crate::clock::Clock;
+use crate::codec::{self, Codec};
+use crate::durable::{Ack, Durable};
 use crate::plan::{ContextPlace, Mode, NodePart, Plan, PlanParts, PolicyParts, StepPart};
 use crate::pump::{Pump, resolve_all};
 use crate::python::{current_context, refuse_unsupported};
-use crate::runs::{Admission, BatchItem, RunOptions};
+use crate::runs::{Admission, BatchItem, BatchOptions, RunOptions};
 use crate::state::{Effects, Ended, State};
+use crate::values::Payload;
 use crate::{faults, report};
 
 /// The native half of a `Runtime`.
@@ -37,6 +43,10 @@ pub(crate) struct Core {
     /// Engine time of the last reading, for what follows at once.
     pub(crate) now_ns: AtomicU64,
     pub(crate) closed: AtomicBool,
+    /// Where the store is, if there is one.
+    pub(crate) store_path: Option<PathBuf>,
+    /// Whether there is a store.
+    pub(crate) durable: bool,
 }
 
 /// Python functions the native side calls.
@@ -48,8 +58,8 @@ pub(crate) struct Hooks {
     pub(crate) locate: Py<PyAny>,
     /// `(core, attempt, step) -> Context`
     pub(crate) context: Py<PyAny>,
-    /// `(plan, run_id, cause, (path, node, attempts, error, stalled) | None) -> exception`: what a run that
-    /// did not succeed raises.
+    /// `(plan, run_id, cause, why, (path, node, attempts, error, stalled) | None) -> exception`: what a run
+    /// that did not succeed raises.
     pub(crate) failure: Py<PyAny>,
     /// `(plan, (cause, path, node, attempts, error)) -> Failure`: what stands for an item that failed.
     pub(crate) item_failure: Py<PyAny>,
@@ -59,10 +69,18 @@ pub(crate) struct Hooks {
     pub(crate) publish: Py<PyAny>,
     /// `(kind, what, retry_after) -> exception`: why a run was not accepted, or is not known.
     pub(crate) refusal: Py<PyAny>,
+    /// `(exception) -> bytes`: how a store keeps it.
+    pub(crate) encode_error: Py<PyAny>,
+    /// `(bytes) -> exception`.
+    pub(crate) decode_error: Py<PyAny>,
+    /// `(id, key, run id, verb, arguments, actor)`: another process wants something.
+    pub(crate) command: Py<PyAny>,
 }
 
-/// What Python registers for a node: `(contract, detail, policy | None)`; see [`NodePart::new`].
-type RegisteredNode<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<PolicyParts>);
+/// What Python registers for a node: `(contract, detail, policy | None, codec | None)`; see
+/// [`NodePart::new`].
+type RegisteredNode<'py> =
+    (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<PolicyParts>, Bound<'py, PyAny>);
 
 /// An attempt that is ready to be called.
 pub(crate) struct Prepared {
@@ -130,10 +148,15 @@ impl Core {
         });
         let effects = match outcome {
             Ok(value) => {
+                let payload = match codec::payload(part.codec.as_deref(), &value) {
+                    Ok(payload) => payload,
+                    // It can't be kept, however often the step is tried.
+                    Err(error) => return self.unkept(py, attempt, &error),
+                };
                 let now_ns = self.read_clock(py);
                 let mut state = self.lock(py);
                 let task = state.take_task(attempt);
-                let value = state.values.insert(value.unbind());
+                let value = state.values.insert_with(value.unbind(), payload);
                 let mut effects = state.handle(py, now_ns, Event::Done { attempt, value });
                 if let Some(task) = task {
                     effects.garbage.push(task);
@@ -143,6 +166,21 @@ impl Core {
             Err(error) => self.fail(py, attempt, part, &error),
         };
         self.perform(py, effects);
+    }
+
+    /// What a durable store is told of an exception.
+    pub(crate) fn error_payload(&self, py: Python<'_>, exception: &Py<PyAny>) -> Payload {
+        if !self.durable {
+            return Payload::Unknown;
+        }
+        let bytes = self.hooks.encode_error.call1(py, (exception,));
+        match bytes.and_then(|bytes| bytes.extract::<Vec<u8>>(py).map_err(PyErr::from)) {
+            Ok(bytes) => Payload::Fresh(bytes.into()),
+            Err(broken) => {
+                self.asyncio.report(py, "an exception could not be written", &broken);
+                Payload::Fresh(UNWRITTEN.into())
+            }
+        }
     }
 
     /// An error with the run and the node it happened to.
@@ -164,15 +202,36 @@ impl Core {
         let fatal = part.mode != Mode::Threads && is_fatal(py, error);
         let failure =
             if cancelled || fatal { Failure::FINAL } else { self.classify(py, part, error) };
+        self.failed(py, attempt, error, (cancelled, fatal), failure)
+    }
+
+    /// An attempt returned what can't be kept: it has failed, for good.
+    fn unkept(&self, py: Python<'_>, attempt: AttemptKey, error: &PyErr) {
+        let place = report::attempt(py, &self.lock(py), attempt);
+        let (run_id, path) = place.map_or_else(Default::default, |it| (Some(it.0), it.1));
+        let error = self.locate(py, run_id, &path, error);
+        let effects = self.failed(py, attempt, &error, (false, false), Failure::FINAL);
+        self.perform(py, effects);
+    }
+
+    fn failed(
+        &self,
+        py: Python<'_>,
+        attempt: AttemptKey,
+        error: &PyErr,
+        (cancelled, fatal): (bool, bool),
+        failure: Failure,
+    ) -> Effects {
         // With its traceback, which a `PyErr` keeps apart before Python 3.12.
         let exception = error.clone_ref(py).into_value(py).into_any();
+        let payload = self.error_payload(py, &exception);
         let now_ns = self.read_clock(py);
         let mut state = self.lock(py);
         let task = state.take_task(attempt);
         let event = if fatal {
             Event::Interrupted { attempt }
         } else {
-            let error = state.values.insert(exception);
+            let error = state.values.insert_with(exception, payload);
             if cancelled {
                 Event::Cancelled { attempt, error }
             } else {
@@ -267,6 +326,19 @@ impl Core {
         }
     }
 
+    /// Drops what is held for runs, and lets go of the loop.
+    pub(crate) fn let_go(&self, py: Python<'_>) -> PyResult<()> {
+        let left = self.lock(py).let_go();
+        drop(left);
+        let waiting = self.lock(py).take_waiting();
+        resolve_all(py, waiting)?;
+        let pump = std::mem::take(&mut *self.pump.lock(py));
+        if let Some((_, timer)) = pump.timer {
+            timer.call_method0(py, "cancel")?;
+        }
+        Ok(())
+    }
+
     /// Has the engine do what a user wants, and does what follows from it.
     fn command<T>(
         slf: &Bound<'_, Self>,
@@ -307,17 +379,22 @@ impl Core {
                 mode: if part.mode == Mode::Threads { Mode::Own } else { part.mode },
                 context: part.context,
                 contract: part.contract.clone_ref(py),
+                codec: part.codec.clone(),
             });
         }
         Ok(prepared)
     }
 }
 
+/// What stands for an exception that can't be written.
+const UNWRITTEN: &[u8] =
+    br#"{"type":"builtins.Exception","message":"(it could not be written)","traceback":""}"#;
+
 #[pymethods]
 impl Core {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
-    #[pyo3(signature = (event_loop, hooks, *, concurrency, threads, cancel_grace, seed, clock=None))]
+    #[pyo3(signature = (event_loop, hooks, *, concurrency, threads, cancel_grace, seed, clock=None, store=None, inline=false))]
     fn new(
         event_loop: &Bound<'_, PyAny>,
         hooks: &Bound<'_, PyAny>,
@@ -326,22 +403,39 @@ impl Core {
         cancel_grace: f64,
         seed: u64,
         clock: Option<Py<PyAny>>,
+        store: Option<PathBuf>,
+        inline: bool,
     ) -> PyResult<Self> {
         let py = event_loop.py();
         refuse_unsupported(py)?;
-        let clock = Clock::new(py, clock)?;
+        let hooks = Hooks::new(hooks)?;
+        let durable = store.as_deref().map(|path| Durable::open(path, inline)).transpose();
+        let durable = durable.map_err(|error| crate::recovery::store_error(py, &hooks, &error))?;
+        let mut clock = Clock::new(clock);
+        if let Some(durable) = &durable {
+            clock.not_before(py, durable.journal.last_at_ns())?;
+        }
         let opened_ns = clock.now_ns(py)?;
-        let engine = Engine::new(Config {
+        let mut engine = Engine::new(Config {
+            journaled: durable.is_some(),
             concurrency,
             threads,
             cancel_grace_ns: crate::plan::nanoseconds(cancel_grace),
             seed,
             ..Config::default()
         });
+        if let Some(durable) = &durable {
+            let (lsn, run) = (durable.journal.last_lsn(), durable.journal.last_run());
+            engine.continue_after(Lsn(lsn), run + 1);
+        }
+        let mut state = State::new(engine, seed);
+        state.durable = durable.map(Box::new);
         Ok(Self {
-            state: GilCell::new(State::new(engine, seed)),
+            durable: store.is_some(),
+            store_path: store,
+            state: GilCell::new(state),
             asyncio: Asyncio::new(event_loop, current_context(py)?.unbind())?,
-            hooks: Hooks::new(hooks)?,
+            hooks,
             clock,
             pump: GilCell::new(Pump::default()),
             pump_scheduled: AtomicBool::new(false),
@@ -364,28 +458,37 @@ impl Core {
         &self,
         py: Python<'_>,
         plan: &Plan,
+        digest: String,
         nodes: Vec<RegisteredNode<'_>>,
     ) -> PyResult<u32> {
         let mut parts = Vec::with_capacity(nodes.len());
         let mut policies = Vec::with_capacity(nodes.len());
-        for (index, (contract, detail, policy)) in nodes.into_iter().enumerate() {
+        let mut codecs = Vec::new();
+        for (index, (contract, detail, policy, codec)) in nodes.into_iter().enumerate() {
             let kind: NodeKind = plan.plan.kind(penstock_engine::NodeId(index as u32));
-            let part = NodePart::new(kind, &contract, &detail)?;
+            let codec = Codec::new(&codec)?.map(Arc::new);
+            let part = NodePart::new(kind, &contract, &detail, codec.as_ref())?;
             let policy = match (part.lane(), policy) {
                 (Some(lane), Some(policy)) => Some(policy.policy(lane)?),
                 _ => None,
             };
             parts.push(part);
             policies.push(policy);
+            codecs.push(codec);
         }
         let mut state = self.lock(py);
         let id = state.engine.add_plan(plan.plan.clone(), policies);
-        state.plans.push(Arc::new(PlanParts { plan: plan.plan.clone(), nodes: parts }));
+        state.plans.push(Arc::new(PlanParts {
+            plan: plan.plan.clone(),
+            digest,
+            nodes: parts,
+            codecs,
+        }));
         Ok(id.0)
     }
 
     /// Accepts a run and gives its key, and whether it is new.
-    #[pyo3(signature = (plan, inputs, *, run_id=None, fingerprint=None, priority=None, deadline=None, tenant=None, watch=false))]
+    #[pyo3(signature = (plan, inputs, *, run_id=None, fingerprint=None, priority=None, deadline=None, tenant=None, tags=Vec::new(), durability="sync", watch=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
     fn start(
         slf: &Bound<'_, Self>,
@@ -396,11 +499,23 @@ impl Core {
         priority: Option<u8>,
         deadline: Option<f64>,
         tenant: Option<Py<PyAny>>,
+        tags: Vec<(String, String)>,
+        durability: &str,
         watch: bool,
     ) -> PyResult<(u64, bool)> {
         let context = current_context(slf.py())?.unbind();
-        let options =
-            RunOptions { run_id, fingerprint, priority, deadline, tenant, watch, admitted: false };
+        let durability = crate::durable::durability(durability);
+        let options = RunOptions {
+            run_id,
+            fingerprint,
+            priority,
+            deadline,
+            tenant,
+            tags,
+            durability,
+            watch,
+            ..RunOptions::default()
+        };
         let admission = slf.get().accept(slf.py(), PlanId(plan), inputs, context, options)?;
         slf.get().schedule_pump(slf)?;
         Ok(match admission {
@@ -410,14 +525,17 @@ impl Core {
     }
 
     /// Accepts a run with default options and gives a future of its result, and its key.
+    #[pyo3(signature = (plan, inputs, durability="sync"))]
     fn run<'py>(
         slf: &Bound<'py, Self>,
         plan: u32,
         inputs: &Bound<'py, PyTuple>,
+        durability: &str,
     ) -> PyResult<(u64, Bound<'py, PyAny>)> {
         let py = slf.py();
         let context = current_context(py)?.unbind();
-        let options = RunOptions::default();
+        let durability = crate::durable::durability(durability);
+        let options = RunOptions { durability, ..RunOptions::default() };
         let Admission::New(key) = slf.get().accept(py, PlanId(plan), inputs, context, options)?
         else {
             return Err(PyRuntimeError::new_err("a fresh run id is never taken"));
@@ -428,15 +546,19 @@ impl Core {
     }
 
     /// Accepts a batch of runs with one context, all or none: `(inputs, run_id, fingerprint, tenant)` each.
-    #[pyo3(signature = (plan, batch, *, priority=None, deadline=None))]
+    #[pyo3(signature = (plan, batch, *, priority=None, deadline=None, tags=Vec::new(), durability="sync"))]
     fn start_many(
         slf: &Bound<'_, Self>,
         plan: u32,
         batch: Vec<BatchItem<'_>>,
         priority: Option<u8>,
         deadline: Option<f64>,
+        tags: Vec<(String, String)>,
+        durability: &str,
     ) -> PyResult<Vec<u64>> {
-        let keys = slf.get().accept_many(slf.py(), PlanId(plan), batch, priority, deadline)?;
+        let durability = crate::durable::durability(durability);
+        let common = BatchOptions { priority, deadline, durability, tags };
+        let keys = slf.get().accept_many(slf.py(), PlanId(plan), batch, &common)?;
         slf.get().schedule_pump(slf)?;
         Ok(keys)
     }
@@ -468,6 +590,7 @@ impl Core {
         name: &str,
         value: Py<PyAny>,
         keep: bool,
+        payload: Option<Vec<u8>>,
     ) -> PyResult<bool> {
         let (py, core) = (slf.py(), slf.get());
         let now_ns = core.read_clock(py);
@@ -475,7 +598,8 @@ impl Core {
         let (taken, unused, effects) = {
             let mut state = core.lock(py);
             let signal = state.parts_of(run).and_then(|parts| parts.plan.signal(name));
-            let value = state.values.insert(value);
+            let payload = payload.map_or(Payload::Unknown, |it| Payload::Fresh(it.into()));
+            let value = state.values.insert_with(value, payload);
             let taken =
                 signal.is_some_and(|signal| state.engine.signal(now_ns, run, signal, value, keep));
             let unused = if taken { None } else { state.values.take(value) };
@@ -492,6 +616,134 @@ impl Core {
         let (state, run) = (self.lock(py), RunKey(run));
         let nodes = state.engine.awaiting(run).iter();
         nodes.filter_map(|&node| state.engine.path(run, node)).collect()
+    }
+
+    /// Paths of the nodes of a run whose outcome nobody knows.
+    fn unknown(&self, py: Python<'_>, run: u64) -> Vec<String> {
+        let (state, run) = (self.lock(py), RunKey(run));
+        let nodes = state.engine.unknown(run).into_iter();
+        nodes.filter_map(|node| state.engine.path(run, node)).collect()
+    }
+
+    /// Tells what became of a node whose outcome is not known: "done" with its value, "retry", or "failed"
+    /// with its error. Whether there was such a node.
+    fn resolve_unknown(
+        slf: &Bound<'_, Self>,
+        run: u64,
+        path: &str,
+        how: &str,
+        value: Py<PyAny>,
+    ) -> PyResult<bool> {
+        let resolved = slf.get().found_out(slf.py(), RunKey(run), path, how, value)?;
+        slf.get().schedule_pump(slf)?;
+        Ok(resolved)
+    }
+
+    /// Takes in the runs of the store that are not over; `(how many go on, [(run id, why held)])`.
+    fn recover(
+        slf: &Bound<'_, Self>,
+        crashed: HashMap<u64, u32>,
+        max_recoveries: u32,
+    ) -> PyResult<crate::recovery::Recovered> {
+        Self::recover_all(slf, &crashed, max_recoveries)
+    }
+
+    /// Keeps an interface with the runs: `(kind, name, version, digest, content)`.
+    fn keep_interface(
+        &self,
+        py: Python<'_>,
+        kind: String,
+        name: String,
+        version: String,
+        digest: String,
+        content: String,
+    ) {
+        let at_ns = self.read_clock(py);
+        if let Some(durable) = &mut self.lock(py).durable {
+            let interface = Interface { kind, name, version, digest, content, at_ns };
+            durable.outbox().interfaces.push(interface);
+        }
+    }
+
+    /// The interfaces of a kind, name and version that the store knows: `(digest, content)`.
+    fn interfaces(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        name: &str,
+        version: &str,
+    ) -> PyResult<Vec<(String, String)>> {
+        let known = match &self.lock(py).durable {
+            Some(durable) => durable.reader.interfaces(Some(kind)),
+            None => Ok(Vec::new()),
+        };
+        let known = known.map_err(|error| self.store_error(py, &error))?.into_iter();
+        let same = known.filter(|it| it.name == name && it.version == version);
+        Ok(same.map(|it| (it.digest, it.content)).collect())
+    }
+
+    /// A future that is done when everything said so far is on disk; None if it is already.
+    fn when_synced<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, core) = (slf.py(), slf.get());
+        if !core.durable {
+            return Ok(None);
+        }
+        let future = core.asyncio.future(py)?;
+        let waits = {
+            let mut state = core.lock(py);
+            let lsn = state.engine.lsn().0;
+            match &mut state.durable {
+                Some(durable) if !durable.is_synced(lsn) => {
+                    durable.await_disk(lsn, Ack::Future(future.clone().unbind()));
+                    true
+                }
+                _ => false,
+            }
+        };
+        core.schedule_pump(slf)?;
+        Ok(waits.then_some(future))
+    }
+
+    /// What the loop is to watch for reading, and to answer with `_woken`.
+    fn wake_fd(&self, py: Python<'_>) -> Option<i32> {
+        self.lock(py).durable.as_ref().map(|durable| durable.journal.wake_fd())
+    }
+
+    /// Why the store can't be written at the moment, if it can't.
+    fn store_failure(&self, py: Python<'_>) -> Option<String> {
+        self.lock(py).durable.as_ref().and_then(|durable| durable.journal.failure())
+    }
+
+    /// Commands that the records from now on carry out, until None.
+    fn carry_out(&self, py: Python<'_>, command: Option<String>) {
+        if let Some(durable) = &mut self.lock(py).durable {
+            durable.command = command.map(Into::into);
+        }
+    }
+
+    /// A command of another process is done with.
+    fn command_done(slf: &Bound<'_, Self>, id: i64, outcome: String) -> PyResult<()> {
+        let core = slf.get();
+        let at_ns = core.read_clock(slf.py());
+        if let Some(durable) = &mut core.lock(slf.py()).durable {
+            durable.outbox().done.push(CommandDone { id, at_ns, outcome });
+        }
+        core.schedule_pump(slf)
+    }
+
+    #[pyo3(name = "_woken")]
+    fn py_woken(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if let Some(durable) = &slf.get().lock(slf.py()).durable {
+            durable.journal.disarm_and_drain();
+        }
+        slf.get().take_commands(slf.py())?;
+        Self::py_pump(slf)
+    }
+
+    /// Ends the work of a durable runtime: what is left stays in the store, and goes on when that is opened
+    /// again. Whoever waits is told. Gives the number of runs that are not over.
+    fn suspend(&self, py: Python<'_>) -> PyResult<usize> {
+        self.suspend_all(py)
     }
 
     /// Paths of the nodes of a run whose effects are not undone, or could not be.
@@ -522,8 +774,8 @@ impl Core {
     }
 
     /// The key of a run by its id.
-    fn find(&self, py: Python<'_>, run_id: &str) -> Option<u64> {
-        self.lock(py).store.find(run_id).map(|run| run.0)
+    fn find(&self, py: Python<'_>, run_id: &str) -> PyResult<Option<u64>> {
+        Ok(self.load(py, run_id)?.map(|run| run.0))
     }
 
     /// What is known of a run's past: `(at, kind, path, attempt, detail, due)` by record.
@@ -677,14 +929,7 @@ impl Core {
                 self.resolve(py, (run, plan), &Ended::Cancelled, &waiters);
             }
         }
-        let left = self.lock(py).let_go();
-        drop(left);
-        let waiting = self.lock(py).take_waiting();
-        resolve_all(py, waiting)?;
-        let pump = std::mem::take(&mut *self.pump.lock(py));
-        if let Some((_, timer)) = pump.timer {
-            timer.call_method0(py, "cancel")?;
-        }
+        self.let_go(py)?;
         Ok(runs.len())
     }
 
@@ -702,6 +947,7 @@ impl Core {
         }
         let turn = catch_unwind(AssertUnwindSafe(|| {
             let turn = core.turn(slf);
+            core.hand_over(slf.py());
             core.wake(slf.py())?;
             core.set_timer(slf)?;
             turn
@@ -752,6 +998,9 @@ impl Hooks {
             submit: hook("submit")?,
             publish: hook("publish")?,
             refusal: hook("refusal")?,
+            encode_error: hook("encode_error")?,
+            decode_error: hook("decode_error")?,
+            command: hook("command")?,
         })
     }
 
@@ -765,6 +1014,9 @@ impl Hooks {
             &self.submit,
             &self.publish,
             &self.refusal,
+            &self.encode_error,
+            &self.decode_error,
+            &self.command,
         ] {
             visit.call(hook)?;
         }

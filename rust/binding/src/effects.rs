@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::core::Core;
 use crate::notes::Note;
+use crate::pump::resolve_all;
 use crate::state::{Effects, Ended, EndedRun, Rest};
 
 impl Core {
@@ -18,8 +19,11 @@ impl Core {
         }
         let mut next = rest;
         while let Some(rest) = next {
-            let Rest { evaluate, cancel, ended, notes, forgotten } = *rest;
+            let Rest { evaluate, cancel, ended, notes, forgotten, on_disk } = *rest;
             drop(forgotten);
+            if let Err(error) = resolve_all(py, on_disk) {
+                self.asyncio.report(py, "an acknowledgement could not be delivered", &error);
+            }
             self.publish(py, notes);
             for task in cancel {
                 if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
@@ -87,10 +91,16 @@ impl Core {
             Ended::Cancelled => ("cancelled", None),
             Ended::DeadlineExceeded => ("deadline", None),
             Ended::Succeeded(_) => ("succeeded", None),
+            Ended::Held(_) => ("held", None),
+            Ended::Closed => ("closed", None),
+        };
+        let why = match ended {
+            Ended::Held(why) => &**why,
+            _ => cause,
         };
         let stalled = matches!(ended, Ended::Stalled(_));
         let at = at.map(|at| (&*at.path, at.node.0, at.attempts, at.error.as_ref(), stalled));
-        self.hooks.failure.call1(py, (plan.0, run_id, cause, at))
+        self.hooks.failure.call1(py, (plan.0, run_id, cause, why, at))
     }
 
     pub(crate) fn publish(&self, py: Python<'_>, notes: Vec<(Vec<Py<PyAny>>, Note)>) {
@@ -112,5 +122,6 @@ impl Rest {
         self.ended.extend(more.ended);
         self.notes.extend(more.notes);
         self.forgotten.extend(more.forgotten);
+        self.on_disk.extend(more.on_disk);
     }
 }

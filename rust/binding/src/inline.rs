@@ -8,12 +8,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence, PyTuple};
 use smallvec::SmallVec;
 
+use crate::codec;
 use crate::core::Core;
 use crate::graph::concurrency_key;
 use crate::plan::{NodePart, PlanParts};
 use crate::python::{call, copy_context, within};
 use crate::runs::RunOptions;
 use crate::state::Effects;
+use crate::values::Payload;
 
 /// An inline node to evaluate.
 #[derive(Clone, Copy)]
@@ -43,17 +45,23 @@ impl Core {
     pub(crate) fn evaluate(&self, py: Python<'_>, inline: Inline) -> Effects {
         let mut spawned = Effects::default();
         let answer = self.answer(py, inline, &mut spawned);
-        let answer = answer.map_err(|error| error.into_value(py).into_any());
+        let answer = answer
+            .and_then(|answer| self.written(py, inline, answer))
+            .map_err(|error| error.into_value(py).into_any())
+            .map_err(|error| (self.error_payload(py, &error), error));
         let now_ns = self.read_clock(py);
         let mut state = self.lock(py);
         let (run, node) = (inline.run, inline.node);
         let event = match answer {
-            Ok(Answer::Value(value)) => {
-                Event::Decided { run, node, value: state.values.insert(value) }
+            Ok((Answer::Value(value), payload)) => {
+                Event::Decided { run, node, value: state.values.insert_with(value, payload) }
             }
-            Ok(Answer::Outcome(outcome)) => Event::Chosen { run, node, outcome },
-            Ok(Answer::Count(count)) => Event::Counted { run, node, count },
-            Err(error) => Event::DecidedFailed { run, node, error: state.values.insert(error) },
+            Ok((Answer::Outcome(outcome), _)) => Event::Chosen { run, node, outcome },
+            Ok((Answer::Count(count), _)) => Event::Counted { run, node, count },
+            Err((payload, error)) => {
+                let error = state.values.insert_with(error, payload);
+                Event::DecidedFailed { run, node, error }
+            }
         };
         let mut effects = state.handle(py, now_ns, event);
         drop(state);
@@ -62,6 +70,32 @@ impl Core {
             effects.rest().absorb(*rest);
         }
         effects
+    }
+
+    /// An answer with what a durable store is to know of it.
+    fn written(
+        &self,
+        py: Python<'_>,
+        inline: Inline,
+        answer: Answer,
+    ) -> PyResult<(Answer, Payload)> {
+        let Answer::Value(value) = &answer else { return Ok((answer, Payload::Unknown)) };
+        let Some(parts) = self.lock(py).parts_of(inline.run) else {
+            return Ok((answer, Payload::Unknown));
+        };
+        match codec::payload(parts.codec(inline.template), value.bind(py)) {
+            Ok(payload) => Ok((answer, payload)),
+            Err(error) => Err(self.located(py, inline, &error)),
+        }
+    }
+
+    /// An error with the run and the node it happened to.
+    fn located(&self, py: Python<'_>, inline: Inline, error: &PyErr) -> PyErr {
+        let (run_id, path) = {
+            let state = self.lock(py);
+            (state.run_id(inline.run), state.engine.path(inline.run, inline.node))
+        };
+        self.locate(py, run_id, &path.unwrap_or_default(), error)
     }
 
     fn answer(&self, py: Python<'_>, inline: Inline, spawned: &mut Effects) -> PyResult<Answer> {
@@ -76,13 +110,7 @@ impl Core {
                 within(&context, || decide(py, part, &given.arguments))?
             }
         };
-        answer.map_err(|error| {
-            let (run_id, path) = {
-                let state = self.lock(py);
-                (state.run_id(inline.run), state.engine.path(inline.run, inline.node))
-            };
-            self.locate(py, run_id, &path.unwrap_or_default(), &error)
-        })
+        answer.map_err(|error| self.located(py, inline, &error))
     }
 
     fn given(&self, py: Python<'_>, inline: Inline) -> Option<Given> {
@@ -140,7 +168,7 @@ impl Core {
         given: Given,
         spawned: &mut Effects,
     ) -> PyResult<Answer> {
-        let (run_id, tenant, priority) = {
+        let (run_id, parent, tenant, priority, durability) = {
             let state = self.lock(py);
             let path = state.engine.path(inline.run, inline.node).unwrap_or_default();
             let place = path.split_once('/').map_or("", |(_, place)| place);
@@ -148,7 +176,8 @@ impl Core {
             let tenant = state.side(inline.run).and_then(|side| side.tenant(py));
             let priority =
                 state.engine.run(inline.run).and_then(penstock_engine::Run::own_priority);
-            (format!("{parent}/{place}"), tenant, priority)
+            let durability = state.engine.run(inline.run).map(penstock_engine::Run::durability);
+            (format!("{parent}/{place}"), parent, tenant, priority, durability.unwrap_or_default())
         };
         let inputs = PyTuple::new(py, given.arguments)?;
         let options = RunOptions {
@@ -156,6 +185,10 @@ impl Core {
             priority,
             tenant,
             admitted: true,
+            durability,
+            parent: self.durable.then_some(parent),
+            // The id says it all: after a crash the same child is found by it.
+            fingerprint: self.durable.then_some(SPAWNED),
             ..RunOptions::default()
         };
         let (_, effects) = self.take_in(py, PlanId(plan), &inputs, given.context, options)?;
@@ -163,6 +196,9 @@ impl Core {
         Ok(Answer::Value(run_id.into_pyobject(py)?.into_any().unbind()))
     }
 }
+
+/// What stands for the input of a run that another run started.
+const SPAWNED: [u8; 32] = *b"spawned: its id says from where ";
 
 /// How many items a map has.
 fn count(items: &Bound<'_, PyAny>) -> PyResult<Answer> {

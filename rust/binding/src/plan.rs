@@ -7,6 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
+use crate::codec::Codec;
 use crate::graph::{NodeParts, RegionParts, graph};
 use crate::python::{inherits, is_exactly};
 
@@ -137,11 +138,17 @@ pub(crate) struct StepPart {
     pub(crate) mode: Mode,
     pub(crate) context: ContextPlace,
     pub(crate) contract: Contract,
+    /// How its result is written to a durable store.
+    pub(crate) codec: Option<Arc<Codec>>,
 }
 
 impl StepPart {
     /// From `(step, function, name, retry, mode, context)`.
-    fn new(contract: &Bound<'_, PyAny>, detail: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn new(
+        contract: &Bound<'_, PyAny>,
+        detail: &Bound<'_, PyAny>,
+        codec: Option<Arc<Codec>>,
+    ) -> PyResult<Self> {
         type Detail = (Py<PyAny>, Py<PyAny>, Py<PyString>, Py<PyAny>, String, Option<String>);
         let (step, function, name, retry, mode, context): Detail = detail.extract()?;
         let mode = match mode.as_str() {
@@ -155,7 +162,7 @@ impl StepPart {
             None => ContextPlace::Nowhere,
         };
         let contract = Contract::new(contract)?;
-        Ok(Self { step, function, name, retry, mode, context, contract })
+        Ok(Self { step, function, name, retry, mode, context, contract, codec })
     }
 }
 
@@ -231,10 +238,19 @@ impl Chooser {
 /// A registered workflow.
 pub(crate) struct PlanParts {
     pub(crate) plan: Arc<penstock_engine::Plan>,
+    /// Digest of the graph, in hex.
+    pub(crate) digest: String,
     pub(crate) nodes: Vec<NodePart>,
+    /// How the nodes' values are written to a durable store; empty without one.
+    pub(crate) codecs: Vec<Option<Arc<Codec>>>,
 }
 
 impl PlanParts {
+    /// How a node's values are written to a durable store, if there is one.
+    pub(crate) fn codec(&self, node: NodeId) -> Option<&Codec> {
+        self.codecs.get(node.index())?.as_deref()
+    }
+
     /// The value of a constant node.
     pub(crate) fn constant(&self, py: Python<'_>, node: NodeId) -> Py<PyAny> {
         match &self.nodes[node.index()] {
@@ -326,14 +342,17 @@ impl NodePart {
         kind: NodeKind,
         contract: &Bound<'_, PyAny>,
         detail: &Bound<'_, PyAny>,
+        codec: Option<&Arc<Codec>>,
     ) -> PyResult<Self> {
         Ok(match kind {
             NodeKind::Input => Self::Input(Contract::new(contract)?),
             NodeKind::Constant => Self::Constant(detail.clone().unbind()),
             NodeKind::Apply => Self::Apply(detail.clone().unbind(), Contract::new(contract)?),
-            NodeKind::Step | NodeKind::Undo { .. } => {
-                Self::Step(Arc::new(StepPart::new(contract, detail)?))
+            NodeKind::Step => {
+                Self::Step(Arc::new(StepPart::new(contract, detail, codec.cloned())?))
             }
+            // What a compensation gives is of no use to anybody.
+            NodeKind::Undo { .. } => Self::Step(Arc::new(StepPart::new(contract, detail, None)?)),
             NodeKind::Switch { .. } => Self::Switch(Chooser::new(detail)?),
             NodeKind::When | NodeKind::Loop { .. } => Self::Predicate(detail.clone().unbind()),
             NodeKind::Accept { computed: true, .. } => {

@@ -55,6 +55,7 @@ impl Core {
             state.handle(py, now_ns, Event::Tick)
         };
         self.perform(py, effects);
+        self.take_synced(py);
         while let Some(prepared) = self.next(core, false)? {
             match prepared.part.mode {
                 Mode::Carrier => carrier::launch(core, prepared)?,

@@ -8,10 +8,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use smallvec::SmallVec;
 
+use penstock_journal::NewRun;
+
 use crate::core::Core;
+use crate::durable::Accepting;
 use crate::plan::{NodePart, nanoseconds};
 use crate::python::current_context;
 use crate::state::{Effects, Ended, Extra, Side, State};
+use crate::values::Payload;
 
 /// How a run is to be accepted.
 #[derive(Default)]
@@ -23,10 +27,18 @@ pub(crate) struct RunOptions {
     /// Seconds from now.
     pub(crate) deadline: Option<f64>,
     pub(crate) tenant: Option<Py<PyAny>>,
+    /// The tenant as a store takes it.
+    pub(crate) tenant_text: Option<String>,
     /// Whether a handle is made of it.
     pub(crate) watch: bool,
     /// Whether its queues' room was seen to before.
     pub(crate) admitted: bool,
+    /// What must be on disk before what.
+    pub(crate) durability: Durability,
+    /// What it is found by in a store.
+    pub(crate) tags: Vec<(String, String)>,
+    /// The id of the run it comes from.
+    pub(crate) parent: Option<String>,
 }
 
 enum Refused {
@@ -73,7 +85,13 @@ impl Core {
         options: RunOptions,
     ) -> PyResult<(Admission, Effects)> {
         let checked = self.check_inputs(py, plan, inputs)?;
+        let payload = self.input_payload(py, plan, &checked)?;
+        if let Some(run_id) = &options.run_id {
+            self.load(py, run_id)?;
+        }
         let now_ns = self.read_clock(py);
+        let mut options = options;
+        options.tenant_text = self.tenant_text(py, options.tenant.as_ref());
         let mut state = self.lock(py);
         match state.existing(&options) {
             Ok(None) => {}
@@ -88,7 +106,7 @@ impl Core {
                 return Err(self.refusal(py, "duplicate", &run_id, 0.0));
             }
         }
-        match state.accept(now_ns, plan, checked, context, options) {
+        match state.accept(now_ns, plan, checked, payload, context, options) {
             Ok(key) => Ok((Admission::New(key), state.drain(py))),
             Err((error, _unused)) => {
                 drop(state);
@@ -106,24 +124,31 @@ impl Core {
         py: Python<'_>,
         plan: PlanId,
         batch: Vec<BatchItem<'_>>,
-        priority: Option<u8>,
-        deadline: Option<f64>,
+        common: &BatchOptions,
     ) -> PyResult<Vec<u64>> {
         let context = current_context(py)?.unbind();
         let items = batch
             .into_iter()
             .map(|(inputs, run_id, fingerprint, tenant)| {
                 let checked = self.check_inputs(py, plan, &inputs)?;
+                let payload = self.input_payload(py, plan, &checked)?;
+                if let Some(run_id) = &run_id {
+                    self.load(py, run_id)?;
+                }
                 let options = RunOptions {
                     run_id,
                     fingerprint,
-                    priority,
-                    deadline,
+                    priority: common.priority,
+                    deadline: common.deadline,
+                    tenant_text: self.tenant_text(py, tenant.as_ref()),
                     tenant,
                     watch: true,
                     admitted: true,
+                    durability: common.durability,
+                    tags: common.tags.clone(),
+                    parent: None,
                 };
-                Ok((checked, options))
+                Ok((checked, payload, options))
             })
             .collect::<PyResult<Vec<_>>>()?;
         let now_ns = self.read_clock(py);
@@ -133,7 +158,7 @@ impl Core {
         let mut unused = Vec::new();
         let refused = {
             let mut state = self.lock(py);
-            let taken = items.iter().find_map(|(_, options)| state.existing(options).err());
+            let taken = items.iter().find_map(|(.., options)| state.existing(options).err());
             if let Some(run_id) = taken.or_else(|| named_twice(&items)) {
                 unused = items;
                 Some(Refused::Duplicate(run_id))
@@ -141,15 +166,15 @@ impl Core {
                 unused = items;
                 Some(Refused::Full(error))
             } else {
-                for (checked, options) in items {
+                for (checked, payload, options) in items {
                     if let Ok(Some(run)) = state.existing(&options) {
                         state.watch(run, py);
                         keys.push(run.0);
-                        unused.push((checked, options));
+                        unused.push((checked, payload, options));
                         continue;
                     }
                     let context = context.clone_ref(py);
-                    match state.accept(now_ns, plan, checked, context, options) {
+                    match state.accept(now_ns, plan, checked, payload, context, options) {
                         Ok(key) => keys.push(key.0),
                         Err((error, _)) => unreachable!("the batch was admitted: {error}"),
                     }
@@ -194,6 +219,38 @@ impl Core {
                 Err(error) => Err(self.locate(py, None, parts.plan.path(NodeId(node)), &error)),
             })
             .collect()
+    }
+
+    fn tenant_text(&self, py: Python<'_>, tenant: Option<&Py<PyAny>>) -> Option<String> {
+        tenant.filter(|_| self.durable).and_then(|tenant| tenant.extract(py).ok())
+    }
+
+    /// The inputs of a run as the store takes them, if there is one.
+    fn input_payload(
+        &self,
+        py: Python<'_>,
+        plan: PlanId,
+        inputs: &Values,
+    ) -> PyResult<InputPayload> {
+        if !self.durable {
+            return Ok(None);
+        }
+        let parts = self.lock(py).plans[plan.0 as usize].clone();
+        let mut payload = vec![b'['];
+        for (index, value) in inputs.iter().enumerate() {
+            let node = NodeId(index as u32);
+            if index > 0 {
+                payload.push(b',');
+            }
+            if let Some(codec) = parts.codec(node) {
+                let json = codec
+                    .encode(value.bind(py))
+                    .map_err(|error| self.locate(py, None, parts.plan.path(node), &error))?;
+                payload.extend_from_slice(&json);
+            }
+        }
+        payload.push(b']');
+        Ok(Some(payload.into()))
     }
 
     /// A future of a run's result.
@@ -250,10 +307,21 @@ impl Core {
 
 type Values = SmallVec<[Py<PyAny>; 6]>;
 
+/// JSON array of a run's inputs, if there is a durable store.
+type InputPayload = Option<Box<[u8]>>;
+
+/// What the runs of a batch have in common.
+pub(crate) struct BatchOptions {
+    pub(crate) priority: Option<u8>,
+    pub(crate) deadline: Option<f64>,
+    pub(crate) durability: Durability,
+    pub(crate) tags: Vec<(String, String)>,
+}
+
 /// An id that stands twice in a batch with different inputs.
-fn named_twice(items: &[(Values, RunOptions)]) -> Option<String> {
+fn named_twice(items: &[(Values, InputPayload, RunOptions)]) -> Option<String> {
     let mut named = HashMap::new();
-    items.iter().find_map(|(_, options)| {
+    items.iter().find_map(|(.., options)| {
         let run_id = options.run_id.as_ref()?;
         let fingerprint = options.fingerprint;
         match named.insert(run_id, fingerprint) {
@@ -279,6 +347,41 @@ impl State {
         }
     }
 
+    /// The store will know of a run that the engine has accepted.
+    fn accept_on_disk(
+        &mut self,
+        (key, plan, now_ns): (RunKey, PlanId, u64),
+        values: &[penstock_engine::ValueId],
+        payload: InputPayload,
+        options: &RunOptions,
+    ) {
+        let (Some(durable), Some(inputs)) = (&mut self.durable, payload) else { return };
+        let lsn = self.engine.records().first().map_or(0, |record| record.lsn.0);
+        for (index, &value) in (0..).zip(values) {
+            *self.values.payload_mut(value) = Payload::Written { lsn, input: Some(index) };
+        }
+        let parts = &self.plans[plan.0 as usize];
+        let tenant = options.tenant_text.clone();
+        durable.accepting(Accepting {
+            run: NewRun {
+                run: self.engine.number(key).unwrap_or_default(),
+                run_id: self.store.id(key).map(ToString::to_string).unwrap_or_default(),
+                workflow: parts.plan.name().to_owned(),
+                version: parts.plan.version().to_owned(),
+                graph: parts.digest.clone(),
+                tenant,
+                priority: options.priority,
+                durability: options.durability,
+                accepted_ns: now_ns,
+                fingerprint: options.fingerprint,
+                parent: options.parent.clone(),
+                tags: options.tags.clone(),
+                generation: 0,
+            },
+            inputs,
+        });
+    }
+
     /// Has the engine accept a run and keeps what goes with it.
     ///
     /// # Errors
@@ -288,6 +391,7 @@ impl State {
         now_ns: u64,
         plan: PlanId,
         inputs: Values,
+        payload: InputPayload,
         context: Py<PyAny>,
         options: RunOptions,
     ) -> Result<RunKey, (AcceptError, Values)> {
@@ -298,12 +402,13 @@ impl State {
             inputs: &values,
             priority: options.priority,
             deadline_ns: options.deadline.map(|it| now_ns.saturating_add(nanoseconds(it))),
-            durability: Durability::Sync,
+            durability: options.durability,
             admitted: options.admitted,
         };
         match self.engine.accept(now_ns, &accept) {
             Ok(key) => {
                 self.store.accept(key, now_ns, options.run_id.as_deref(), options.fingerprint);
+                self.accept_on_disk((key, plan, now_ns), &values, payload, &options);
                 let extra = (options.watch || options.tenant.is_some()).then(|| {
                     let handles = u32::from(options.watch);
                     Box::new(Extra { tenant: options.tenant, handles, ..Extra::default() })

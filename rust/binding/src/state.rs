@@ -15,6 +15,7 @@ use pyo3::types::{PyList, PyTuple};
 use smallvec::SmallVec;
 
 use crate::core::Prepared;
+use crate::durable::{Ack, Durable};
 use crate::inline::Inline;
 use crate::notes::Note;
 use crate::plan::{Mode, NodePart, PlanParts, StepPart};
@@ -26,7 +27,10 @@ pub(crate) struct State {
     pub(crate) engine: Engine,
     pub(crate) values: Values,
     pub(crate) plans: Vec<Arc<PlanParts>>,
+    /// What is known of runs, and of the last ones that ended.
     pub(crate) store: MemoryStore<Past>,
+    /// Where runs outlive the process, if anywhere.
+    pub(crate) durable: Option<Box<Durable>>,
     /// By run slot.
     pub(crate) sides: Vec<Option<Side>>,
     /// Tasks of suspended attempts, by attempt slot.
@@ -100,6 +104,10 @@ pub(crate) enum Ended {
     Stalled(FailedAt),
     Cancelled,
     DeadlineExceeded,
+    /// It is kept aside, and why.
+    Held(Box<str>),
+    /// The runtime was closed before it ended; it goes on when its store is opened again.
+    Closed,
 }
 
 /// The node that failed.
@@ -155,6 +163,8 @@ impl Ended {
             Self::Stalled(at) => Self::Stalled(at.clone_ref(py)),
             Self::Cancelled => Self::Cancelled,
             Self::DeadlineExceeded => Self::DeadlineExceeded,
+            Self::Held(why) => Self::Held(why.clone()),
+            Self::Closed => Self::Closed,
         }
     }
 }
@@ -175,6 +185,8 @@ pub(crate) struct Rest {
     pub(crate) ended: Vec<EndedRun>,
     pub(crate) notes: Vec<(Vec<Py<PyAny>>, Note)>,
     pub(crate) forgotten: Vec<Past>,
+    /// Futures of those whose record is on disk.
+    pub(crate) on_disk: Vec<Py<PyAny>>,
 }
 
 /// A run that has ended, for those who wait for it.
@@ -198,6 +210,7 @@ impl State {
             values: Values::default(),
             plans: Vec::new(),
             store: MemoryStore::new(seed),
+            durable: None,
             sides: Vec::new(),
             tasks: Vec::new(),
             pending: None,
@@ -246,6 +259,13 @@ impl State {
         for record in self.engine.records() {
             self.store.append(record);
         }
+        if let Some(durable) = &mut self.durable {
+            for record in self.engine.records() {
+                let side = self.sides.get(slot(record.run.0)).and_then(Option::as_ref);
+                let parts = side.map(|side| &*self.plans[side.plan.0 as usize]);
+                durable.record(&self.engine, &mut self.values, parts, record);
+            }
+        }
         if self.followed > 0 {
             for record in self.engine.records() {
                 self.note(py, record, effects);
@@ -282,8 +302,14 @@ impl State {
             }
         }
         if !waiters.is_empty() {
-            let ended = past.ended.clone_ref(py);
-            effects.rest().ended.push(EndedRun { run, plan, ended, waiters });
+            let ended = EndedRun { run, plan, ended: past.ended.clone_ref(py), waiters };
+            match &mut self.durable {
+                None => effects.rest().ended.push(ended),
+                // Nobody is told before it is on disk.
+                Some(durable) => {
+                    durable.await_disk(self.engine.lsn().0, Ack::Ended(Box::new(ended)));
+                }
+            }
         }
         let forgotten = self.store.end(run, past);
         if !forgotten.is_empty() {
@@ -522,6 +548,7 @@ impl State {
     pub(crate) fn plan_of(&self, run: RunKey) -> Option<PlanId> {
         let plan = self.side(run).map(|side| side.plan);
         plan.or_else(|| self.past(run).map(|past| past.plan))
+            .filter(|plan| (plan.0 as usize) < self.plans.len())
     }
 
     pub(crate) fn status(&self, run: RunKey) -> Option<RunStatus> {
@@ -561,6 +588,12 @@ impl State {
     /// The futures of all who wait for a run, whatever has become of the engine.
     pub(crate) fn abandon(&mut self) -> Vec<Py<PyAny>> {
         let mut waiters = self.take_waiting();
+        for ack in self.durable.iter_mut().flat_map(|durable| durable.take_acks()) {
+            match ack {
+                Ack::Future(future) => waiters.push(future),
+                Ack::Ended(ended) => waiters.extend(ended.waiters),
+            }
+        }
         for side in self.sides.iter_mut().flatten() {
             waiters.extend(side.waiter.take());
             let extra = side.extra.as_mut();
@@ -582,6 +615,7 @@ impl State {
             std::mem::take(&mut self.tasks),
             std::mem::take(&mut self.kept),
             self.store.clear(),
+            self.durable.as_mut().map(|durable| durable.take_acks()),
             std::mem::take(&mut self.waiting_for_room),
             std::mem::take(&mut self.waiting_for_idle),
         )
@@ -604,10 +638,18 @@ impl State {
             match &past.ended {
                 Ended::Succeeded(value) => visit.call(value)?,
                 Ended::Failed(at) | Ended::Stalled(at) => visit.call(&at.error)?,
-                Ended::Cancelled | Ended::DeadlineExceeded => {}
+                Ended::Cancelled | Ended::DeadlineExceeded | Ended::Held(_) | Ended::Closed => {}
             }
         }
         self.waiting_for_idle.iter().try_for_each(|future| visit.call(future))?;
+        for ack in self.durable.iter().flat_map(|durable| durable.acks()) {
+            match ack {
+                Ack::Future(future) => visit.call(future)?,
+                Ack::Ended(ended) => {
+                    ended.waiters.iter().try_for_each(|waiter| visit.call(waiter))?;
+                }
+            }
+        }
         self.waiting_for_room.iter().try_for_each(|(_, future)| visit.call(future))?;
         for parts in &self.plans {
             for node in &parts.nodes {

@@ -114,8 +114,12 @@ impl<T> MemoryStore<T> {
         if let RunId::Uuid(uuid) = row.id {
             self.by_uuid.insert(uuid, run);
         }
+        self.end_row(row, outcome)
+    }
+
+    fn end_row(&mut self, row: Row, outcome: T) -> Vec<T> {
         self.entries += row.history.len();
-        self.numbers.insert(run.0, self.ended_first + self.ended.len() as u64);
+        self.numbers.insert(row.run.0, self.ended_first + self.ended.len() as u64);
         self.ended.push_back((row, outcome));
         let mut forgotten = Vec::new();
         while self.ended.len() > self.limits.ended_max || self.entries > self.limits.entries_max {
@@ -127,6 +131,33 @@ impl<T> MemoryStore<T> {
             forgotten.push(outcome);
         }
         forgotten
+    }
+
+    /// Keeps a run among the ended ones that was never under way here; gives the outcomes that are no longer
+    /// kept.
+    pub fn keep_past(
+        &mut self,
+        run: RunKey,
+        id: &str,
+        fingerprint: Option<[u8; 32]>,
+        records: &[Record],
+        outcome: T,
+    ) -> Vec<T> {
+        self.by_text.insert(id.into(), run);
+        let row = Row {
+            run,
+            id: RunId::Text(id.into()),
+            fingerprint: fingerprint.map(Box::new),
+            history: records.iter().map(Entry::from).collect(),
+        };
+        self.end_row(row, outcome)
+    }
+
+    /// Forgets a run under way.
+    pub fn forget(&mut self, run: RunKey) {
+        if let Some(row) = self.live.get_mut(slot(run)).and_then(Option::take) {
+            self.forget_id(&row);
+        }
     }
 
     /// The run that has an id, under way or ended.

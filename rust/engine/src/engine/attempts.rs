@@ -224,9 +224,9 @@ impl Engine {
 
     /// Whether an attempt is the only one its node may have.
     fn is_once(&self, attempt: &Attempt) -> bool {
-        self.runs.get(attempt.run.0).is_some_and(|run| {
-            self.plans[run.plan.0 as usize].policy_at(run, attempt.node).once
-        })
+        self.runs
+            .get(attempt.run.0)
+            .is_some_and(|run| self.plans[run.plan.0 as usize].policy_at(run, attempt.node).once)
     }
 
     fn is_unknown(&self, attempt: &Attempt) -> bool {

@@ -12,7 +12,7 @@ pub use restore::Restore;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::action::{Action, Start};
+use crate::action::{Action, Outcome, Start};
 use crate::attempt::{Attempt, Phase};
 use crate::coverage::Coverage;
 use crate::event::{Accept, AcceptError, Event};
@@ -286,6 +286,14 @@ impl Engine {
         }
         let stalled = run.status == RunStatus::CompensationFailed;
         run.more.as_ref().filter(|_| stalled)?.undo.blame
+    }
+
+    /// How a run ended whose end has not been drained yet. O(actions to be drained).
+    pub fn outcome(&self, key: RunKey) -> Option<Outcome> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Ended { run, outcome, .. } if *run == key => Some(*outcome),
+            _ => None,
+        })
     }
 
     /// Where the nodes of a run stand, as long as it is under way or its end has not been drained.
@@ -649,6 +657,11 @@ impl Engine {
     /// The last record written so far.
     pub const fn lsn(&self) -> Lsn {
         self.lsn
+    }
+
+    /// The last record that is on disk; the largest there is without a journal.
+    pub const fn synced(&self) -> Lsn {
+        self.synced
     }
 
     /// Records written since the last [`Engine::clear_records`], in lsn order.

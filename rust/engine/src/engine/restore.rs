@@ -102,6 +102,19 @@ impl Engine {
         key
     }
 
+    /// Forgets a run that was just restored, as if it had not been. Its values are still the driver's.
+    pub fn forget(&mut self, key: RunKey) {
+        let Some(run) = self.runs.remove(key.0) else { return };
+        let keys = run.more.map(|more| more.keys).unwrap_or_default();
+        for (node, ask) in keys {
+            if run.cells[node.index()].state != NodeState::Parked {
+                self.keys.release(ask);
+            }
+        }
+        self.restored.retain(|eligible| eligible.run != key);
+        self.records.clear();
+    }
+
     /// Every run is restored: what is eligible may start, in the order in which it became so.
     pub fn go_on(&mut self, now_ns: u64) {
         self.begin(now_ns);

@@ -228,6 +228,18 @@ impl Plan {
         self.regions[0].output
     }
 
+    /// Nodes of the outermost frame: places from here on are in frames that are opened later.
+    pub fn outermost_len(&self) -> usize {
+        self.regions[0].len as usize
+    }
+
+    /// The first node that waits for a signal.
+    pub fn awaits(&self, signal: u32) -> Option<NodeId> {
+        let waits =
+            |kind| matches!(kind, NodeKind::Signal { signal: other, .. } if other == signal);
+        self.nodes.iter().position(|node| waits(node.kind)).map(|node| NodeId(node as u32))
+    }
+
     /// The signal of this name, if some node waits for it.
     pub fn signal(&self, name: &str) -> Option<u32> {
         self.signals.iter().position(|other| &**other == name).map(|index| index as u32)

@@ -370,6 +370,11 @@ impl Run {
         self.priority
     }
 
+    /// What must be on disk before what.
+    pub const fn durability(&self) -> Durability {
+        self.durability
+    }
+
     /// The band a node of it waits in, 1 to 5: the node's own word, else the run's, else the step's.
     pub fn priority(&self, policy: &Policy) -> u8 {
         let priority = policy.priority.or(self.priority).or(policy.step_priority);

@@ -1,0 +1,352 @@
+//! The durable side of a runtime: what its records become on disk, and who waits until they are there.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+
+use penstock_engine::{
+    Base, Body, Cause, Durability, Engine, Layout, Outcome, Record, RunKey, RunStatus, ValueId,
+};
+use penstock_journal::{Batch, Head, Journal, Line, NewRun, Options, Reader, StoreError};
+use pyo3::prelude::*;
+use serde_json::json;
+
+use crate::plan::PlanParts;
+use crate::state::{EndedRun, slot};
+use crate::values::{Payload, Values};
+
+/// A runtime's store, and what is on its way there.
+pub(crate) struct Durable {
+    pub(crate) journal: Journal,
+    /// Reads what is no longer in memory.
+    pub(crate) reader: Reader,
+    /// What the next hand-over takes along.
+    outbox: Batch,
+    /// Whether somebody waits for what is in the outbox.
+    urgent: bool,
+    /// Since when something has been in the outbox for which nobody waits.
+    lazy_since_ns: Option<u64>,
+    /// Who waits for a record to be on disk, by its place.
+    acks: VecDeque<(u64, Ack)>,
+    /// By slot of the run's key.
+    runs: Vec<Kept>,
+    /// The run that is being accepted.
+    accepting: Option<Accepting>,
+    /// Keys of commands from outside that the records of this call carry out.
+    pub(crate) command: Option<Box<str>>,
+}
+
+/// What the store needs of a run under way.
+#[derive(Clone, Copy, Default)]
+struct Kept {
+    number: u64,
+    durability: Durability,
+    /// Records written, of a run that writes few.
+    written: u32,
+}
+
+/// What waits for the disk.
+pub(crate) enum Ack {
+    /// A future to be set done.
+    Future(Py<PyAny>),
+    /// A run's end to be told.
+    Ended(Box<EndedRun>),
+}
+
+/// A run that is being accepted, as the store will know it.
+pub(crate) struct Accepting {
+    pub(crate) run: NewRun,
+    /// JSON array of its inputs.
+    pub(crate) inputs: Box<[u8]>,
+}
+
+/// Records for which nobody waits are handed over when there are so many.
+const LAZY_MAX: usize = 4_096;
+/// Or when they are this old.
+pub(crate) const LAZY_NS: u64 = 50_000_000;
+
+impl Durable {
+    /// Opens a store, or makes one. `inline` commits in the caller's thread, for virtual time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn open(path: &Path, inline: bool) -> Result<Self, StoreError> {
+        let journal = Journal::open(path, Options { inline, ..Options::default() })?;
+        let reader = Reader::open(path)?;
+        Ok(Self {
+            journal,
+            reader,
+            outbox: Batch::default(),
+            urgent: false,
+            lazy_since_ns: None,
+            acks: VecDeque::new(),
+            runs: Vec::new(),
+            accepting: None,
+            command: None,
+        })
+    }
+
+    /// The next accepted record is this run's.
+    pub(crate) fn accepting(&mut self, accepting: Accepting) {
+        self.accepting = Some(accepting);
+    }
+
+    /// A run that is in the store already is under way again.
+    pub(crate) fn restored(
+        &mut self,
+        run: RunKey,
+        number: u64,
+        durability: Durability,
+        written: u32,
+    ) {
+        self.keep(run, number, durability);
+        self.runs[slot(run.0)].written = written;
+    }
+
+    fn keep(&mut self, run: RunKey, number: u64, durability: Durability) {
+        let slot = slot(run.0);
+        if slot >= self.runs.len() {
+            self.runs.resize(slot + 1, Kept::default());
+        }
+        self.runs[slot] = Kept { number, durability, written: 0 };
+    }
+
+    /// Something that is written beside records.
+    pub(crate) fn outbox(&mut self) -> &mut Batch {
+        self.urgent = true;
+        &mut self.outbox
+    }
+
+    /// Takes in a record of the engine's.
+    pub(crate) fn record(
+        &mut self,
+        engine: &Engine,
+        values: &mut Values,
+        parts: Option<&PlanParts>,
+        record: &Record,
+    ) {
+        let accepting = match record.body {
+            Body::Accepted { .. } => self.accepting.take(),
+            _ => None,
+        };
+        if let Some(Accepting { run, .. }) = &accepting {
+            self.keep(record.run, run.run, run.durability);
+        }
+        let Kept { number, durability, .. } = self.runs[slot(record.run.0)];
+        if durability == Durability::Exit && !record.body.is_about_run() {
+            return;
+        }
+        let mut line = Line::new(number, *record);
+        line.cmd = self.command.clone();
+        if durability == Durability::Exit {
+            let kept = &mut self.runs[slot(record.run.0)];
+            line.record.seq = kept.written;
+            kept.written += 1;
+        }
+        let lsn = record.lsn.0;
+        match record.body {
+            Body::Accepted { .. } => {
+                if let Some(Accepting { run, inputs }) = accepting {
+                    line.facts = Some(facts_of(&run).to_string().into());
+                    line.payload = Some(inputs);
+                    self.outbox.accepts.push(run);
+                }
+            }
+            Body::Done { value, .. } | Body::Decided { value } | Body::Signal { value, .. } => {
+                line.payload = values.take_fresh(value, lsn);
+            }
+            Body::Failed { cause: Cause::Error(error), .. } => {
+                line.payload = values.take_fresh(error, lsn);
+            }
+            Body::Ended { .. } => {
+                if let Some(outcome) = engine.outcome(record.run) {
+                    let layout = engine.layout(record.run).unwrap_or_default();
+                    let (facts, payload) = end_facts(values, parts, &layout, outcome);
+                    line.facts = Some(facts.to_string().into());
+                    line.payload = payload;
+                }
+            }
+            _ => {}
+        }
+        self.head(engine, number, record);
+        let boundary = record.body.is_about_run() || matches!(record.body, Body::Started);
+        if durability == Durability::Sync || boundary {
+            self.urgent = true;
+        } else if self.lazy_since_ns.is_none() {
+            self.lazy_since_ns = Some(record.at_ns);
+        }
+        self.outbox.lines.push(line);
+    }
+
+    /// A run's row says where it is.
+    fn head(&mut self, engine: &Engine, number: u64, record: &Record) {
+        let status = match record.body {
+            Body::Ended { status } => Some(status),
+            Body::Paused | Body::Resumed | Body::Compensating | Body::Unknown => {
+                engine.status(record.run)
+            }
+            Body::Recovered { .. } => engine.status(record.run),
+            _ => None,
+        };
+        let Some(status) = status else { return };
+        let over =
+            matches!(record.body, Body::Ended { .. }) && status != RunStatus::CompensationFailed;
+        let recoveries = match record.body {
+            Body::Recovered { count } => Some(count),
+            _ => None,
+        };
+        self.outbox.heads.push(Head {
+            run: number,
+            status,
+            ended_ns: over.then_some(record.at_ns),
+            generation: None,
+            recoveries,
+            held: None,
+        });
+    }
+
+    /// Hands over what is written, if somebody waits for it or it has become much or old. Gives when to
+    /// come back, if not.
+    pub(crate) fn flush(&mut self, now_ns: u64) -> Option<u64> {
+        if self.outbox.is_empty() {
+            return None;
+        }
+        let due_ns = self.lazy_since_ns.map_or(now_ns, |since_ns| since_ns + LAZY_NS);
+        if self.urgent || self.outbox.lines.len() >= LAZY_MAX || due_ns <= now_ns {
+            self.journal.submit(std::mem::take(&mut self.outbox));
+            self.urgent = false;
+            self.lazy_since_ns = None;
+            return None;
+        }
+        Some(due_ns)
+    }
+
+    /// Hands over everything.
+    pub(crate) fn flush_all(&mut self) {
+        self.urgent = true;
+        self.flush(u64::MAX);
+    }
+
+    /// Whether everything up to `lsn`, and what is written beside records, is on disk.
+    pub(crate) fn is_synced(&self, lsn: u64) -> bool {
+        self.outbox.is_empty() && self.journal.synced() >= lsn
+    }
+
+    /// Tells `ack` when everything up to `lsn` is on disk.
+    pub(crate) fn await_disk(&mut self, lsn: u64, ack: Ack) {
+        self.urgent = true;
+        self.acks.push_back((lsn, ack));
+    }
+
+    /// Those whose record is on disk.
+    pub(crate) fn due_acks(&mut self, synced: u64) -> Vec<Ack> {
+        let mut due = Vec::new();
+        while self.acks.front().is_some_and(|(lsn, _)| *lsn <= synced) {
+            due.extend(self.acks.pop_front().map(|(_, ack)| ack));
+        }
+        due
+    }
+
+    /// Futures of those who wait, to be told that it will take longer than expected.
+    pub(crate) fn take_futures(&mut self) -> Vec<Py<PyAny>> {
+        let mut futures = Vec::new();
+        let mut rest = VecDeque::new();
+        for (lsn, ack) in self.acks.drain(..) {
+            match ack {
+                Ack::Future(future) => futures.push(future),
+                ended @ Ack::Ended(_) => rest.push_back((lsn, ended)),
+            }
+        }
+        self.acks = rest;
+        futures
+    }
+
+    /// Everybody who waits.
+    pub(crate) fn take_acks(&mut self) -> Vec<Ack> {
+        self.acks.drain(..).map(|(_, ack)| ack).collect()
+    }
+
+    pub(crate) fn acks(&self) -> impl Iterator<Item = &Ack> {
+        self.acks.iter().map(|(_, ack)| ack)
+    }
+}
+
+/// What a run was accepted with, for who rebuilds its row.
+fn facts_of(run: &NewRun) -> serde_json::Value {
+    let fingerprint = run
+        .fingerprint
+        .map(|bytes| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")));
+    json!({
+        "run_id": run.run_id,
+        "workflow": run.workflow,
+        "version": run.version,
+        "graph": run.graph,
+        "tenant": run.tenant,
+        "durability": durability_name(run.durability),
+        "fingerprint": fingerprint,
+        "parent": run.parent,
+        "tags": run.tags.iter().cloned().collect::<HashMap<_, _>>(),
+    })
+}
+
+/// What a word stands for; Python has checked it.
+pub(crate) fn durability(word: &str) -> Durability {
+    match word {
+        "async" => Durability::Async,
+        "exit" => Durability::Exit,
+        _ => Durability::Sync,
+    }
+}
+
+/// The word for it.
+pub(crate) const fn durability_name(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Sync => "sync",
+        Durability::Async => "async",
+        Durability::Exit => "exit",
+    }
+}
+
+/// How a run ended, and where its result or error is; the payload is here if it is nowhere else.
+fn end_facts(
+    values: &mut Values,
+    parts: Option<&PlanParts>,
+    layout: &Layout,
+    outcome: Outcome,
+) -> (serde_json::Value, Option<Box<[u8]>>) {
+    match outcome {
+        Outcome::Succeeded(Base::Value(value)) => {
+            let (place, payload) = place_of(values, value);
+            (json!({ "result": place }), payload)
+        }
+        Outcome::Succeeded(Base::Constant(node)) => {
+            (json!({ "result": { "constant": node.0 } }), None)
+        }
+        Outcome::Succeeded(Base::Nothing) => (json!({ "result": null }), None),
+        Outcome::Failed { node, attempts, cause } => {
+            let path = parts.map(|parts| layout.path(&parts.plan, node));
+            let template = parts.map(|parts| layout.template(&parts.plan, node).0);
+            let (error, payload) = match cause {
+                Cause::Error(error) => place_of(values, error),
+                _ => (json!(null), None),
+            };
+            let facts = json!({
+                "path": path, "template": template, "attempts": attempts,
+                "cause": cause.name(), "error": error,
+            });
+            (facts, payload)
+        }
+        Outcome::Cancelled => (json!({ "cause": "cancelled" }), None),
+        Outcome::DeadlineExceeded => (json!({ "cause": "deadline" }), None),
+    }
+}
+
+fn place_of(values: &mut Values, value: ValueId) -> (serde_json::Value, Option<Box<[u8]>>) {
+    match std::mem::take(values.payload_mut(value)) {
+        Payload::Fresh(bytes) => (json!("here"), Some(bytes)),
+        Payload::Written { lsn, input: None } => (json!({ "lsn": lsn }), None),
+        Payload::Written { lsn, input: Some(input) } => {
+            (json!({ "lsn": lsn, "input": input }), None)
+        }
+        Payload::Unknown => (json!(null), None),
+    }
+}
