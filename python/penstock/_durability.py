@@ -122,9 +122,8 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
                 remedy="give the changed workflow another version; both may be registered",
             )
     content = {"graph": json.loads(text), "digest": workflow.digest}
-    core.keep_interface(
-        "graph", workflow.name, workflow.version, pinned(workflow), _canonical(content)
-    )
+    name, version = workflow.name, workflow.version
+    core.keep_interface(("graph", name, version, pinned(workflow)), _canonical(content))
     policies = {
         node.path: {name: _plain(node.option(name)) for name in _POLICIES}
         for node in workflow.graph.nodes
@@ -132,7 +131,7 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
     }
     text = _canonical(policies)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    core.keep_interface("policies", workflow.name, workflow.version, digest, text)
+    core.keep_interface(("policies", name, version, digest), text)
 
 
 def pinned(workflow: Workflow[..., Any]) -> str:

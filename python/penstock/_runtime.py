@@ -229,7 +229,7 @@ class Runtime:
         if self._store is None:
             return
         core = self._core
-        _, held = core.recover({}, self._max_recoveries)
+        _, held = core.recover(self._max_recoveries)
         for run_id, why in held[:10]:
             _log.warning("%s holds run %s: %s", self._name, run_id, why)
         if len(held) > 10:

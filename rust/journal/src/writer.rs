@@ -243,6 +243,7 @@ impl Drop for Journal {
 pub(crate) fn lost(last: u64, acked: u64) -> StoreError {
     StoreError::corrupt(
         format!("journal lsn {} to {acked}", last + 1),
-        "records that were acknowledged are not there",
+        "records that were acknowledged are not there (an older copy of the store? to accept the loss, \
+         remove the .flight file beside it)",
     )
 }

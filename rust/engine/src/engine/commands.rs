@@ -4,6 +4,7 @@ use super::Engine;
 use crate::failure::Cause;
 use crate::ids::{Place, RunKey, ValueId};
 use crate::record::{Body, Then};
+use crate::run::Run;
 use crate::state::{NodeState, RunStatus};
 
 /// What somebody has found out about a node whose outcome was not known.
@@ -88,10 +89,10 @@ impl Engine {
             Resolution::Retry if run.is_withdrawn(node) => Body::Withdrawn,
             Resolution::Retry => Body::Resolved,
         };
-        let attempt = if resolution == Resolution::Retry { 0 } else { 1 };
+        let attempt = u32::from(resolution != Resolution::Retry);
         self.commit(key, node, attempt, body);
         self.settle(key);
-        if self.runs.get(key.0).is_some_and(|run| run.may_go_on()) {
+        if self.runs.get(key.0).is_some_and(Run::may_go_on) {
             self.go_on_with(key);
         }
         self.take_turns();

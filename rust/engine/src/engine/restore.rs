@@ -91,6 +91,10 @@ impl Engine {
         self.restore_keys(key);
         if restore.recoveries > 0 {
             self.commit(key, Place(0), 0, Body::Recovered { count: restore.recoveries });
+            // Else a run that brings its process down at once would never be found out.
+            if let Some(run) = self.runs.get_mut(key.0) {
+                run.wait_for(self.lsn);
+            }
         }
         self.restore_timers(key, &plan, &open);
         self.restore_unknown(key, &open);
@@ -121,7 +125,7 @@ impl Engine {
         let mut eligible = std::mem::take(&mut self.restored);
         eligible.sort_unstable();
         for Eligible { node, run, .. } in eligible {
-            self.enter_line(run, node);
+            self.await_disk(run, node);
         }
         self.take_turns();
     }

@@ -389,6 +389,11 @@ impl Run {
         }
     }
 
+    /// No step of it starts before this record is on disk, whatever its durability.
+    pub(crate) const fn wait_for(&mut self, boundary: Lsn) {
+        self.boundary = boundary;
+    }
+
     /// Whether it has neither begun to end nor stalled.
     pub(crate) fn goes_on(&self) -> bool {
         self.ending.is_none() && !self.status.is_terminal()
