@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 from ._errors import ContractError, DefinitionError, StoreError, VersionConflict
 from ._payloads import Codec
+from ._policies import word
 
 if TYPE_CHECKING:
     from ._contracts import Contract
@@ -37,6 +38,18 @@ def durability(value: object, name: str) -> Durability:
     if value not in get_args(Durability):
         raise DefinitionError(f"{name} is {value!r}", remedy="give 'sync', 'async' or 'exit'")
     return cast("Durability", value)
+
+
+def tags(value: Any) -> list[tuple[str, str]]:
+    """What a run is found by.
+
+    Raises:
+        DefinitionError: it is no mapping of words to words.
+    """
+    if not isinstance(value, Mapping):
+        raise DefinitionError(f"tags are {value!r}", remedy="give a mapping of str to str")
+    pairs: Any = cast("Any", value).items()
+    return [(word(key, "a tag"), word(tag, f"tag {key!r}")) for key, tag in pairs]
 
 
 def location(store: object) -> Path | None:
@@ -93,9 +106,7 @@ def refuse_exit(graph: Graph) -> None:
     Raises:
         DefinitionError: it waits, signals, spawns, compensates, or has effects that happen once.
     """
-    reasons = [
-        f"{node.path} {_KEPT[node.kind]}" for node in graph.nodes if node.kind in _KEPT
-    ] + [
+    reasons = [f"{node.path} {_KEPT[node.kind]}" for node in graph.nodes if node.kind in _KEPT] + [
         f"{node.path} has effects='once'"
         for node in graph.nodes
         if node.step is not None and node.step.effects == "once"
@@ -121,9 +132,9 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
                 f"another graph: {_difference(content, text)}",
                 remedy="give the changed workflow another version; both may be registered",
             )
-    content = {"graph": json.loads(text), "digest": workflow.digest}
     name, version = workflow.name, workflow.version
-    core.keep_interface(("graph", name, version, pinned(workflow)), _canonical(content))
+    graph = _canonical({"graph": json.loads(text), "digest": workflow.digest})
+    core.keep_interface(("graph", name, version, pinned(workflow)), graph)
     policies = {
         node.path: {name: _plain(node.option(name)) for name in _POLICIES}
         for node in workflow.graph.nodes
@@ -151,9 +162,7 @@ def _difference(kept: str, text: str) -> str:
         fields = before[path].keys() | after[path].keys()
         indexed = {"inputs", "after", "gates"}
         changed = sorted(
-            field
-            for field in fields - indexed
-            if before[path].get(field) != after[path].get(field)
+            field for field in fields - indexed if before[path].get(field) != after[path].get(field)
         )
         told += [f"{path} has another {field}" for field in changed]
         ends = [

@@ -25,6 +25,7 @@ from ._coverage_collect import collect, coverage_of_runtime
 from ._driver import Command, Driver
 from ._durability import Codecs, Durability, checks_payloads, location, refuse_exit
 from ._durability import durability as checked_durability
+from ._durability import tags as checked_tags
 from ._errors import (
     ContractError,
     DefinitionError,
@@ -665,7 +666,11 @@ class Runtime:
     def _durability_of(self, stage: Stage[..., Any], wanted: Durability | None) -> Durability:
         """What holds for a run: its own word, its workflow's, the runtime's."""
         workflow = stage.as_workflow() if isinstance(stage, Workflow) else None
-        chosen = wanted or (workflow and workflow.durability) or self._durability
+        chosen: Durability = self._durability
+        if wanted is not None:
+            chosen = wanted
+        elif workflow is not None and workflow.durability is not None:
+            chosen = workflow.durability
         if chosen == "exit" and workflow is not None and self._store is not None:
             refuse_exit(workflow.graph)
         return chosen
@@ -740,11 +745,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
             f"on_existing is {checked['on_existing']!r}", remedy="give 'return' or 'error'"
         )
     if "tags" in checked:
-        tags = checked["tags"]
-        if not isinstance(tags, Mapping):
-            raise DefinitionError(f"tags are {tags!r}", remedy="give a mapping of str to str")
-        pairs = cast("Mapping[Any, Any]", tags).items()
-        checked["tags"] = [(word(key, "a tag"), word(tag, f"tag {key!r}")) for key, tag in pairs]
+        checked["tags"] = checked_tags(checked["tags"])
     for name in ("run_id", "tenant"):
         if name in checked:
             checked[name] = _word(checked[name], name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -63,7 +62,7 @@ def test_a_deadly_run_becomes_a_dead_letter(tmp_path: Path) -> None:
 
 
 def test_lost_records_are_found_by_what_was_acknowledged(tmp_path: Path) -> None:
-    """A log that is cut at the end of a commit is a valid, shorter log: only the flight file knows."""
+    """A log that is cut at a commit is a valid, shorter log: only the flight file knows."""
 
     @ps.step
     async def echo(x: int) -> int:
@@ -77,8 +76,8 @@ def test_lost_records_are_found_by_what_was_acknowledged(tmp_path: Path) -> None
     older = (tmp_path / "a.db").read_bytes()
     asyncio.run(run(2))
     (tmp_path / "a.db").write_bytes(older)
-    with pytest.raises(ps.StoreCorrupt, match="lsn 4 to 6.*acknowledged"):
+    with pytest.raises(ps.StoreCorrupt, match=r"lsn 4 to 6.*acknowledged"):
         asyncio.run(run(3))
     (tmp_path / "a.db.flight").unlink()
     asyncio.run(run(3))
-    assert os.path.exists(tmp_path / "a.db.flight")
+    assert (tmp_path / "a.db.flight").exists()

@@ -700,8 +700,11 @@ impl Core {
     }
 
     /// What the loop is to watch for reading, and to answer with `_woken`.
-    fn wake_fd(&self, py: Python<'_>) -> Option<i32> {
-        self.lock(py).durable.as_ref().map(|durable| durable.journal.wake_fd())
+    fn wake_fd(&self, py: Python<'_>) -> PyResult<i32> {
+        let state = self.lock(py);
+        let durable = state.durable.as_ref();
+        let fd = durable.map(|durable| durable.journal.wake_fd());
+        fd.ok_or_else(|| PyRuntimeError::new_err("the runtime has no store"))
     }
 
     /// Why the store can't be written at the moment, if it can't.
@@ -717,11 +720,11 @@ impl Core {
     }
 
     /// A command of another process is done with.
-    fn command_done(slf: &Bound<'_, Self>, id: i64, outcome: String) -> PyResult<()> {
+    fn command_done(slf: &Bound<'_, Self>, number: i64, outcome: String) -> PyResult<()> {
         let core = slf.get();
         let at_ns = core.read_clock(slf.py());
         if let Some(durable) = &mut core.lock(slf.py()).durable {
-            durable.outbox().done.push(CommandDone { id, at_ns, outcome });
+            durable.outbox().done.push(CommandDone { id: number, at_ns, outcome });
         }
         core.schedule_pump(slf)
     }
