@@ -228,19 +228,35 @@ impl Queues {
     }
 
     /// Puts a line at its right place among those that can be served, or takes it out.
+    #[inline]
     fn refresh(&mut self, id: LineId) {
         let queue = &self.all[id.queue().0 as usize];
         let line = &queue.lines[id.lane()];
         let servable =
             !line.blocked && queue.running < queue.limits.concurrency && !line.entries.is_empty();
-        match (servable, line.place) {
+        // Most runtimes serve one queue at a time, which needs no order.
+        match (servable, line.place, self.heads.len()) {
+            (true, 0, 1) | (false, ABSENT, _) => {}
+            (true, ABSENT, 0) => {
+                self.heads.push(id);
+                self.line_mut(id).place = 0;
+            }
+            (false, 0, 1) => {
+                self.heads.clear();
+                self.line_mut(id).place = ABSENT;
+            }
+            _ => self.reorder(id, servable),
+        }
+    }
+
+    /// As [`Queues::refresh`], where there are several lines.
+    fn reorder(&mut self, id: LineId, servable: bool) {
+        match (servable, self.line(id).place) {
             (true, ABSENT) => {
                 self.heads.push(id);
                 self.line_mut(id).place = self.heads.len() - 1;
                 self.sift_up(self.heads.len() - 1);
             }
-            // Most runtimes serve one queue at a time, which needs no order.
-            (true, _) if self.heads.len() == 1 => {}
             (true, place) => {
                 let place = self.sift_up(place);
                 self.sift_down(place);
@@ -307,10 +323,10 @@ impl Queues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Place, RunKey};
+    use crate::ids::{NodeId, Place, RunKey};
 
     fn entry(seq: u64) -> Entry {
-        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: Place(0) }
+        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: Place(0), template: NodeId(0) }
     }
 
     #[test]

@@ -235,11 +235,8 @@ impl Engine {
             self.queues.unblock();
         }
         self.timers.cancel(usize::from(attempt.timers));
-        if attempt.phase != Phase::Abandoned
-            && let Some(run) = self.runs.get(attempt.run.0)
-        {
-            let step = self.plans[run.plan.0 as usize].policy_at(run, attempt.node).step;
-            let metrics = self.metrics.step(step);
+        if attempt.phase != Phase::Abandoned {
+            let metrics = self.metrics.step(attempt.step);
             metrics.duration.record(self.now_ns - attempt.started_ns);
             match attempt.phase {
                 Phase::Cancelling(cause) if timeout_cause(cause).is_some() => {

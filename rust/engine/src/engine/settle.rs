@@ -29,7 +29,8 @@ impl Engine {
         let before = run.status;
         run.apply(&registered.plan, &record, &mut self.changes);
         registered.coverage.moved(before, run.status);
-        if !matches!(body, Body::Done { .. } | Body::Decided { .. }) || registered.plan.undoes {
+        let left_the_way = matches!(body, Body::Failed { .. } | Body::Withdrawn | Body::Fired);
+        if left_the_way || (registered.plan.undoes && matches!(body, Body::Done { .. })) {
             let (_, template) = run.locate(&registered.plan, node);
             let policy = registered.policies[template.index()].as_ref();
             let attempts_max = policy.map_or(1, |policy| policy.retry.attempts_max.get());
@@ -42,7 +43,7 @@ impl Engine {
             Body::Done { .. } | Body::Failed { then: Then::Final, .. } | Body::Withdrawn
         );
         let timed = |policy: &Policy| policy.total_timeout_ns > 0;
-        if ends_node {
+        if ends_node && registered.timed {
             let (_, template) = run.locate(&registered.plan, node);
             if registered.policies[template.index()].as_ref().is_some_and(timed) {
                 self.timers.cancel(1);
@@ -146,10 +147,13 @@ impl Engine {
             *waits = true;
             return;
         }
-        let policy = self.plans[run.plan.0 as usize].policy_at(run, node);
+        let registered = &self.plans[run.plan.0 as usize];
+        let (_, template) = run.locate(&registered.plan, node);
+        let policy = registered.policy(template);
         self.arrivals += 1;
         run.lined(node, Some(self.arrivals));
-        let entry = Entry { seq: self.arrivals, eligible_ns: self.now_ns, run: key, node };
+        let (seq, eligible_ns) = (self.arrivals, self.now_ns);
+        let entry = Entry { seq, eligible_ns, run: key, node, template };
         let priority = run.priority(policy);
         self.queues.push(policy.queue, policy.lane, priority, entry);
         if policy.queue_timeout_ns > 0 {
