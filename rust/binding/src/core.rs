@@ -222,16 +222,15 @@ impl Core {
     /// for the pump.
     pub(crate) fn next(&self, core: &Bound<'_, Self>, riding: bool) -> PyResult<Option<Prepared>> {
         let py = core.py();
-        let (prepared, notes) = {
-            let mut state = self.lock(py);
-            let now_ns = self.now_ns.load(Ordering::Relaxed);
-            let Some((prepared, start)) = state.take_next(py, now_ns, riding) else {
-                return Ok(None);
-            };
-            (prepared, state.note_start(py, &start))
-        };
-        if !notes.is_empty() {
+        let mut state = self.lock(py);
+        let now_ns = self.now_ns.load(Ordering::Relaxed);
+        let Some((prepared, start)) = state.take_next(py, now_ns, riding) else { return Ok(None) };
+        if state.followed > 0 {
+            let notes = state.note_start(py, &start);
+            drop(state);
             self.publish(py, notes);
+        } else {
+            drop(state);
         }
         if prepared.part.context == ContextPlace::Nowhere && !faults::are_injected() {
             return Ok(Some(prepared));

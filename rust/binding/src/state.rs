@@ -406,7 +406,11 @@ impl State {
         parts: &PlanParts,
     ) -> SmallVec<[Py<PyAny>; 6]> {
         let Some(run) = self.engine.run(run) else { return SmallVec::new() };
-        run.inputs(&parts.plan, node).map(|input| self.value_in(py, run, input, parts)).collect()
+        let mut arguments = SmallVec::new();
+        run.given(&parts.plan, node, |base, items| {
+            arguments.push(self.value_of(py, base, items, parts));
+        });
+        arguments
     }
 
     /// The value a node carries; None if it carries nothing.
@@ -422,16 +426,22 @@ impl State {
 
     #[inline]
     fn value_in(&self, py: Python<'_>, run: &Run, node: Place, parts: &PlanParts) -> Py<PyAny> {
-        let own = run.own_value(&parts.plan, node);
-        let Source { base, items } =
-            own.map_or_else(|| run.source(&parts.plan, node), Source::from);
+        if let Some(base) = run.own_value(&parts.plan, node) {
+            return self.value_of(py, base, &[], parts);
+        }
+        let Source { base, items } = run.source(&parts.plan, node);
+        self.value_of(py, base, &items, parts)
+    }
+
+    #[inline]
+    fn value_of(&self, py: Python<'_>, base: Base, items: &[u32], parts: &PlanParts) -> Py<PyAny> {
         let value = match base {
             Base::Value(value) => self.values.get(value).map(|value| value.clone_ref(py)),
             Base::Constant(node) => Some(parts.constant(py, node)),
             Base::Nothing => None,
         };
         let value = value.unwrap_or_else(|| py.None());
-        items.into_iter().fold(value, |of, item| item_of(of.bind(py), item as usize))
+        items.iter().fold(value, |of, &item| item_of(of.bind(py), item as usize))
     }
 
     /// Futures whose condition holds now.

@@ -120,12 +120,8 @@ impl Run {
         };
         let opening = &openings[index];
         let region = &plan.regions[opening.region as usize];
-        let at = place.0 - opening.base;
-        let base = place.0 - at % region.len;
-        Frame {
-            opening: NonZeroU32::new(index as u32 + 1),
-            offset: base.wrapping_sub(region.start),
-        }
+        let item = region.copy(place.0 - opening.base);
+        opening.frame(plan, index as u32, item)
     }
 
     /// Which item, iteration or level of its opening a frame is.
@@ -133,12 +129,16 @@ impl Run {
         frame.opening().map_or(0, |index| {
             let opening = self.opening(index);
             let region = &plan.regions[opening.region as usize];
-            frame.offset.wrapping_add(region.start).wrapping_sub(opening.base) / region.len
+            region.copy(frame.offset.wrapping_add(region.start).wrapping_sub(opening.base))
         })
     }
 
-    pub(super) fn add_cells(&mut self, plan: &Plan, region: u32) {
+    /// Adds the cells of so many frames.
+    pub(super) fn add_cells(&mut self, plan: &Plan, region: u32, count: u32) {
         let region = &plan.regions[region as usize];
+        let first = self.cells.len();
+        let stop = first + count as usize * region.len as usize;
+        self.cells.reserve(stop - first);
         let nodes = &plan.nodes[region.start as usize..(region.start + region.len) as usize];
         self.cells.extend(nodes.iter().map(|node| Cell {
             value: ValueId::NONE,
@@ -148,16 +148,26 @@ impl Run {
             state: if node.kind.is_source() { NodeState::Succeeded } else { NodeState::Waiting },
             flags: 0,
         }));
+        // Every frame begins as the first one does.
+        while self.cells.len() < stop {
+            let there = self.cells.len();
+            self.cells.extend_from_within(first..there.min(first + stop - there));
+        }
     }
 
     /// Starts what a frame begins with.
     pub(super) fn start_frame(&mut self, plan: &Plan, frame: Frame, changes: &mut Changes) {
         let region = frame.opening().map_or(0, |opening| self.opening(opening).region);
         for &node in &plan.regions[region as usize].first {
+            let place = frame.place(node);
             if plan.kind(node).is_source() {
                 self.spread(plan, frame, node, Resolution::Taken, changes);
-            } else if self.cells[frame.place(node).index()].state == NodeState::Waiting {
-                self.inputs_there(plan, frame, node, changes);
+            } else if self.cells[place.index()].state == NodeState::Waiting {
+                if plan.kind(node).is_started_by_inputs() {
+                    self.ready(place, changes);
+                } else {
+                    self.inputs_there(plan, frame, node, changes);
+                }
             }
         }
         if let Some(opening) = frame.opening()
@@ -241,6 +251,7 @@ impl Run {
         it.succeeded += 1;
         let owner = it.owner;
         let (succeeded, over, count) = (it.succeeded, it.succeeded + it.failed, it.count());
+        let waits = it.next < count;
         let (_, node) = self.locate(plan, owner);
         if self.cells[owner.index()].state != NodeState::Running {
             self.forget_result(plan, opening, item, changes);
@@ -256,7 +267,7 @@ impl Run {
                 if fires && cancel_rest {
                     let rest = self.withdraw_opening(plan, opening, changes);
                     self.undo_frames(plan, opening, &rest, changes);
-                } else {
+                } else if waits {
                     self.start_frames(plan, opening, changes);
                 }
             }
@@ -402,13 +413,18 @@ impl Run {
     /// A map has its list: the single results are no longer needed, nor are the failures.
     pub(super) fn results_gathered(&mut self, plan: &Plan, owner: Place, changes: &mut Changes) {
         let Some(latest) = self.cells[owner.index()].attempts.checked_sub(1) else { return };
-        let len = plan.regions[self.opening(latest).region as usize].len;
+        let (_, node) = self.locate(plan, owner);
+        let keeps = plan.node(node).keeps;
+        let region = &plan.regions[self.region_of(latest)];
+        let failed = !self.more().failures.is_empty();
         for item in 0..self.opening(latest).count() {
-            if self.opening(latest).frames[item as usize].phase == Phase::Succeeded {
-                self.forget_result(plan, latest, item, changes);
+            let it = self.opening(latest);
+            let frame = it.frame(plan, latest, item);
+            if !keeps && it.frames[item as usize].phase == Phase::Succeeded {
+                self.unclaim_in(plan, frame, region.output, changes);
             }
-            let base = Place(self.opening(latest).base + item * len);
-            if let Some(blame) = self.more().failures.remove(&base) {
+            let base = frame.place(NodeId(region.start));
+            if failed && let Some(blame) = self.more().failures.remove(&base) {
                 super::values::drop_error(blame.cause, changes);
             }
         }
@@ -471,9 +487,7 @@ impl Run {
         let region = plan.kind(node).body().expect("only what has a body opens frames");
         let base = self.cells.len() as u32;
         let open = plan.regions[region as usize].open;
-        for _ in 0..count {
-            self.add_cells(plan, region);
-        }
+        self.add_cells(plan, region, count);
         self.open += open * count;
         let previous = self.cells[owner.index()].attempts.checked_sub(1);
         let recursion = matches!(plan.kind(node), NodeKind::Recurse { limit: 1.., .. });

@@ -261,7 +261,7 @@ impl Run {
             moves: [0; NODE_STATES.len()],
             more: None,
         };
-        run.add_cells(plan, 0);
+        run.add_cells(plan, 0, 1);
         // The inputs are a region's first nodes.
         for (cell, &value) in run.cells.iter_mut().zip(identity.inputs) {
             cell.value = value;
