@@ -122,12 +122,16 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Makes room for a step.
+    pub(crate) fn register(&mut self, step: StepId) {
+        let len = self.steps.len().max(step.0 as usize + 1);
+        self.steps.resize_with(len, StepMetrics::default);
+    }
+
+    /// The counts of a step that was registered.
+    #[inline]
     pub(crate) fn step(&mut self, step: StepId) -> &mut StepMetrics {
-        let index = step.0 as usize;
-        if index >= self.steps.len() {
-            self.steps.resize_with(index + 1, StepMetrics::default);
-        }
-        &mut self.steps[index]
+        &mut self.steps[step.0 as usize]
     }
 }
 

@@ -138,10 +138,20 @@ impl Queues {
     }
 
     pub(crate) fn push(&mut self, id: QueueId, lane: Lane, priority: u8, entry: Entry) {
-        let place = LineId::new(id, lane as usize);
-        self.line_mut(place).entries.push(priority, entry);
-        self.all[id.0 as usize].waiting += 1;
-        self.refresh(place);
+        let at = LineId::new(id, lane as usize);
+        let queue = &mut self.all[id.0 as usize];
+        queue.waiting += 1;
+        let ours = &mut queue.lines[at.lane()];
+        ours.entries.push(priority, entry);
+        // Most runtimes serve one line at a time, which needs no order.
+        match (ours.place, self.heads.len()) {
+            (0, 1) => {}
+            (ABSENT, 0) if queue.running < queue.limits.concurrency && !ours.blocked => {
+                ours.place = 0;
+                self.heads.push(at);
+            }
+            _ => self.refresh(at),
+        }
     }
 
     /// The line to serve next, and its first entry.
@@ -158,8 +168,14 @@ impl Queues {
 
     /// Takes the first entry of a line, and a slot for it.
     pub(crate) fn serve(&mut self, id: LineId, now_ns: u64) {
-        self.line_mut(id).entries.pop();
         let queue = &mut self.all[id.queue().0 as usize];
+        let line = &mut queue.lines[id.lane()];
+        line.entries.pop();
+        let only = self.heads.len() == 1;
+        if only && line.entries.is_empty() {
+            line.place = ABSENT;
+            self.heads.clear();
+        }
         queue.waiting -= 1;
         queue.running += 1;
         let gap_ns = now_ns.saturating_sub(queue.last_ns);
@@ -169,7 +185,9 @@ impl Queues {
         queue.last_ns = now_ns;
         let full = queue.running >= queue.limits.concurrency;
         // The line whose first entry changed goes first: the heap bears one line out of place, not two.
-        self.refresh(id);
+        if !only || full {
+            self.refresh(id);
+        }
         if full {
             self.refresh_lines(id.queue());
         }
@@ -228,30 +246,12 @@ impl Queues {
     }
 
     /// Puts a line at its right place among those that can be served, or takes it out.
-    #[inline]
     fn refresh(&mut self, id: LineId) {
         let queue = &self.all[id.queue().0 as usize];
         let line = &queue.lines[id.lane()];
         let servable =
             !line.blocked && queue.running < queue.limits.concurrency && !line.entries.is_empty();
-        // Most runtimes serve one queue at a time, which needs no order.
-        match (servable, line.place, self.heads.len()) {
-            (true, 0, 1) | (false, ABSENT, _) => {}
-            (true, ABSENT, 0) => {
-                self.heads.push(id);
-                self.line_mut(id).place = 0;
-            }
-            (false, 0, 1) => {
-                self.heads.clear();
-                self.line_mut(id).place = ABSENT;
-            }
-            _ => self.reorder(id, servable),
-        }
-    }
-
-    /// As [`Queues::refresh`], where there are several lines.
-    fn reorder(&mut self, id: LineId, servable: bool) {
-        match (servable, self.line(id).place) {
+        match (servable, line.place) {
             (true, ABSENT) => {
                 self.heads.push(id);
                 self.line_mut(id).place = self.heads.len() - 1;

@@ -173,7 +173,7 @@ impl Engine {
         for (node, policy) in plan.nodes.iter().zip(&policies) {
             assert_eq!(node.kind.is_step(), policy.is_some(), "{} has no policy", node.path);
             if let Some(policy) = policy {
-                self.metrics.step(policy.step);
+                self.metrics.register(policy.step);
                 queues.push(policy.queue);
             }
         }
