@@ -434,7 +434,13 @@ impl State {
     }
 
     #[inline]
-    fn value_of(&self, py: Python<'_>, base: Base, items: &[u32], parts: &PlanParts) -> Py<PyAny> {
+    pub(crate) fn value_of(
+        &self,
+        py: Python<'_>,
+        base: Base,
+        items: &[u32],
+        parts: &PlanParts,
+    ) -> Py<PyAny> {
         let value = match base {
             Base::Value(value) => self.values.get(value).map(|value| value.clone_ref(py)),
             Base::Constant(node) => Some(parts.constant(py, node)),

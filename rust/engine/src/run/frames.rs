@@ -86,6 +86,11 @@ impl Frame {
     pub(crate) const fn node(self, place: Place) -> NodeId {
         NodeId(place.0.wrapping_sub(self.offset))
     }
+
+    /// The frame after it, of an opening whose region has `len` nodes.
+    pub(crate) const fn next(self, len: u32) -> Self {
+        Self { opening: self.opening, offset: self.offset.wrapping_add(len) }
+    }
 }
 
 impl Opening {
@@ -381,27 +386,47 @@ impl Run {
     /// The nodes whose values make the list that a map or collect gives, in order; `Err` for an item that
     /// failed, where that is tolerated. Frames that are not over are left out.
     pub(crate) fn gathered(&self, plan: &Plan, place: Place) -> Vec<Result<Place, Blame>> {
+        let mut gathered = Vec::new();
+        self.each_gathered(plan, place, |result| gathered.push(result.map(|(place, _)| place)));
+        gathered
+    }
+
+    /// As [`Run::gathered`], with the nodes' places in the plan.
+    #[inline]
+    pub(super) fn each_gathered(
+        &self,
+        plan: &Plan,
+        place: Place,
+        mut each: impl FnMut(Result<(Place, NodeId), Blame>),
+    ) {
         let (frame, node) = self.locate(plan, place);
         let NodeKind::Map { tolerated, .. } = plan.kind(node) else {
-            let inputs = plan.node(node).inputs.iter().map(|&input| frame.place(input));
-            let taken = |place: &Place| self.cells[place.index()].has_given();
-            return inputs.filter(taken).map(Ok).collect();
-        };
-        let Some(latest) = self.cells[place.index()].attempts.checked_sub(1) else {
-            return Vec::new();
-        };
-        let opening = self.opening(latest);
-        let len = plan.regions[opening.region as usize].len;
-        (0..opening.count())
-            .filter_map(|item| match opening.frames[item as usize].phase {
-                Phase::Succeeded => Some(Ok(self.result_place(plan, latest, item))),
-                Phase::Over if tolerated.is_some() => {
-                    let base = Place(opening.base + item * len);
-                    self.more.as_ref()?.failures.get(&base).copied().map(Err)
+            for &input in &plan.node(node).inputs {
+                let place = frame.place(input);
+                if self.cells[place.index()].has_given() {
+                    each(Ok((place, input)));
                 }
-                Phase::Waiting | Phase::Live | Phase::Over => None,
-            })
-            .collect()
+            }
+            return;
+        };
+        let Some(latest) = self.cells[place.index()].attempts.checked_sub(1) else { return };
+        let opening = self.opening(latest);
+        let region = &plan.regions[opening.region as usize];
+        let mut frame = opening.frame(plan, latest, 0);
+        for state in &opening.frames {
+            match state.phase {
+                Phase::Succeeded => each(Ok((frame.place(region.output), region.output))),
+                Phase::Over if tolerated.is_some() => {
+                    let base = frame.place(NodeId(region.start));
+                    let failures = self.more.as_ref().map(|more| &more.failures);
+                    if let Some(&blame) = failures.and_then(|failures| failures.get(&base)) {
+                        each(Err(blame));
+                    }
+                }
+                Phase::Waiting | Phase::Live | Phase::Over => {}
+            }
+            frame = frame.next(region.len);
+        }
     }
 
     /// The last value of a loop.

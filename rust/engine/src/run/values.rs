@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Changes, Frame, Place, Run};
+use super::{Blame, Changes, Frame, Place, Run};
 use crate::failure::Cause;
 use crate::ids::{NodeId, ValueId};
 use crate::plan::{NodeKind, Plan};
@@ -71,6 +71,27 @@ impl Run {
                 each(base, &items);
             }
         }
+    }
+
+    /// Tells `each` where the values are to be found that the list of a map or collect is made of, in order;
+    /// `Err` for an item that failed, where that is tolerated. O(inputs or items).
+    pub fn gather(
+        &self,
+        plan: &Plan,
+        place: Place,
+        mut each: impl FnMut(Result<(Base, &[u32]), Blame>),
+    ) {
+        self.each_gathered(plan, place, |result| match result {
+            Err(blame) => each(Err(blame)),
+            Ok((place, node)) => {
+                if let Some(base) = self.own_value_at(plan, place, node) {
+                    each(Ok((base, &[])));
+                } else {
+                    let Source { base, items } = self.source(plan, place);
+                    each(Ok((base, &items)));
+                }
+            }
+        });
     }
 
     /// Where a node's value is to be found. O(nodes it was passed through).
