@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::action::{Action, Evaluation, Outcome};
 use crate::attempt::CancelCause;
-use crate::ids::{AttemptKey, Lsn, Place, RunKey, ValueId};
+use crate::ids::{AttemptKey, Lsn, NodeId, Place, RunKey, ValueId};
 use crate::plan::{NodeKind, Policy};
 use crate::ready::Entry;
 use crate::record::{Body, Durability, Record, Then};
@@ -136,6 +136,12 @@ impl Engine {
 
     /// Puts an eligible step into its queue's line, unless the node or its run went another way.
     pub(super) fn enter_line(&mut self, key: RunKey, node: Place) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let (_, template) = run.locate(&self.plans[run.plan.0 as usize].plan, node);
+        self.enter_line_at(key, node, template);
+    }
+
+    fn enter_line_at(&mut self, key: RunKey, node: Place, template: NodeId) {
         let Some(run) = self.runs.get_mut(key.0) else { return };
         let waits = run.cells[node.index()].state == NodeState::Ready && !run.is_lined(node);
         if !waits || (run.status == RunStatus::Paused && run.ending.is_none()) {
@@ -147,9 +153,7 @@ impl Engine {
             *waits = true;
             return;
         }
-        let registered = &self.plans[run.plan.0 as usize];
-        let (_, template) = run.locate(&registered.plan, node);
-        let policy = registered.policy(template);
+        let policy = self.plans[run.plan.0 as usize].policy(template);
         self.arrivals += 1;
         run.lined(node, Some(self.arrivals));
         let (seq, eligible_ns) = (self.arrivals, self.now_ns);
@@ -204,16 +208,22 @@ impl Engine {
             let at_ns = self.now_ns.saturating_add(total_timeout_ns);
             self.timers.insert(at_ns, TimerKind::TotalTimeout { run: key, node });
         }
-        self.await_disk(key, node);
+        self.await_disk_at(key, node, template);
     }
 
     /// An eligible step waits until what made it so is on disk, then in its queue's line.
     pub(super) fn await_disk(&mut self, key: RunKey, node: Place) {
-        let synced = self.runs.get(key.0).is_some_and(|run| run.durability == Durability::Sync);
-        if synced && self.lsn > self.synced {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let (_, template) = run.locate(&self.plans[run.plan.0 as usize].plan, node);
+        self.await_disk_at(key, node, template);
+    }
+
+    fn await_disk_at(&mut self, key: RunKey, node: Place, template: NodeId) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        if self.lsn > self.synced && run.durability == Durability::Sync {
             self.gated.push_back((self.lsn, key, node));
         } else {
-            self.enter_line(key, node);
+            self.enter_line_at(key, node, template);
         }
     }
 

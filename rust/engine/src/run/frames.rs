@@ -10,7 +10,7 @@ use super::{Changes, Place, Resolution, Run, Work};
 use crate::action::Evaluation;
 use crate::failure::Cause;
 use crate::ids::{NodeId, ValueId};
-use crate::plan::{NodeKind, Plan};
+use crate::plan::{NodeKind, Plan, Region};
 use crate::run::{Blame, Cell};
 use crate::state::NodeState;
 
@@ -161,9 +161,14 @@ impl Run {
     }
 
     /// Starts what a frame begins with.
-    pub(super) fn start_frame(&mut self, plan: &Plan, frame: Frame, changes: &mut Changes) {
-        let region = frame.opening().map_or(0, |opening| self.opening(opening).region);
-        for &node in &plan.regions[region as usize].first {
+    pub(super) fn start_frame(
+        &mut self,
+        plan: &Plan,
+        frame: Frame,
+        region: &Region,
+        changes: &mut Changes,
+    ) {
+        for &node in &region.first {
             let place = frame.place(node);
             if plan.kind(node).is_source() {
                 self.spread(plan, frame, node, Resolution::Taken, changes);
@@ -176,7 +181,7 @@ impl Run {
             }
         }
         if let Some(opening) = frame.opening()
-            && plan.regions[region as usize].open == 0
+            && region.open == 0
         {
             changes.work.push_back(Work::FrameOver { opening, item: self.item(plan, frame) });
         }
@@ -542,6 +547,7 @@ impl Run {
     /// Starts frames of an opening as far as it may have them under way.
     pub(super) fn start_frames(&mut self, plan: &Plan, opening: u32, changes: &mut Changes) {
         let (_, node) = self.locate(plan, self.opening(opening).owner);
+        let region = &plan.regions[self.region_of(opening)];
         let at_once = match plan.kind(node) {
             NodeKind::Map { concurrency: limit @ 1.., .. } => limit,
             _ => u32::MAX,
@@ -559,8 +565,8 @@ impl Run {
             }
             state.phase = Phase::Live;
             it.live += 1;
-            let frame = self.opening(opening).frame(plan, opening, item);
-            self.start_frame(plan, frame, changes);
+            let frame = it.frame(plan, opening, item);
+            self.start_frame(plan, frame, region, changes);
         }
     }
 

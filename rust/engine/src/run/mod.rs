@@ -267,7 +267,7 @@ impl Run {
             cell.value = value;
         }
         changes.at_ns = record.at_ns;
-        run.start_frame(plan, Frame::OUTERMOST, changes);
+        run.start_frame(plan, Frame::OUTERMOST, region, changes);
         run.propagate(plan, changes);
         run
     }
