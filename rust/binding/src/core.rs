@@ -77,7 +77,7 @@ impl Prepared {
     /// Drops the arguments: the step's frame holds them now, and a second reference would keep them for
     /// too long.
     pub(crate) fn release(&mut self, py: Python<'_>) {
-        for argument in self.arguments.drain(..) {
+        while let Some(argument) = self.arguments.pop() {
             argument.drop_ref(py);
         }
     }

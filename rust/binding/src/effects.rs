@@ -12,11 +12,19 @@ use crate::state::{Effects, Ended, EndedRun, Rest};
 impl Core {
     /// Performs effects, and what follows from them, until nothing is left.
     pub(crate) fn perform(&self, py: Python<'_>, effects: Effects) {
-        let Effects { garbage, rest } = effects;
-        for object in garbage {
+        let Effects { mut garbage, rest } = effects;
+        // In their order: a destructor may tell.
+        garbage.reverse();
+        while let Some(object) = garbage.pop() {
             object.drop_ref(py);
         }
-        let mut next = rest;
+        if let Some(rest) = rest {
+            self.perform_rest(py, rest);
+        }
+    }
+
+    fn perform_rest(&self, py: Python<'_>, rest: Box<Rest>) {
+        let mut next = Some(rest);
         while let Some(rest) = next {
             let Rest { evaluate, cancel, ended, notes, forgotten } = *rest;
             drop(forgotten);

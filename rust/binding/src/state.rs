@@ -221,7 +221,11 @@ impl State {
         self.keep_records(py, &mut effects);
         while let Some(action) = self.engine.poll() {
             match action {
-                Action::Drop { value } => effects.garbage.extend(self.values.take(value)),
+                Action::Drop { value } => {
+                    if let Some(object) = self.values.take(value) {
+                        effects.garbage.push(object);
+                    }
+                }
                 Action::Evaluate { run, node, template, what } => {
                     effects.rest().evaluate.push(Inline { run, node, template, what });
                 }
