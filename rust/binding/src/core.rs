@@ -224,7 +224,8 @@ impl Core {
         let py = core.py();
         let mut state = self.lock(py);
         let now_ns = self.now_ns.load(Ordering::Relaxed);
-        let Some((prepared, start)) = state.take_next(py, now_ns, riding) else { return Ok(None) };
+        let Some(start) = state.take_next(now_ns, riding) else { return Ok(None) };
+        let prepared = state.prepared(py, &start);
         if state.followed > 0 {
             let notes = state.note_start(py, &start);
             drop(state);

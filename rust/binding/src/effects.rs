@@ -60,14 +60,19 @@ impl Core {
         for waiter in waiters {
             let waiter = waiter.bind(py);
             let result = (|| -> PyResult<()> {
-                if waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
-                    return Ok(());
-                }
                 match ended {
                     Ended::Succeeded(value) => {
-                        waiter.call_method1(intern!(py, "set_result"), (value,))?;
+                        let set = waiter.call_method1(intern!(py, "set_result"), (value,));
+                        if let Err(error) = set {
+                            // A future that was cancelled is done already.
+                            let done = py.import("asyncio")?.getattr("InvalidStateError")?;
+                            return if error.is_instance(py, &done) { Ok(()) } else { Err(error) };
+                        }
                     }
                     ended => {
+                        if waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
+                            return Ok(());
+                        }
                         let exception = self.failure(py, run, ended);
                         let exception =
                             exception.unwrap_or_else(|broken| broken.into_value(py).into_any());

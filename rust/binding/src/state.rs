@@ -374,31 +374,35 @@ impl State {
         self.engine.dispatch(now_ns)
     }
 
-    /// Takes the next attempt that may start, with everything it needs to be called. For a carrier
-    /// (`riding`), only one that may ride; another is left for the pump.
-    pub(crate) fn take_next(
-        &mut self,
-        py: Python<'_>,
-        now_ns: u64,
-        riding: bool,
-    ) -> Option<(Prepared, Start)> {
+    /// Takes the next attempt that may start. For a carrier (`riding`), only one that may ride; another is
+    /// left for the pump.
+    pub(crate) fn take_next(&mut self, now_ns: u64, riding: bool) -> Option<Start> {
         let start = self.next_start(now_ns)?;
-        let parts = &self.plans[start.plan.0 as usize];
-        let NodePart::Step(part) = &parts.nodes[start.template.index()] else {
-            unreachable!("only steps are dispatched");
-        };
-        if riding && part.mode != Mode::Carrier {
+        if riding && self.part(&start).mode != Mode::Carrier {
             self.pending = Some(start);
             return None;
         }
+        Some(start)
+    }
+
+    /// An attempt with everything it needs to be called.
+    #[inline]
+    pub(crate) fn prepared(&self, py: Python<'_>, start: &Start) -> Prepared {
+        let parts = &self.plans[start.plan.0 as usize];
         let side = self.sides.get(slot(start.run.0)).and_then(Option::as_ref);
-        let prepared = Prepared {
+        Prepared {
             attempt: start.attempt,
-            part: part.clone(),
+            part: self.part(start).clone(),
             arguments: self.arguments(py, start.run, start.node, parts),
             context: side.map_or_else(|| py.None(), |side| side.context.clone_ref(py)),
-        };
-        Some((prepared, start))
+        }
+    }
+
+    fn part(&self, start: &Start) -> &Arc<StepPart> {
+        match &self.plans[start.plan.0 as usize].nodes[start.template.index()] {
+            NodePart::Step(part) => part,
+            _ => unreachable!("only steps are dispatched"),
+        }
     }
 
     /// The values of a node's inputs, in order.
