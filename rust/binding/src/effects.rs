@@ -11,14 +11,19 @@ use crate::state::{Effects, Ended, EndedRun, Rest};
 
 impl Core {
     /// Performs effects, and what follows from them, until nothing is left.
-    pub(crate) fn perform(&self, py: Python<'_>, effects: Effects) {
-        let Effects { mut garbage, rest } = effects;
+    #[inline]
+    pub(crate) fn perform(&self, py: Python<'_>, mut effects: Effects) {
+        self.perform_all(py, &mut effects);
+    }
+
+    /// As [`Core::perform`], where they stand.
+    pub(crate) fn perform_all(&self, py: Python<'_>, effects: &mut Effects) {
         // In their order: a destructor may tell.
-        garbage.reverse();
-        while let Some(object) = garbage.pop() {
+        effects.garbage.reverse();
+        while let Some(object) = effects.garbage.pop() {
             object.drop_ref(py);
         }
-        if let Some(rest) = rest {
+        if let Some(rest) = effects.rest.take() {
             self.perform_rest(py, rest);
         }
     }

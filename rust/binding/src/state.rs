@@ -216,9 +216,16 @@ impl State {
     }
 
     /// Gathers what follows from the last mutation.
+    #[inline]
     pub(crate) fn drain(&mut self, py: Python<'_>) -> Effects {
         let mut effects = Effects::default();
-        self.keep_records(py, &mut effects);
+        self.drain_into(py, &mut effects);
+        effects
+    }
+
+    /// As [`State::drain`], added to what is there.
+    pub(crate) fn drain_into(&mut self, py: Python<'_>, effects: &mut Effects) {
+        self.keep_records(py, effects);
         while let Some(action) = self.engine.poll() {
             match action {
                 Action::Drop { value } => {
@@ -235,14 +242,13 @@ impl State {
                     }
                 }
                 Action::Ended { run, status, outcome, layout } => {
-                    self.end(py, run, status, (outcome, layout), &mut effects);
+                    self.end(py, run, status, (outcome, layout), effects);
                 }
                 Action::Stalled { run, node, cause } => {
-                    self.stall(py, run, Blame { node, cause }, &mut effects);
+                    self.stall(py, run, Blame { node, cause }, effects);
                 }
             }
         }
-        effects
     }
 
     /// Writes the records of the last mutation to the store, and tells those who follow their runs.
@@ -386,19 +392,38 @@ impl State {
     }
 
     /// An attempt with everything it needs to be called.
-    #[inline]
     pub(crate) fn prepared(&self, py: Python<'_>, start: &Start) -> Prepared {
         let parts = &self.plans[start.plan.0 as usize];
-        let side = self.sides.get(slot(start.run.0)).and_then(Option::as_ref);
         Prepared {
             attempt: start.attempt,
             part: self.part(start).clone(),
             arguments: self.arguments(py, start.run, start.node, parts),
-            context: side.map_or_else(|| py.None(), |side| side.context.clone_ref(py)),
+            context: self.context(py, start),
         }
     }
 
-    fn part(&self, start: &Start) -> &Arc<StepPart> {
+    /// As [`State::prepared`], in place of an attempt whose arguments are gone; gives what else it held, to
+    /// be dropped after the lock is released.
+    #[must_use]
+    pub(crate) fn prepare(
+        &self,
+        py: Python<'_>,
+        start: &Start,
+        prepared: &mut Prepared,
+    ) -> (Arc<StepPart>, Py<PyAny>) {
+        let parts = &self.plans[start.plan.0 as usize];
+        self.each_argument(py, (start.run, start.node), parts, &mut prepared.arguments);
+        prepared.attempt = start.attempt;
+        let part = std::mem::replace(&mut prepared.part, self.part(start).clone());
+        (part, std::mem::replace(&mut prepared.context, self.context(py, start)))
+    }
+
+    fn context(&self, py: Python<'_>, start: &Start) -> Py<PyAny> {
+        let side = self.sides.get(slot(start.run.0)).and_then(Option::as_ref);
+        side.map_or_else(|| py.None(), |side| side.context.clone_ref(py))
+    }
+
+    pub(crate) fn part(&self, start: &Start) -> &Arc<StepPart> {
         match &self.plans[start.plan.0 as usize].nodes[start.template.index()] {
             NodePart::Step(part) => part,
             _ => unreachable!("only steps are dispatched"),
@@ -413,12 +438,22 @@ impl State {
         node: Place,
         parts: &PlanParts,
     ) -> SmallVec<[Py<PyAny>; 6]> {
-        let Some(run) = self.engine.run(run) else { return SmallVec::new() };
         let mut arguments = SmallVec::new();
+        self.each_argument(py, (run, node), parts, &mut arguments);
+        arguments
+    }
+
+    fn each_argument(
+        &self,
+        py: Python<'_>,
+        (run, node): (RunKey, Place),
+        parts: &PlanParts,
+        arguments: &mut SmallVec<[Py<PyAny>; 6]>,
+    ) {
+        let Some(run) = self.engine.run(run) else { return };
         run.given(&parts.plan, node, |base, items| {
             arguments.push(self.value_of(py, base, items, parts));
         });
-        arguments
     }
 
     /// The value a node carries; None if it carries nothing.
