@@ -368,26 +368,30 @@ impl State {
         }
     }
 
-    /// The next attempt this turn may start.
-    fn next_start(&mut self, now_ns: u64) -> Option<Start> {
-        if let Some(start) = self.pending.take() {
-            return Some(start);
+    /// Takes the next attempt this turn may start. For a carrier (`riding`), only one that may ride; another
+    /// is left for the pump.
+    #[inline]
+    pub(crate) fn take_next(&mut self, now_ns: u64, riding: bool) -> Option<Start> {
+        if self.pending.is_some() {
+            return self.take_pending(riding);
         }
         if self.turn.starts_left == 0 || now_ns >= self.turn.until_ns {
             return None;
         }
         self.turn.starts_left -= 1;
-        self.engine.dispatch(now_ns)
-    }
-
-    /// Takes the next attempt that may start. For a carrier (`riding`), only one that may ride; another is
-    /// left for the pump.
-    pub(crate) fn take_next(&mut self, now_ns: u64, riding: bool) -> Option<Start> {
-        let start = self.next_start(now_ns)?;
+        let start = self.engine.dispatch(now_ns)?;
         if riding && self.part(&start).mode != Mode::Carrier {
             self.pending = Some(start);
             return None;
         }
+        Some(start)
+    }
+
+    #[cold]
+    fn take_pending(&mut self, riding: bool) -> Option<Start> {
+        let rides = |state: &Self, start: &Start| state.part(start).mode == Mode::Carrier;
+        let start = self.pending.filter(|start| !riding || rides(self, start))?;
+        self.pending = None;
         Some(start)
     }
 

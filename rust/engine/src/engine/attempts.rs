@@ -226,6 +226,8 @@ impl Engine {
     }
 
     /// Takes an attempt that has really ended off the books and gives its slots back.
+    #[expect(clippy::inline_always, reason = "on the dispatch path; an attempt is long to move")]
+    #[inline(always)]
     fn end_attempt(&mut self, key: AttemptKey, succeeded: bool) -> Option<Attempt> {
         let attempt = Attempt { ..self.attempts.remove(key.0)? };
         self.running -= 1;
