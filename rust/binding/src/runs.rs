@@ -212,9 +212,11 @@ impl Core {
             let (expected, given) = (parts.plan.input_count(), inputs.len());
             return Err(self.not_accepted(py, AcceptError::InputCount { expected, given }));
         }
-        contracts
-            .zip(inputs.iter_borrowed())
-            .map(|((node, contract), value)| match contract.check(value.to_owned()) {
+        // The inputs are a workflow's first nodes: none is looked for beyond the last.
+        inputs
+            .iter_borrowed()
+            .zip(contracts)
+            .map(|(value, (node, contract))| match contract.check(value.to_owned()) {
                 Ok(value) => Ok(value.unbind()),
                 Err(error) => Err(self.locate(py, None, parts.plan.path(NodeId(node)), &error)),
             })

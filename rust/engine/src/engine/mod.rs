@@ -113,6 +113,8 @@ struct Registered {
     policies: Box<[Option<Policy>]>,
     /// The queues its steps wait in, each once.
     queues: Box<[QueueId]>,
+    /// Whether any step has a limit on all its attempts together.
+    timed: bool,
     /// What its runs have shown.
     coverage: Coverage,
 }
@@ -182,7 +184,7 @@ impl Engine {
         for (node, policy) in plan.nodes.iter().zip(&policies) {
             assert_eq!(node.kind.is_step(), policy.is_some(), "{} has no policy", node.path);
             if let Some(policy) = policy {
-                self.metrics.step(policy.step);
+                self.metrics.register(policy.step);
                 queues.push(policy.queue);
             }
         }
@@ -190,8 +192,9 @@ impl Engine {
         queues.dedup();
         self.metrics.workflows.push(WorkflowMetrics::default());
         let coverage = Coverage::new(&plan);
+        let timed = policies.iter().flatten().any(|policy| policy.total_timeout_ns > 0);
         let (policies, queues) = (policies.into(), queues.into());
-        self.plans.push(Registered { plan, policies, queues, coverage });
+        self.plans.push(Registered { plan, policies, queues, timed, coverage });
         PlanId(self.plans.len() as u32 - 1)
     }
 
@@ -554,7 +557,7 @@ impl Engine {
             };
             let plan = run.plan;
             let registered = &self.plans[plan.0 as usize];
-            let (_, template) = run.locate(&registered.plan, entry.node);
+            let template = entry.template;
             let policy = registered.policy(template);
             if policy.lane == Lane::Threads {
                 if self.threads_running >= self.config.threads {
@@ -571,6 +574,7 @@ impl Engine {
                 started_ns: now_ns,
                 alive_ns: now_ns,
                 node: entry.node,
+                step: policy.step,
                 number,
                 queue: line.queue(),
                 lane: policy.lane,

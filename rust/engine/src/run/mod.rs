@@ -268,13 +268,13 @@ impl Run {
             moves: [0; NODE_STATES.len()],
             more: None,
         };
-        run.add_cells(plan, 0);
+        run.add_cells(plan, 0, 1);
         // The inputs are a region's first nodes.
         for (cell, &value) in run.cells.iter_mut().zip(identity.inputs) {
             cell.value = value;
         }
         changes.at_ns = record.at_ns;
-        run.start_frame(plan, Frame::OUTERMOST, changes);
+        run.start_frame(plan, Frame::OUTERMOST, region, changes);
         run.propagate(plan, changes);
         run
     }
