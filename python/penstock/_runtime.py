@@ -589,6 +589,7 @@ class Runtime:
             for key in keys:
                 if core.status(key) in _UNDER_WAY:
                     await ended(core.wait(key))
+        await self._on_disk()
 
     def stats(self) -> Stats:
         """What was counted since the runtime was opened; also when it is closed again."""

@@ -686,9 +686,9 @@ impl Core {
         let future = core.asyncio.future(py)?;
         let waits = {
             let mut state = core.lock(py);
-            let lsn = state.engine.lsn().0;
             match &mut state.durable {
-                Some(durable) if !durable.is_synced(lsn) => {
+                Some(durable) if !durable.is_synced(durable.lsn()) => {
+                    let lsn = durable.lsn();
                     durable.await_disk(lsn, Ack::Future(future.clone().unbind()));
                     true
                 }

@@ -126,6 +126,8 @@ pub(crate) struct Past {
     pub(crate) ended: Ended,
     /// Where the nodes of its frames stood.
     pub(crate) layout: Option<Box<Layout>>,
+    /// It may be told when everything up to here is on disk; 0 if it is.
+    pub(crate) lsn: u64,
 }
 
 /// What a handle still knows of a run that the store may have forgotten.
@@ -139,7 +141,8 @@ pub(crate) struct Kept {
 impl Past {
     fn clone_ref(&self, py: Python<'_>) -> Self {
         let ended = self.ended.clone_ref(py);
-        Self { plan: self.plan, status: self.status, ended, layout: self.layout.clone() }
+        let Self { plan, status, lsn, .. } = *self;
+        Self { plan, status, ended, layout: self.layout.clone(), lsn }
     }
 }
 
@@ -233,25 +236,43 @@ impl State {
         let mut effects = Effects::default();
         self.keep_records(py, &mut effects);
         while let Some(action) = self.engine.poll() {
-            match action {
-                Action::Drop { value } => effects.garbage.extend(self.values.take(value)),
-                Action::Evaluate { run, node, template, what } => {
-                    effects.rest().evaluate.push(Inline { run, node, template, what });
-                }
-                Action::Cancel { attempt, .. } => {
-                    if let Some(Some(task)) = self.tasks.get(slot(attempt.0)) {
-                        effects.rest().cancel.push(task.clone_ref(py));
-                    }
-                }
-                Action::Ended { run, status, outcome, layout } => {
-                    self.end(py, run, status, (outcome, layout), &mut effects);
-                }
-                Action::Stalled { run, node, cause } => {
-                    self.stall(py, run, Blame { node, cause }, &mut effects);
-                }
-            }
+            self.take_action(py, action, &mut effects);
         }
         effects
+    }
+
+    /// As [`State::drain`], but leaves the ends of runs to the caller: until they are taken in, the values
+    /// that they bring can be replaced.
+    pub(crate) fn drain_but_ends(&mut self, py: Python<'_>) -> (Effects, Vec<Action>) {
+        let (mut effects, mut ends) = (Effects::default(), Vec::new());
+        self.keep_records(py, &mut effects);
+        while let Some(action) = self.engine.poll() {
+            match action {
+                end @ (Action::Ended { .. } | Action::Stalled { .. }) => ends.push(end),
+                action => self.take_action(py, action, &mut effects),
+            }
+        }
+        (effects, ends)
+    }
+
+    pub(crate) fn take_action(&mut self, py: Python<'_>, action: Action, effects: &mut Effects) {
+        match action {
+            Action::Drop { value } => effects.garbage.extend(self.values.take(value)),
+            Action::Evaluate { run, node, template, what } => {
+                effects.rest().evaluate.push(Inline { run, node, template, what });
+            }
+            Action::Cancel { attempt, .. } => {
+                if let Some(Some(task)) = self.tasks.get(slot(attempt.0)) {
+                    effects.rest().cancel.push(task.clone_ref(py));
+                }
+            }
+            Action::Ended { run, status, outcome, layout } => {
+                self.end(py, run, status, (outcome, layout), effects);
+            }
+            Action::Stalled { run, node, cause } => {
+                self.stall(py, run, Blame { node, cause }, effects);
+            }
+        }
     }
 
     /// Writes the records of the last mutation to the store, and tells those who follow their runs.
@@ -286,7 +307,8 @@ impl State {
         let Some(side) = self.sides.get_mut(slot(run.0)).and_then(Option::take) else { return };
         let Side { context, waiter, plan, extra } = side;
         let ended = self.ended(py, plan, outcome, layout.as_deref());
-        let past = Past { plan, status, ended, layout };
+        let lsn = self.durable.as_ref().map_or(0, |durable| durable.lsn());
+        let past = Past { plan, status, ended, layout, lsn };
         let mut waiters: SmallVec<[Py<PyAny>; 2]> = waiter.into_iter().collect();
         effects.garbage.push(context);
         if let Some(extra) = extra {
@@ -307,7 +329,7 @@ impl State {
                 None => effects.rest().ended.push(ended),
                 // Nobody is told before it is on disk.
                 Some(durable) => {
-                    durable.await_disk(self.engine.lsn().0, Ack::Ended(Box::new(ended)));
+                    durable.await_disk(lsn, Ack::Ended(Box::new(ended)));
                 }
             }
         }

@@ -1,0 +1,129 @@
+"""What happens in a process of its own: `python -m durable.scenes NAME PATH`. Most of them end by SIGKILL."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import penstock as ps
+
+TESTS = Path(__file__).parents[1]
+
+
+def play(scene: Callable[[Path], None], path: Path, *, ends: int = 0) -> str:
+    """Play a scene in another process, which ends as it should; its output."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "durable.scenes", scene.__name__, path],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        timeout=60,
+    )
+    assert ran.returncode == ends, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process has a write transaction open in a store."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "durable.scenes", hold.__name__, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        try:
+            assert holder.stdout.readline() == b"held\n"
+            yield
+        finally:
+            holder.stdin.close()
+            holder.wait()
+
+
+def hold(path: Path) -> None:
+    """Hold the write lock until the input ends."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    print("held", flush=True)
+    sys.stdin.read()
+    connection.close()
+
+
+def die() -> None:
+    """Go down without a word."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+# A race whose loser won't let go.
+
+
+@ps.step(effects="idempotent")
+async def win(x: int) -> int:
+    return 2 * x
+
+
+@ps.step(effects="idempotent")
+async def linger(x: int) -> int:
+    try:
+        await asyncio.sleep(60.0)
+    except asyncio.CancelledError:
+        await asyncio.sleep(60.0)
+    return x
+
+
+@ps.workflow
+def racing(flow: ps.Flow, x: ps.Node[int]) -> ps.Node[int]:
+    return flow.race(flow.call(linger, x), flow.call(win, x))
+
+
+def win_and_die(path: Path) -> None:
+    """Go down when the race is won, and its loser has not ended."""
+
+    async def main() -> None:
+        async with ps.Runtime(path, workflows=[racing]) as rt:
+            run = await rt.start(racing, 4, run_id="r")
+            while "done" not in [event.kind for event in await run.history()]:
+                await asyncio.sleep(0)
+            await rt.start(win, 0)  # behind it in the journal, and on disk
+            die()
+
+    asyncio.run(main())
+
+
+# A fork.
+
+
+def fork_and_go_on(path: Path) -> None:
+    """A child is forked, which must not touch the store; the parent goes on, and goes down first."""
+
+    async def main() -> None:
+        async with ps.Runtime(path, workflows=[win]) as rt:
+            await rt.run(win, 1, run_id="before")
+            if os.fork() == 0:
+                try:
+                    rt.get("before")
+                except ps.PenstockError as error:
+                    print("child:", error, flush=True)
+                os.close(1)  # whoever reads the output need not wait for this process
+                os.close(2)
+                signal.alarm(5)
+                signal.pause()
+            await asyncio.sleep(0.2)
+            print("parent:", await rt.run(win, 2, run_id="after"), flush=True)
+            die()
+
+    asyncio.run(main())
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](Path(sys.argv[2]))
