@@ -78,10 +78,12 @@ impl Engine {
             self.withdraw(key, node);
         }
         for (node, due_ns) in std::mem::take(&mut self.changes.backoff) {
-            let Some(run) = self.runs.get(key.0) else { break };
+            let Some(run) = self.runs.get_mut(key.0) else { break };
             let cell = &run.cells[node.index()];
             if cell.state == NodeState::Backoff {
                 let attempts = cell.attempts;
+                // A slow disk may take longer than the pause between two attempts.
+                run.wait_for(run.gate(self.lsn));
                 self.timers.insert(due_ns, TimerKind::Backoff { run: key, node, attempts });
             }
         }
