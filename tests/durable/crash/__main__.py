@@ -180,16 +180,24 @@ def told(ordeal: Ordeal, verdict: Verdict, seconds: float) -> str:
     median, most = it.opening
     return "\n".join(
         (
-            f"{ordeal.killed:,} kills in {len(ordeal.births):,} lives, {seconds:.0f} s, "
-            f"seed {ordeal.seed}",
-            f"{it.runs:,} runs ended exactly once; {it.steps:,} results on record, none of which "
-            "was computed again",
-            f"{it.executions:,} executions of {it.keys:,} idempotency keys; {it.again:,} of them "
-            "repeat an attempt that a kill cut off",
+            (
+                f"{ordeal.killed:,} kills in {len(ordeal.births):,} lives, {seconds:.0f} s, "
+                f"seed {ordeal.seed}"
+            ),
+            (
+                f"{it.runs:,} runs ended exactly once; {it.steps:,} results on record, none of "
+                "which was computed again"
+            ),
+            (
+                f"{it.executions:,} executions of {it.keys:,} idempotency keys; {it.again:,} of "
+                "them repeat an attempt that a kill cut off"
+            ),
             f"{it.unknown:,} outcomes of effects='once' were found out; none happened twice",
             f"{lost:,} starts were cut off and not repeated: {kept:,} of these were accepted",
-            f"from a process's start to its runs going on: {1e3 * median:.0f} ms, at most "
-            f"{1e3 * most:.0f} ms",
+            (
+                f"from a process's start to its runs going on: {1e3 * median:.0f} ms, at most "
+                f"{1e3 * most:.0f} ms"
+            ),
         )
     )
 

@@ -6,11 +6,12 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from durable.crash.log import Line
-from durable.crash.workload import KINDS, NAP, durability_of, kind_of, run_id_of
 from durable.crash.worker import Known
+from durable.crash.workload import KINDS, NAP, durability_of, kind_of, run_id_of
 
 
 class Effect(NamedTuple):
@@ -95,6 +96,12 @@ class Verdict:
         told = self._known.ended.get(number, run["outcome"])
         if told != run["outcome"]:
             yield f"{run_id} gave {told!r} first and {run['outcome']!r} later"
+        yield from self._of_kind(number, run_id)
+        if durability_of(number) == "sync":
+            yield from self._gates(run_id, kind.chain)
+
+    def _of_kind(self, number: int, run_id: str) -> Iterator[str]:
+        """What is to be found outside of a run of its workflow."""
         if kind_of(number) == "spawning":
             child = self._found.get(f"{run_id}/child")
             if child is None or (child["status"], child["outcome"]) != ("succeeded", number + 3):
@@ -111,12 +118,10 @@ class Verdict:
             undone = {key for key in self._effects if key.startswith(f"{run_id}:")}
             if len(undone) != 5:
                 yield f"{run_id} has effects {sorted(undone)}"
-        if durability_of(number) == "sync":
-            yield from self._gates(run_id, kind.chain)
 
     def _gates(self, run_id: str, chain: Sequence[str]) -> Iterator[str]:
         """What a step depends on is on disk before it starts, so it never runs again."""
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in pairwise(chain):
             started = self._effects[f"{run_id}:{after}"]
             first = min((effect.life for effect in started), default=10**9)
             for effect in self._effects[f"{run_id}:{before}"]:
@@ -155,7 +160,7 @@ class Verdict:
             if not run_id.startswith("napping"):
                 continue
             fired = [at for kind, _, _, at, _ in run["history"] if kind == "fired"]
-            slept = [at for kind, node, _, at, _ in run["history"] if node == "napping/n0"]
+            slept = [at for _, node, _, at, _ in run["history"] if node == "napping/n0"]
             woken = self._effects[f"{run_id}:napping/n1"]
             if not len(fired) == len(slept) == 1 or not woken:
                 yield f"{run_id} fell asleep at {slept}, and woke up at {fired}"

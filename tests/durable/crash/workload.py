@@ -237,9 +237,7 @@ KINDS: Final[dict[str, Kind]] = {
     "napping": Kind(napping, lambda x: x + 2, ["napping/n0", "napping/n1"]),
     "retried": Kind(retried, lambda x: x + 2, ["retried/flaky", "retried/add"]),
     "approved": Kind(approved, lambda x: f"{x + 1} yes {x}", ["approved/add", "approved/combine"]),
-    "undone": Kind(
-        undone, lambda _: None, ["undone/charge", "undone/charge-2", "undone/refuse"]
-    ),
+    "undone": Kind(undone, lambda _: None, ["undone/charge", "undone/charge-2", "undone/refuse"]),
     "spawning": Kind(spawning, lambda x: f"spawning-{x}/child"),
     "paying": Kind(paying, lambda x: x + 3, [f"paying/n{i}" for i in range(3)]),
     "chosen": Kind(chosen, lambda x: x + 2, may_exit=True),
