@@ -1,14 +1,18 @@
-"""What happens in a process of its own: `python -m durable.scenes NAME PATH`. Most of them end by SIGKILL."""
+"""What happens in a process of its own, `python -m durable.scenes NAME PATH`, and ends there."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import resource
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,7 +36,7 @@ def play(scene: Callable[[Path], None], path: Path, *, ends: int = 0) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Generator[None]:
     """Another process has a write transaction open in a store."""
     with subprocess.Popen(
         [sys.executable, "-m", "durable.scenes", hold.__name__, path],
@@ -104,12 +108,15 @@ def win_and_die(path: Path) -> None:
 
 
 def fork_and_go_on(path: Path) -> None:
-    """A child is forked, which must not touch the store; the parent goes on, and goes down first."""
+    """A child is forked, which keeps off the store; the parent goes on, and goes down first."""
 
     async def main() -> None:
         async with ps.Runtime(path, workflows=[win]) as rt:
             await rt.run(win, 1, run_id="before")
-            if os.fork() == 0:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of threads, which the child does not need
+                child = os.fork()
+            if child == 0:
                 try:
                     rt.get("before")
                 except ps.PenstockError as error:
@@ -121,6 +128,75 @@ def fork_and_go_on(path: Path) -> None:
             await asyncio.sleep(0.2)
             print("parent:", await rt.run(win, 2, run_id="after"), flush=True)
             die()
+
+    asyncio.run(main())
+
+
+# A disk that is full, a file that nobody may write to.
+
+
+def fill_and_free(path: Path) -> None:
+    """No file may grow for a while: what can't be confirmed is refused, and all goes on later."""
+
+    async def main() -> None:
+        async with ps.Runtime(path, workflows=[win]) as rt:
+            await rt.run(win, 1, run_id="before")
+            _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+            log = Path(f"{path}-wal").stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (log + 100, most))
+            try:
+                await rt.start(win, 2, run_id="meanwhile")
+            except ps.StoreError as error:
+                print(error, flush=True)
+            else:
+                print("it was accepted", flush=True)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+            await go_on(rt)
+
+    # What is told is the error of the write, not the signal.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    asyncio.run(main())
+
+
+async def go_on(rt: ps.Runtime) -> None:
+    """The trouble has ended."""
+    async with asyncio.timeout(10.0):
+        run: ps.Run[int] | None = None
+        while run is None:
+            try:
+                run = await rt.start(win, 2, run_id="meanwhile")
+            except ps.StoreError:
+                await asyncio.sleep(0.05)
+        print(await run.result(), await rt.run(win, 3, run_id="after"), flush=True)
+
+
+def open_as_anybody(path: Path) -> None:
+    """Open a store as somebody who is not root, and whom the file's permissions bind."""
+    bound_by_permissions()
+    open_and_tell(path)
+
+
+def bound_by_permissions() -> None:
+    """Give up root's right to write where it may not (capability 1 of Linux, DAC_OVERRIDE)."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        header = struct.pack("Ii", 0x20080522, 0)
+        data = ctypes.create_string_buffer(24)
+        assert libc.capget(header, data) == 0
+        words = list(struct.unpack("6I", data.raw))
+        words[0] &= ~0b110  # DAC_OVERRIDE and DAC_READ_SEARCH, of the effective set
+        assert libc.capset(header, struct.pack("6I", *words)) == 0
+
+
+def open_and_tell(path: Path) -> None:
+    """Open a store and tell what is wrong with it."""
+
+    async def main() -> None:
+        try:
+            async with ps.Runtime(path, workflows=[win]) as rt:
+                print("opened", await rt.run(win, 1), flush=True)
+        except ps.PenstockError as error:
+            print(f"{type(error).__name__}: {error}", flush=True)
 
     asyncio.run(main())
 

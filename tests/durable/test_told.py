@@ -6,8 +6,6 @@ import asyncio
 import signal
 from pathlib import Path
 
-import pytest
-
 import penstock as ps
 from durable.scenes import locked, play, racing, win, win_and_die
 
@@ -35,6 +33,7 @@ async def test_an_end_is_told_when_it_is_on_disk(tmp_path: Path) -> None:
         assert await told == 7
         await joined
 
+
 async def test_a_run_that_ends_by_being_opened_has_its_result(tmp_path: Path) -> None:
     """A race was won, and the process went down before its loser had ended: the result was None."""
     play(win_and_die, tmp_path / "a.db", ends=-signal.SIGKILL)
@@ -42,6 +41,7 @@ async def test_a_run_that_ends_by_being_opened_has_its_result(tmp_path: Path) ->
         run = rt.get("r")
         assert await run.result() == 8
         assert run.status == "succeeded"
+
 
 async def test_who_waits_for_the_disk_does_not_wait_for_what_is_not_written(tmp_path: Path) -> None:
     """The last record was one that durability="exit" does not write: pausing waited for it."""
