@@ -74,6 +74,10 @@ bench-gate: $(BUILT) $(DEPS_BENCH) ## Fail where a ratio or an instruction count
 	$(RUST) $(PY) benches/gate.py $(ARGS)
 	$(PY) benches/control_flow.py
 
+bench-durable: $(BUILT) $(DEPS_BENCH) ## Measure durable runs beside the bare disk
+	$(RUST) cargo build --release --quiet -p penstock-journal --example recorded
+	$(PY) benches/durability.py $(ARGS)
+
 memory: $(BUILT) $(DEPS_BENCH) ## Measure what a waiting run takes, beside a sleeping task
 	$(PY) benches/memory.py $(ARGS)
 

@@ -1,4 +1,4 @@
-"""Support tickets that survive `kill -9`: a service is killed in the middle of its work, and goes on.
+"""Support tickets that survive `kill -9`: a service is killed amid its work, and goes on.
 
 A worker process answers tickets out of one store: it classifies them, looks up the handbook, drafts
 an answer with a provider that has moods, lets a draft rest, pays refunds and sends the reply. This
@@ -119,7 +119,7 @@ async def draft(case: Case, passages: list[str], ctx: ps.Context) -> str:
     await asyncio.sleep(0.03)
     if dice_for(ctx).random() < 0.2:
         raise ConnectionError("the provider answered 503")
-    return " ".join(passages)
+    return " ".join([case.ticket.text, *passages])
 
 
 @ps.step(owner="billing", effects="once", timeout=5.0)
@@ -306,9 +306,10 @@ def ordeal(folder: Path, options: argparse.Namespace, console: Console) -> int:
 
 def start(folder: Path, options: argparse.Namespace) -> subprocess.Popen[bytes]:
     """A worker on the store in a folder."""
-    arguments = ["--work", folder, "--runs", str(options.runs), "--seed", str(options.seed)]
+    arguments = ["--work", str(folder), "--runs", str(options.runs), "--seed", str(options.seed)]
     # Ctrl-C is this program's business: it goes to the whole group otherwise.
-    return subprocess.Popen([sys.executable, __file__, *arguments], start_new_session=True)
+    command = [sys.executable, __file__, *arguments]
+    return subprocess.Popen(command, start_new_session=True)  # noqa: S603  # this very program
 
 
 def verdict(story: Story, runs: int, killed: int) -> tuple[Table, list[str]]:
@@ -329,13 +330,17 @@ def verdict(story: Story, runs: int, killed: int) -> tuple[Table, list[str]]:
         (f"{story.records['done']:,}", "results recorded; none of them was computed again"),
         (
             f"{executions - attempts:,}",
-            f"of {executions:,} executions repeat an attempt that a kill cut off: its result was "
-            "not on record yet, and its effects are none or idempotent",
+            (
+                f"of {executions:,} executions repeat an attempt that a kill cut off: its result "
+                "was not on record yet, and its effects are none or idempotent"
+            ),
         ),
         (
             f"{len(payments):,}",
-            f"refunds, each paid exactly once: effects='once' never repeats by itself; "
-            f"{story.resolved:,} were cut off, and looked up at the bank",
+            (
+                f"refunds, each paid exactly once: effects='once' never repeats by itself; "
+                f"{story.resolved:,} were cut off, and looked up at the bank"
+            ),
         ),
         (f"{1e3 * slowest:,.0f} ms", f"to recover, at most: {most:,} runs went on"),
     ):
