@@ -743,9 +743,9 @@ impl Core {
         let future = core.asyncio.future(py)?;
         let waits = {
             let mut state = core.lock(py);
-            let lsn = state.engine.lsn().0;
             match &mut state.durable {
-                Some(durable) if !durable.is_synced(lsn) => {
+                Some(durable) if !durable.is_synced(durable.lsn()) => {
+                    let lsn = durable.lsn();
                     durable.await_disk(lsn, Ack::Future(future.clone().unbind()));
                     true
                 }
@@ -764,9 +764,20 @@ impl Core {
         fd.ok_or_else(|| PyRuntimeError::new_err("the runtime has no store"))
     }
 
+    /// What a forked child has to close, so as not to keep others out of the store.
+    fn lock_fd(&self, py: Python<'_>) -> Option<i32> {
+        self.lock(py).durable.as_ref().and_then(|durable| durable.journal.lock_fd())
+    }
+
     /// Why the store can't be written at the moment, if it can't.
     fn store_failure(&self, py: Python<'_>) -> Option<String> {
         self.lock(py).durable.as_ref().and_then(|durable| durable.journal.failure())
+    }
+
+    /// Has the last record of each commit noted from now on, for who measures; gives those noted so far.
+    fn trace_commits(&self, py: Python<'_>) -> Vec<u64> {
+        let state = self.lock(py);
+        state.durable.as_ref().map_or_else(Vec::new, |durable| durable.journal.trace_commits())
     }
 
     /// Commands that the records from now on carry out, until None.

@@ -36,6 +36,8 @@ pub(crate) struct Durable {
     acks: VecDeque<(u64, Ack)>,
     /// By slot of the run's key.
     runs: Vec<Kept>,
+    /// The last record that is written, or will be: not every record is.
+    lsn: u64,
     /// The run that is being accepted.
     accepting: Option<Accepting>,
     /// Keys of commands from outside that the records of this call carry out.
@@ -97,6 +99,7 @@ impl Durable {
         let made = made.map_err(|error| StoreError::Io(format!("the flight file: {error}")))?;
         let flight = Arc::clone(flight.get_or_init(|| Arc::new(made)));
         let reader = Reader::open(path)?;
+        let lsn = journal.last_lsn();
         Ok(Self {
             journal,
             flight,
@@ -107,6 +110,7 @@ impl Durable {
             lazy_since_ns: None,
             acks: VecDeque::new(),
             runs: Vec::new(),
+            lsn,
             accepting: None,
             command: None,
         })
@@ -213,6 +217,7 @@ impl Durable {
             self.lazy_since_ns = Some(record.at_ns);
         }
         self.outbox.lines.push(line);
+        self.lsn = lsn;
     }
 
     /// A run's row says where it is.
@@ -262,6 +267,11 @@ impl Durable {
     pub(crate) fn flush_all(&mut self) {
         self.urgent = true;
         self.flush(u64::MAX);
+    }
+
+    /// The last record that was written, or will be.
+    pub(crate) const fn lsn(&self) -> u64 {
+        self.lsn
     }
 
     /// Whether everything up to `lsn`, and what is written beside records, is on disk.

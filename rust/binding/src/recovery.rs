@@ -124,7 +124,7 @@ impl Core {
         let context = current_context(py)?.unbind();
         let tenant = row.tenant.as_ref().map(|tenant| tenant.into_pyobject(py)).transpose()?;
         let durability = row.durability;
-        let (key, parts, stored, effects) = {
+        let (key, parts, stored, mut effects, ends) = {
             let mut state = self.lock(py);
             let Some(plan) = state.plan_named(&row.workflow, &row.version, &row.graph) else {
                 return Ok(Some("its workflow is not registered".into()));
@@ -157,8 +157,9 @@ impl Core {
                 Box::new(Extra { tenant: Some(tenant.into_any().unbind()), ..Extra::default() })
             });
             state.put_side(key, Side { context, waiter: None, plan, extra });
-            let effects = state.drain(py);
-            (key, parts, taken.stored, effects)
+            // A run may end by being restored; its result is read first.
+            let (effects, ends) = state.drain_but_ends(py);
+            (key, parts, taken.stored, effects, ends)
         };
         let values: Vec<ValueId> = stored.keys().copied().collect();
         let why = self.decode_stored(py, &parts, stored);
@@ -166,6 +167,9 @@ impl Core {
             let garbage = self.lock(py).forget(key, &values);
             drop((garbage, effects));
             return Ok(Some(why));
+        }
+        for end in ends {
+            self.lock(py).take_action(py, end, &mut effects);
         }
         self.perform(py, effects);
         Ok(None)
@@ -485,7 +489,7 @@ impl State {
         let plan = plan.unwrap_or(PlanId(u32::MAX));
         let records = lines.iter().map(|line| Record { run: key, ..line.record });
         let records: Vec<Record> = records.collect();
-        let past = Past { plan, status, ended, layout };
+        let past = Past { plan, status, ended, layout, lsn: 0 };
         self.store.keep_past(key, &row.run_id, row.fingerprint, &records, past)
     }
 

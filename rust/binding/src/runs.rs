@@ -11,10 +11,10 @@ use smallvec::SmallVec;
 use penstock_journal::NewRun;
 
 use crate::core::Core;
-use crate::durable::Accepting;
+use crate::durable::{Accepting, Ack};
 use crate::plan::{NodePart, nanoseconds};
 use crate::python::current_context;
-use crate::state::{Effects, Ended, Extra, Side, State};
+use crate::state::{Effects, Ended, EndedRun, Extra, Side, State};
 use crate::values::Payload;
 
 /// How a run is to be accepted.
@@ -279,8 +279,20 @@ impl Core {
                     side.extra.get_or_insert_default().waiters.push(waiter);
                 }
                 return Ok(future);
+            } else if let Some(past) = state.past(run) {
+                let (plan, ended, lsn) = (past.plan, past.ended.clone_ref(py), past.lsn);
+                match &mut state.durable {
+                    // Nobody is told before it is on disk.
+                    Some(durable) if lsn > durable.journal.synced() => {
+                        let waiters = SmallVec::from_iter([future.clone().unbind()]);
+                        let ended = EndedRun { run, plan, ended, waiters };
+                        durable.await_disk(lsn, Ack::Ended(Box::new(ended)));
+                        return Ok(future);
+                    }
+                    _ => Some((plan, ended)),
+                }
             } else {
-                state.past(run).map(|past| (past.plan, past.ended.clone_ref(py)))
+                None
             }
         };
         let Some((plan, ended)) = ended else {

@@ -126,6 +126,8 @@ pub(crate) struct Past {
     pub(crate) ended: Ended,
     /// Where the nodes of its frames stood.
     pub(crate) layout: Option<Box<Layout>>,
+    /// It may be told when everything up to here is on disk; 0 if it is.
+    pub(crate) lsn: u64,
 }
 
 /// What a handle still knows of a run that the store may have forgotten.
@@ -139,7 +141,8 @@ pub(crate) struct Kept {
 impl Past {
     fn clone_ref(&self, py: Python<'_>) -> Self {
         let ended = self.ended.clone_ref(py);
-        Self { plan: self.plan, status: self.status, ended, layout: self.layout.clone() }
+        let Self { plan, status, lsn, .. } = *self;
+        Self { plan, status, ended, layout: self.layout.clone(), lsn }
     }
 }
 
@@ -240,26 +243,45 @@ impl State {
     pub(crate) fn drain_into(&mut self, py: Python<'_>, effects: &mut Effects) {
         self.keep_records(py, effects);
         while let Some(action) = self.engine.poll() {
+            self.take_action(py, action, effects);
+        }
+    }
+
+    /// As [`State::drain`], but leaves the ends of runs to the caller: until they are taken in, the values
+    /// that they bring can be replaced.
+    pub(crate) fn drain_but_ends(&mut self, py: Python<'_>) -> (Effects, Vec<Action>) {
+        let (mut effects, mut ends) = (Effects::default(), Vec::new());
+        self.keep_records(py, &mut effects);
+        while let Some(action) = self.engine.poll() {
             match action {
-                Action::Drop { value } => {
-                    if let Some(object) = self.values.take(value) {
-                        effects.garbage.push(object);
-                    }
+                end @ (Action::Ended { .. } | Action::Stalled { .. }) => ends.push(end),
+                action => self.take_action(py, action, &mut effects),
+            }
+        }
+        (effects, ends)
+    }
+
+    #[inline]
+    pub(crate) fn take_action(&mut self, py: Python<'_>, action: Action, effects: &mut Effects) {
+        match action {
+            Action::Drop { value } => {
+                if let Some(object) = self.values.take(value) {
+                    effects.garbage.push(object);
                 }
-                Action::Evaluate { run, node, template, what } => {
-                    effects.rest().evaluate.push(Inline { run, node, template, what });
+            }
+            Action::Evaluate { run, node, template, what } => {
+                effects.rest().evaluate.push(Inline { run, node, template, what });
+            }
+            Action::Cancel { attempt, .. } => {
+                if let Some(Some(task)) = self.tasks.get(slot(attempt.0)) {
+                    effects.rest().cancel.push(task.clone_ref(py));
                 }
-                Action::Cancel { attempt, .. } => {
-                    if let Some(Some(task)) = self.tasks.get(slot(attempt.0)) {
-                        effects.rest().cancel.push(task.clone_ref(py));
-                    }
-                }
-                Action::Ended { run, status, outcome, layout } => {
-                    self.end(py, run, status, (outcome, layout), effects);
-                }
-                Action::Stalled { run, node, cause } => {
-                    self.stall(py, run, Blame { node, cause }, effects);
-                }
+            }
+            Action::Ended { run, status, outcome, layout } => {
+                self.end(py, run, status, (outcome, layout), effects);
+            }
+            Action::Stalled { run, node, cause } => {
+                self.stall(py, run, Blame { node, cause }, effects);
             }
         }
     }
@@ -296,7 +318,8 @@ impl State {
         let Some(side) = self.sides.get_mut(slot(run.0)).and_then(Option::take) else { return };
         let Side { context, waiter, plan, extra } = side;
         let ended = self.ended(py, plan, outcome, layout.as_deref());
-        let past = Past { plan, status, ended, layout };
+        let lsn = self.durable.as_ref().map_or(0, |durable| durable.lsn());
+        let past = Past { plan, status, ended, layout, lsn };
         let mut waiters: SmallVec<[Py<PyAny>; 2]> = waiter.into_iter().collect();
         effects.garbage.push(context);
         if let Some(extra) = extra {
@@ -317,7 +340,7 @@ impl State {
                 None => effects.rest().ended.push(ended),
                 // Nobody is told before it is on disk.
                 Some(durable) => {
-                    durable.await_disk(self.engine.lsn().0, Ack::Ended(Box::new(ended)));
+                    durable.await_disk(lsn, Ack::Ended(Box::new(ended)));
                 }
             }
         }

@@ -29,7 +29,7 @@ pub struct SqliteStore {
     /// SQLite's counter of other connections' commits, when commands were last looked for.
     data_version: Option<i64>,
     /// Dropped last: nobody may open what is still being closed.
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// How a store is written.
@@ -68,7 +68,7 @@ impl SqliteStore {
             scratch: Scratch::default(),
             command: 0,
             data_version: None,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -179,6 +179,11 @@ impl Store for SqliteStore {
                 self.checkpoints.tend(&link.connection, &link.patience, TRIES, &link.log_pages)
             }
         }
+    }
+
+    #[cfg(unix)]
+    fn lock_fd(&self) -> Option<std::os::fd::RawFd> {
+        Some(self.lock.fd())
     }
 
     fn close(&mut self) -> Result<(), StoreError> {

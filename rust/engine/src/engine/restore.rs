@@ -167,11 +167,7 @@ impl Engine {
         eligible.sort_unstable();
         for Eligible { node, run, .. } in eligible {
             let boundary = self.runs.get(run.0).map_or(Lsn(0), Run::boundary);
-            if boundary > self.synced {
-                self.gated.push_back((boundary, run, node));
-            } else {
-                self.enter_line(run, node);
-            }
+            self.await_record(boundary, run, node);
         }
         self.take_turns();
     }

@@ -79,10 +79,12 @@ impl Engine {
             self.withdraw(key, node);
         }
         for (node, due_ns) in std::mem::take(&mut self.changes.backoff) {
-            let Some(run) = self.runs.get(key.0) else { break };
+            let Some(run) = self.runs.get_mut(key.0) else { break };
             let cell = &run.cells[node.index()];
             if cell.state == NodeState::Backoff {
                 let attempts = cell.attempts;
+                // A slow disk may take longer than the pause between two attempts.
+                run.wait_for(run.gate(self.lsn));
                 self.timers.insert(due_ns, TimerKind::Backoff { run: key, node, attempts });
             }
         }
@@ -216,6 +218,15 @@ impl Engine {
         let Some(run) = self.runs.get(key.0) else { return };
         let (_, template) = run.locate(&self.plans[run.plan.0 as usize].plan, node);
         self.await_disk_at(key, node, template);
+    }
+
+    /// As [`Engine::await_disk`], for a record that is known.
+    pub(super) fn await_record(&mut self, gate: Lsn, key: RunKey, node: Place) {
+        if gate > self.synced {
+            self.gated.push_back((gate, key, node));
+        } else {
+            self.enter_line(key, node);
+        }
     }
 
     #[inline]

@@ -66,10 +66,10 @@ impl Engine {
     fn fire(&mut self, kind: TimerKind) {
         match kind {
             TimerKind::Backoff { run, node, .. } => {
-                if let Some(run) = self.runs.get_mut(run.0) {
-                    run.retry_due(node);
-                }
-                self.enter_line(run, node);
+                let Some(retried) = self.runs.get_mut(run.0) else { return };
+                retried.retry_due(node);
+                let gate = retried.boundary();
+                self.await_record(gate, run, node);
             }
             TimerKind::QueueTimeout { run, node, .. } => {
                 self.leave_line(run, node);
