@@ -681,6 +681,13 @@ class Runtime:
             refuse_exit(workflow.graph)
         return chosen
 
+    def _needs_store(self, what: str) -> None:
+        if self._store is None:
+            raise PenstockError(
+                f"{what} needs a store: in memory nothing is kept of a run that is over",
+                remedy="open the runtime with Runtime(store=...)",
+            )
+
     async def _on_disk(self) -> None:
         """Wait until everything said so far is on disk; at once without a store.
 

@@ -446,6 +446,14 @@ impl Core {
 const UNWRITTEN: &[u8] =
     br#"{"type":"builtins.Exception","message":"(it could not be written)","traceback":""}"#;
 
+/// As Python takes it.
+fn told(wish: crate::again::Wish) -> (Option<u64>, String) {
+    match wish {
+        Ok(key) => (Some(key.0), String::new()),
+        Err(why) => (None, why),
+    }
+}
+
 #[pymethods]
 impl Core {
     #[new]
@@ -700,6 +708,26 @@ impl Core {
     /// Takes in the runs of the store that are not over; `(how many go on, [(run id, why held)])`.
     fn recover(slf: &Bound<'_, Self>, max_recoveries: u32) -> PyResult<crate::recovery::Recovered> {
         Self::recover_all(slf, max_recoveries)
+    }
+
+    /// Tries a run again; its key, or why not.
+    fn retry(
+        slf: &Bound<'_, Self>,
+        run_id: &str,
+        new_keys: bool,
+    ) -> PyResult<(Option<u64>, String)> {
+        Ok(told(Self::retry_run(slf, run_id, new_keys)?))
+    }
+
+    /// Starts a copy of a run, without what came of a node and after it; its key, or why not.
+    #[pyo3(name = "fork", signature = (run_id, new_id, from_step=None))]
+    fn py_fork(
+        slf: &Bound<'_, Self>,
+        run_id: &str,
+        new_id: String,
+        from_step: Option<&str>,
+    ) -> PyResult<(Option<u64>, String)> {
+        Ok(told(Self::fork_run(slf, run_id, new_id, from_step)?))
     }
 
     /// Keeps an interface with the runs: `(kind, name, version, digest)`, and its content.

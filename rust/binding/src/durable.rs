@@ -49,6 +49,8 @@ pub(crate) struct Durable {
 struct Kept {
     number: u64,
     durability: Durability,
+    /// The generation that its idempotency keys name.
+    keys: u32,
     /// Records written, of a run that writes few.
     written: u32,
 }
@@ -138,7 +140,16 @@ impl Durable {
         if slot >= self.runs.len() {
             self.runs.resize(slot + 1, Kept::default());
         }
-        self.runs[slot] = Kept { number, durability, written: 0 };
+        self.runs[slot] = Kept { number, durability, keys: 0, written: 0 };
+    }
+
+    /// The generation that a run's idempotency keys name.
+    pub(crate) fn keys(&self, run: RunKey) -> u32 {
+        self.runs.get(slot(run.0)).map_or(0, |kept| kept.keys)
+    }
+
+    pub(crate) fn set_keys(&mut self, run: RunKey, keys: u32) {
+        self.runs[slot(run.0)].keys = keys;
     }
 
     /// An attempt is about to be called.
@@ -227,7 +238,7 @@ impl Durable {
             Body::Paused | Body::Resumed | Body::Compensating | Body::Unknown => {
                 engine.status(record.run)
             }
-            Body::Recovered { .. } => engine.status(record.run),
+            Body::Recovered { .. } | Body::Retried { .. } => engine.status(record.run),
             _ => None,
         };
         let Some(status) = status else { return };
@@ -235,13 +246,18 @@ impl Durable {
             matches!(record.body, Body::Ended { .. }) && status != RunStatus::CompensationFailed;
         let recoveries = match record.body {
             Body::Recovered { count } => Some(count),
+            // It has been looked at.
+            Body::Retried { .. } => Some(0),
             _ => None,
         };
         self.outbox.heads.push(Head {
             run: number,
             status,
             ended_ns: over.then_some(record.at_ns),
-            generation: None,
+            generation: match record.body {
+                Body::Retried { generation, .. } => Some(generation),
+                _ => None,
+            },
             recoveries,
             held: None,
         });

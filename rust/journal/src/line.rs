@@ -93,6 +93,10 @@ impl Line {
                 fields.number("count", count.into());
             }
             Body::Signal { signal, .. } => fields.number("signal", signal.into()),
+            Body::Retried { generation, keys } => {
+                fields.number("generation", generation.into());
+                fields.number("keys", keys.into());
+            }
             Body::Ended { status } => fields.word("status", status.name()),
             Body::Started
             | Body::Decided { .. }
@@ -228,6 +232,8 @@ struct Fields<'a> {
     then: Option<&'a str>,
     outcome: Option<u64>,
     count: Option<u32>,
+    generation: Option<u32>,
+    keys: Option<u32>,
     signal: Option<u32>,
     status: Option<&'a str>,
     large: Option<u64>,
@@ -269,6 +275,10 @@ impl Fields<'_> {
             "recovered" => Body::Recovered { count: needed(self.count, "count")? },
             "held" => Body::Held,
             "released" => Body::Released,
+            "retried" => Body::Retried {
+                generation: needed(self.generation, "generation")?,
+                keys: needed(self.keys, "keys")?,
+            },
             "cancel_requested" => Body::CancelRequested,
             "deadline_passed" => Body::DeadlinePassed,
             "paused" => Body::Paused,

@@ -72,6 +72,8 @@ impl World<'_> {
                 inputs: &shadow.inputs,
                 durability: shadow.durability,
                 records,
+                records_had: records.len() as u32,
+                again: None,
                 recoveries: if was_under_way { shadow.recoveries() + 1 } else { 0 },
             },
         );

@@ -1,13 +1,15 @@
 //! The engine: decides what follows from an event, records it, and schedules what the record changed.
 
+mod again;
 mod attempts;
 mod commands;
 mod restore;
 mod settle;
 mod timeouts;
 
+pub use again::kept;
 pub use commands::Resolution;
-pub use restore::Restore;
+pub use restore::{Again, Restore};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -233,6 +235,11 @@ impl Engine {
     /// A run's number: the n-th that was accepted, from 0.
     pub fn number(&self, run: RunKey) -> Option<u64> {
         self.runs.get(run.0).map(|run| run.number)
+    }
+
+    /// The number that the next run will have.
+    pub const fn next_number(&self) -> u64 {
+        self.number
     }
 
     /// When a run must be over, if ever.

@@ -353,7 +353,8 @@ impl Run {
             | Body::Abandoned
             | Body::Recovered { .. }
             | Body::Held
-            | Body::Released => {}
+            | Body::Released
+            | Body::Retried { .. } => {}
             Body::Ended { status } => {
                 self.move_run(status);
                 if status != RunStatus::CompensationFailed {
@@ -392,6 +393,19 @@ impl Run {
     /// The record that must be on disk before any step of it starts.
     pub(crate) const fn boundary(&self) -> Lsn {
         self.boundary
+    }
+
+    /// Whether a place is that of the same node in this run as in another of its plan: so it is, unless frames
+    /// were opened in another order.
+    pub(crate) fn has_place_of(&self, other: &Self, plan: &Plan, place: Place) -> bool {
+        if place.0 < self.outermost {
+            return true;
+        }
+        let Some(index) = other.locate(plan, place).0.opening() else { return false };
+        let openings = |run: &Self| run.layout().openings;
+        let (own, theirs) = (openings(self), openings(other));
+        let index = index as usize;
+        own.len() > index && own[..=index] == theirs[..=index]
     }
 
     /// No step of it starts before this record is on disk, whatever its durability.

@@ -115,6 +115,7 @@ pub fn every_kind(run: u64, lsn: u64) -> Batch {
         Body::Recovered { count: 2 },
         Body::Held,
         Body::Released,
+        Body::Retried { generation: 1, keys: 0 },
         Body::CancelRequested,
         Body::DeadlinePassed,
         Body::Paused,
