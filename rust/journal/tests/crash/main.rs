@@ -110,7 +110,7 @@ fn run(folder: &Folder, fault: Option<Fault>) -> (Vec<Op>, usize, usize) {
 
 /// What can be read from an image; it must be whole.
 fn content(image: &Image, acked_lsn: u64, what: &dyn Fn() -> String) -> State {
-    let folder = Folder::new();
+    let folder = Folder::in_memory();
     disk::write(image, &folder.store());
     let journal = open(&folder.store(), false, acked_lsn)
         .unwrap_or_else(|error| panic!("{}: {error}", what()));
@@ -160,7 +160,7 @@ impl Checker {
 #[test]
 fn after_a_power_cut_at_any_moment_the_first_batches_are_there() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (ops, syncs, writes) = run(&Folder::new(), None);
+    let (ops, syncs, writes) = run(&Folder::in_memory(), None);
     assert!(syncs > 20 && writes > 100, "{syncs} syncs, {writes} writes");
     let mut checker = Checker::new();
     let mut disk = Disk::default();
@@ -180,12 +180,12 @@ fn what_a_new_owner_finds_is_on_disk_before_it_relies_on_it() {
     // A killed process leaves what it wrote to the system, synced or not. The next owner took that for
     // what was on disk, and a power cut then took it back.
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (ops, ..) = run(&Folder::new(), None);
+    let (ops, ..) = run(&Folder::in_memory(), None);
     let mut checker = Checker::new();
     let mut before = Disk::default();
     for (at, op) in ops.iter().enumerate() {
         before.apply(op);
-        let folder = Folder::new();
+        let folder = Folder::in_memory();
         let store = std::fs::canonicalize(folder.path()).expect("it is there").join("runs.db");
         let image = before.image(Rest::Kept);
         if image.values().all(Vec::is_empty) {
@@ -209,7 +209,7 @@ fn what_a_new_owner_finds_is_on_disk_before_it_relies_on_it() {
 #[test]
 fn when_any_sync_fails_nothing_is_acknowledged_that_is_not_on_disk() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (_, syncs, _) = run(&Folder::new(), None);
+    let (_, syncs, _) = run(&Folder::in_memory(), None);
     let mut checker = Checker::new();
     for nth in 0..syncs {
         check_acknowledged(&mut checker, Fault::Sync(nth));
@@ -220,17 +220,17 @@ fn when_any_sync_fails_nothing_is_acknowledged_that_is_not_on_disk() {
 #[test]
 fn when_any_write_fails_nothing_is_acknowledged_that_is_not_on_disk() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (_, _, writes) = run(&Folder::new(), None);
+    let (_, _, writes) = run(&Folder::in_memory(), None);
     let mut checker = Checker::new();
-    for nth in (0..writes).step_by(2) {
-        let fault = if nth % 4 == 0 { Fault::WriteFull(nth) } else { Fault::WriteTorn(nth) };
+    for nth in 0..writes {
+        let fault = if nth % 2 == 0 { Fault::WriteFull(nth) } else { Fault::WriteTorn(nth) };
         check_acknowledged(&mut checker, fault);
     }
 }
 
 /// A power cut after acknowledgements that follow a fault: thoroughly after the first one.
 fn check_acknowledged(checker: &mut Checker, fault: Fault) {
-    let (ops, ..) = run(&Folder::new(), Some(fault));
+    let (ops, ..) = run(&Folder::in_memory(), Some(fault));
     let mut disk = Disk::default();
     let mut since = None;
     for op in &ops {
