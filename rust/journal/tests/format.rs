@@ -126,7 +126,7 @@ fn write_the_golden_file() {
     while let Some(row) = rows.next().expect("it reads") {
         let (name, kind, sql): (String, String, String) =
             (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap());
-        dump += &format!("{sql};\n");
+        dump += &[sql.as_str(), ";\n"].concat();
         if kind == "table" && name != "commands" {
             tables.push(name);
         }
@@ -144,13 +144,14 @@ fn write_the_golden_file() {
                         format!("'{}'", std::str::from_utf8(text).unwrap().replace('\'', "''"))
                     }
                     rusqlite::types::ValueRef::Blob(bytes) => {
-                        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                        format!("x'{hex}'")
+                        let hex: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                        format!("x'{}'", hex.concat())
                     }
                     rusqlite::types::ValueRef::Real(_) => unreachable!("no column is one"),
                 })
                 .collect();
-            dump += &format!("INSERT INTO {table} VALUES ({});\n", values.join(", "));
+            let values = values.join(", ");
+            dump += &["INSERT INTO ", &table, " VALUES (", &values, ");\n"].concat();
         }
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version-1.sql");
