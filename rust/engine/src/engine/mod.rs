@@ -541,7 +541,8 @@ impl Engine {
     }
 
     /// The next attempt to start, if a ready one has its slots free. The driver calls this as often as it
-    /// can start something.
+    /// can start something. Records may have been written even if none is given: of starts that are to reach
+    /// the disk first.
     pub fn dispatch(&mut self, now_ns: u64) -> Option<Start> {
         self.begin(now_ns);
         if !self.dispatching {

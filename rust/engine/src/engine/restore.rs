@@ -122,10 +122,10 @@ impl Engine {
         let (mut run, open) = fold(&identity, restore.records, &mut self.changes);
         run.seq = restore.records_had;
         let ending = run.ending.is_some();
-        let (goes_on, deadline_ns) = (run.goes_on(), run.deadline_ns);
+        let deadline_ns = run.has_deadline().then_some(run.deadline_ns);
         let key = RunKey(self.runs.insert(run));
         self.metrics.workflows[restore.plan.0 as usize].accepted += 1;
-        if deadline_ns != u64::MAX && goes_on {
+        if let Some(deadline_ns) = deadline_ns {
             self.timers.insert(deadline_ns.max(now_ns), TimerKind::Deadline { run: key });
         }
         self.restore_keys(key, restore.number, &open);

@@ -53,7 +53,7 @@ impl Engine {
             TimerKind::Wait { run, node } => {
                 cell(run, node).is_some_and(|it| it.state == NodeState::Awaiting)
             }
-            TimerKind::Deadline { run } => self.runs.get(run.0).is_some_and(Run::goes_on),
+            TimerKind::Deadline { run } => self.runs.get(run.0).is_some_and(Run::has_deadline),
             TimerKind::Timeout { attempt: key } | TimerKind::Heartbeat { attempt: key } => {
                 attempt(key).is_some_and(|it| it.phase == Phase::Running)
             }

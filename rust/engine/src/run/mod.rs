@@ -418,6 +418,12 @@ impl Run {
         self.ending.is_none() && !self.status.is_terminal()
     }
 
+    /// Whether its deadline still stands. Where effects of withdrawn branches could not be undone at first,
+    /// nothing else is left to be late.
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.deadline_ns != u64::MAX && self.goes_on() && self.status != RunStatus::Compensating
+    }
+
     /// Whether nothing of it is under way and, unless it is ending, nothing of it waits.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
