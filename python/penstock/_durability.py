@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
-from ._errors import ContractError, DefinitionError, StoreError, VersionConflict
+from ._errors import ContractError, DefinitionError, StoreCorrupt, StoreError, VersionConflict
 from ._payloads import Codec
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def refuse_exit(graph: Graph) -> None:
     Raises:
         DefinitionError: it waits, signals, spawns, compensates, or has effects that happen once.
     """
-    reasons = [
-        f"{node.path} {_KEPT[node.kind]}" for node in graph.nodes if node.kind in _KEPT
-    ] + [
+    reasons = [f"{node.path} {_KEPT[node.kind]}" for node in graph.nodes if node.kind in _KEPT] + [
         f"{node.path} has effects='once'"
         for node in graph.nodes
         if node.step is not None and node.step.effects == "once"
@@ -114,11 +112,11 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
         VersionConflict: the store has runs of this name and version with another graph.
     """
     text = workflow.to_json()
-    for known, content in core.interfaces("graph", workflow.name, workflow.version):
+    for known, kept in core.interfaces("graph", workflow.name, workflow.version):
         if known != pinned(workflow):
             raise VersionConflict(
                 f"the store has runs of {workflow.name!r} version {workflow.version!r} with "
-                f"another graph: {_difference(content, text)}",
+                f"another graph: {_difference(kept, text)}",
                 remedy="give the changed workflow another version; both may be registered",
             )
     content = {"graph": json.loads(text), "digest": workflow.digest}
@@ -152,9 +150,7 @@ def _difference(kept: str, text: str) -> str:
         fields = before[path].keys() | after[path].keys()
         indexed = {"inputs", "after", "gates"}
         changed = sorted(
-            field
-            for field in fields - indexed
-            if before[path].get(field) != after[path].get(field)
+            field for field in fields - indexed if before[path].get(field) != after[path].get(field)
         )
         told += [f"{path} has another {field}" for field in changed]
         ends = [
@@ -187,10 +183,10 @@ def payload_of(codec: Codec, value: object, what: str, run_id: str) -> bytes:
         raise error.at(run_id=run_id, node=what) from None
 
 
-def store_error(message: str) -> StoreError:
+def store_error(message: str, corrupt: bool) -> StoreError:  # noqa: FBT001 (by the native side)
     """An error of the store, told by the native side."""
     what, _, remedy = message.partition("; ")
-    return StoreError(what, remedy=remedy or None)
+    return (StoreCorrupt if corrupt else StoreError)(what, remedy=remedy or None)
 
 
 _KEPT: Final[Mapping[str, str]] = {
