@@ -112,7 +112,7 @@ class Contract:
 
         One of a subclass would come back from JSON as what the annotation names.
         """
-        kind = type(value)
+        kind = value.__class__
         return (
             self._deep
             or kind in self.exact
@@ -288,7 +288,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def _is_open(base: type) -> bool:
+def _is_open(base: type[Any]) -> bool:
     """Whether values come back as their own class although a base of it is named: enums, dates."""
     return not (issubclass(base, BaseModel) or is_dataclass(base))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 from ._errors import ContractError, DefinitionError, StoreCorrupt, StoreError, VersionConflict
 from ._payloads import Codec
+from ._policies import word
 
 if TYPE_CHECKING:
     from ._contracts import Contract
@@ -37,6 +38,18 @@ def durability(value: object, name: str) -> Durability:
     if value not in get_args(Durability):
         raise DefinitionError(f"{name} is {value!r}", remedy="give 'sync', 'async' or 'exit'")
     return cast("Durability", value)
+
+
+def tags(value: Any) -> list[tuple[str, str]]:
+    """What a run is found by.
+
+    Raises:
+        DefinitionError: it is no mapping of words to words.
+    """
+    if not isinstance(value, Mapping):
+        raise DefinitionError(f"tags are {value!r}", remedy="give a mapping of str to str")
+    pairs: Any = cast("Any", value).items()
+    return [(word(key, "a tag"), word(tag, f"tag {key!r}")) for key, tag in pairs]
 
 
 def location(store: object) -> Path | None:
@@ -119,10 +132,9 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
                 f"another graph: {_difference(kept, text)}",
                 remedy="give the changed workflow another version; both may be registered",
             )
-    content = {"graph": json.loads(text), "digest": workflow.digest}
-    core.keep_interface(
-        "graph", workflow.name, workflow.version, pinned(workflow), _canonical(content)
-    )
+    name, version = workflow.name, workflow.version
+    graph = _canonical({"graph": json.loads(text), "digest": workflow.digest})
+    core.keep_interface(("graph", name, version, pinned(workflow)), graph)
     policies = {
         node.path: {name: _plain(node.option(name)) for name in _POLICIES}
         for node in workflow.graph.nodes
@@ -130,7 +142,7 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
     }
     text = _canonical(policies)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    core.keep_interface("policies", workflow.name, workflow.version, digest, text)
+    core.keep_interface(("policies", name, version, digest), text)
 
 
 def pinned(workflow: Workflow[..., Any]) -> str:

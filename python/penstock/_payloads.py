@@ -27,7 +27,7 @@ PAYLOAD_MAX: Final = 8 * 1024 * 1024
 
 
 class Codec:
-    """Writes and reads values of one contract. The first use builds a pydantic adapter (about 1 ms).
+    """Writes and reads values of one contract; the first use builds an adapter (about 1 ms).
 
     Args:
         contract: what the values satisfy.

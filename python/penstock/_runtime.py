@@ -28,6 +28,7 @@ from ._coverage_collect import collect, coverage_of_runtime
 from ._driver import Driver
 from ._durability import Codecs, Durability, checks_payloads, location, refuse_exit
 from ._durability import durability as checked_durability
+from ._durability import tags as checked_tags
 from ._errors import (
     ContractError,
     DefinitionError,
@@ -240,7 +241,7 @@ class Runtime:
         if self._store is None:
             return
         core = self._core
-        _, held = core.recover({}, self._max_recoveries)
+        _, held = core.recover(self._max_recoveries)
         for run_id, why in held[:10]:
             _log.warning("%s holds run %s: %s", self._name, run_id, why)
         if len(held) > 10:
@@ -249,9 +250,8 @@ class Runtime:
         if self._retention is not None:
             self._pruner.keep(self._retention)
         driver.commanded = Commands(self).take
-        pipe = core.wake_fd()
-        if not isinstance(self._loop, VirtualLoop) and self._loop is not None and pipe is not None:
-            self._loop.add_reader(pipe, core._woken)  # noqa: SLF001
+        if not isinstance(self._loop, VirtualLoop) and self._loop is not None:
+            self._loop.add_reader(core.wake_fd(), core._woken)  # noqa: SLF001
 
     def _store_view(self) -> StoreView:
         """The read side of the store, opened when it is first needed."""
@@ -286,9 +286,8 @@ class Runtime:
     def _leave_store(self) -> None:
         if self._view is not None:
             self._view.close()
-        pipe = self._core.wake_fd()
-        if self._loop is not None and not isinstance(self._loop, VirtualLoop) and pipe is not None:
-            self._loop.remove_reader(pipe)
+        if self._loop is not None and not isinstance(self._loop, VirtualLoop):
+            self._loop.remove_reader(self._core.wake_fd())
         if unfinished := self._core.suspend():
             runs = "1 run goes" if unfinished == 1 else f"{unfinished} runs go"
             _log.info("%s closed; %s on when its store is opened", self._name, runs)
@@ -708,8 +707,11 @@ class Runtime:
     def _durability_of(self, stage: Stage[..., Any], wanted: Durability | None) -> Durability:
         """What holds for a run: its own word, its workflow's, the runtime's."""
         workflow = stage.as_workflow() if isinstance(stage, Workflow) else None
-        own = None if workflow is None else workflow.durability
-        chosen = wanted or own or self._durability
+        chosen: Durability = self._durability
+        if wanted is not None:
+            chosen = wanted
+        elif workflow is not None and workflow.durability is not None:
+            chosen = workflow.durability
         if chosen == "exit" and workflow is not None and self._store is not None:
             refuse_exit(workflow.graph)
         return chosen
@@ -784,11 +786,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
             f"on_existing is {checked['on_existing']!r}", remedy="give 'return' or 'error'"
         )
     if "tags" in checked:
-        tags: Mapping[Any, Any] | None = checked["tags"]
-        if not isinstance(tags, Mapping):
-            raise DefinitionError(f"tags are {tags!r}", remedy="give a mapping of str to str")
-        pairs = tags.items()
-        checked["tags"] = [(word(key, "a tag"), word(tag, f"tag {key!r}")) for key, tag in pairs]
+        checked["tags"] = checked_tags(checked["tags"])
     for name in ("run_id", "tenant"):
         if name in checked:
             checked[name] = _word(checked[name], name)

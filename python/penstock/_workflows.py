@@ -46,7 +46,7 @@ class Workflow(Stage[P, R_co]):
     ) -> None:
         if durability == "exit":
             refuse_exit(graph)
-        self.durability = durability
+        self.durability: Durability | None = durability
         self.name = graph.name
         self.version = graph.version
         self.owner = owner

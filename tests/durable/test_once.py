@@ -85,7 +85,8 @@ def test_a_runtime_that_closes_leaves_it_unknown_in_the_store(tmp_path: Path) ->
             run = rt.get("c")
             assert (run.status, await run.unknown()) == ("paused", ["checkout/pay"])
             assert await run.resolve("checkout/pay", result="paid")
-            return await run.result()
+            result: str = await run.result()
+            return result
 
     assert VirtualClock().run(story()) == "paid, thank you"
     assert calls == [5]

@@ -48,9 +48,7 @@ async def reserve(order: Order) -> Order:
 
 @ps.step(
     effects="idempotent",
-    retry=ps.RetryPolicy(
-        max_attempts=5, initial_interval=DAY, max_interval=DAY, jitter="none"
-    ),
+    retry=ps.RetryPolicy(max_attempts=5, initial_interval=DAY, max_interval=DAY, jitter="none"),
 )
 async def charge(order: Order, ctx: ps.Context) -> Receipt:
     calls.append(f"charge {ctx.attempt} {ctx.idempotency_key}")
@@ -156,8 +154,9 @@ async def test_a_second_runtime_is_refused(tmp_path: Path) -> None:
 async def test_a_run_without_its_workflow_is_held_until_that_is_back(tmp_path: Path) -> None:
     async with runtime(tmp_path, grace=0.0) as rt:
         run = await rt.start(shop, Order("o1", 2), run_id="o1")
-        while len(await run.history()) < 3:
-            await asyncio.sleep(0.01)
+        async for event in run.events():
+            if isinstance(event, ps.Event) and event.node == "shop/charge":
+                break
     async with ps.Runtime(tmp_path / "shop.db") as rt:
         held = rt.get("o1")
         assert held.status == "held"

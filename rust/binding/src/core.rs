@@ -1,6 +1,5 @@
 //! One runtime's native side: the engine, what Python objects go with it, and the pump that starts steps.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -174,7 +173,7 @@ impl Core {
             return Payload::Unknown;
         }
         let bytes = self.hooks.encode_error.call1(py, (exception,));
-        match bytes.and_then(|bytes| bytes.extract::<Vec<u8>>(py).map_err(PyErr::from)) {
+        match bytes.and_then(|bytes| bytes.extract::<Vec<u8>>(py)) {
             Ok(bytes) => Payload::Fresh(bytes.into()),
             Err(broken) => {
                 self.asyncio.report(py, "an exception could not be written", &broken);
@@ -409,7 +408,8 @@ impl Core {
         let py = event_loop.py();
         refuse_unsupported(py)?;
         let hooks = Hooks::new(hooks)?;
-        let durable = store.as_deref().map(|path| Durable::open(path, inline)).transpose();
+        let durable =
+            store.as_deref().map(|path| Durable::open(path, inline, concurrency)).transpose();
         let durable = durable.map_err(|error| crate::recovery::store_error(py, &hooks, &error))?;
         let mut clock = Clock::new(clock);
         if let Some(durable) = &durable {
@@ -511,9 +511,9 @@ impl Core {
             priority,
             deadline,
             tenant,
-            tags,
-            durability,
             watch,
+            durability,
+            tags,
             ..RunOptions::default()
         };
         let admission = slf.get().accept(slf.py(), PlanId(plan), inputs, context, options)?;
@@ -547,6 +547,7 @@ impl Core {
 
     /// Accepts a batch of runs with one context, all or none: `(inputs, run_id, fingerprint, tenant)` each.
     #[pyo3(signature = (plan, batch, *, priority=None, deadline=None, tags=Vec::new(), durability="sync"))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
     fn start_many(
         slf: &Bound<'_, Self>,
         plan: u32,
@@ -644,24 +645,18 @@ impl Core {
     }
 
     /// Takes in the runs of the store that are not over; `(how many go on, [(run id, why held)])`.
-    fn recover(
-        slf: &Bound<'_, Self>,
-        crashed: HashMap<u64, u32>,
-        max_recoveries: u32,
-    ) -> PyResult<crate::recovery::Recovered> {
-        Self::recover_all(slf, &crashed, max_recoveries)
+    fn recover(slf: &Bound<'_, Self>, max_recoveries: u32) -> PyResult<crate::recovery::Recovered> {
+        Self::recover_all(slf, max_recoveries)
     }
 
-    /// Keeps an interface with the runs: `(kind, name, version, digest, content)`.
+    /// Keeps an interface with the runs: `(kind, name, version, digest)`, and its content.
     fn keep_interface(
         &self,
         py: Python<'_>,
-        kind: String,
-        name: String,
-        version: String,
-        digest: String,
+        identity: (String, String, String, String),
         content: String,
     ) {
+        let (kind, name, version, digest) = identity;
         let at_ns = self.read_clock(py);
         if let Some(durable) = &mut self.lock(py).durable {
             let interface = Interface { kind, name, version, digest, content, at_ns };
@@ -709,8 +704,11 @@ impl Core {
     }
 
     /// What the loop is to watch for reading, and to answer with `_woken`.
-    fn wake_fd(&self, py: Python<'_>) -> Option<i32> {
-        self.lock(py).durable.as_ref().map(|durable| durable.journal.wake_fd())
+    fn wake_fd(&self, py: Python<'_>) -> PyResult<i32> {
+        let state = self.lock(py);
+        let durable = state.durable.as_ref();
+        let fd = durable.map(|durable| durable.journal.wake_fd());
+        fd.ok_or_else(|| PyRuntimeError::new_err("the runtime has no store"))
     }
 
     /// Why the store can't be written at the moment, if it can't.
@@ -901,7 +899,7 @@ impl Core {
         for (attempt, value, error) in ended {
             let attempt = AttemptKey(attempt);
             let Some(part) = core.lock(py).part_of(attempt) else {
-                core.handle(py, Event::Interrupted { attempt });
+                core.interrupted(py, attempt);
                 continue;
             };
             let outcome = error.map_or(Ok(value), |error| Err(PyErr::from_value(error)));

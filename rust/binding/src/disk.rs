@@ -114,16 +114,13 @@ impl Core {
             let NodePart::Step(part) = &parts.nodes[template.index()] else { return Ok(false) };
             (place, part.clone())
         };
-        let (value, payload) = match how {
-            "done" => {
-                let value = part.contract.check(value.into_bound(py))?;
-                let payload = codec::payload(part.codec.as_deref(), &value)?;
-                (value.unbind(), payload)
-            }
-            _ => {
-                let payload = self.error_payload(py, &value);
-                (value, payload)
-            }
+        let (value, payload) = if how == "done" {
+            let value = part.contract.check(value.into_bound(py))?;
+            let payload = codec::payload(part.codec.as_deref(), &value)?;
+            (value.unbind(), payload)
+        } else {
+            let payload = self.error_payload(py, &value);
+            (value, payload)
         };
         let now_ns = self.read_clock(py);
         let (resolved, unused, effects) = {

@@ -1,15 +1,18 @@
 //! The durable side of a runtime: what its records become on disk, and who waits until they are there.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use penstock_engine::{
-    Base, Body, Cause, Durability, Engine, Layout, Outcome, Record, RunKey, RunStatus, ValueId,
+    AttemptKey, Base, Body, Cause, Durability, Engine, Layout, Outcome, Record, RunKey, RunStatus,
+    Start, ValueId,
 };
 use penstock_journal::{Batch, Head, Journal, Line, NewRun, Options, Reader, StoreError};
 use pyo3::prelude::*;
 use serde_json::json;
 
+use crate::flight::{Flight, Left};
 use crate::plan::PlanParts;
 use crate::state::{EndedRun, slot};
 use crate::values::{Payload, Values};
@@ -17,6 +20,10 @@ use crate::values::{Payload, Values};
 /// A runtime's store, and what is on its way there.
 pub(crate) struct Durable {
     pub(crate) journal: Journal,
+    /// What a process that is killed leaves behind.
+    flight: Arc<Flight>,
+    /// Runs that an earlier process had attempts of under way when it went down.
+    pub(crate) crashed: BTreeSet<u64>,
     /// Reads what is no longer in memory.
     pub(crate) reader: Reader,
     /// What the next hand-over takes along.
@@ -69,11 +76,31 @@ impl Durable {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn open(path: &Path, inline: bool) -> Result<Self, StoreError> {
-        let journal = Journal::open(path, Options { inline, ..Options::default() })?;
+    pub(crate) fn open(path: &Path, inline: bool, attempts: u32) -> Result<Self, StoreError> {
+        // Who has removed a store does not miss what was in it.
+        let left = if path.exists() { Flight::read(path) } else { Left::default() };
+        let flight = Arc::new(OnceLock::<Arc<Flight>>::new());
+        let noted = Arc::clone(&flight);
+        let note = move |lsn| {
+            if let Some(flight) = noted.get() {
+                flight.acked(lsn);
+            }
+        };
+        let options = Options {
+            inline,
+            acked_lsn: left.acked_lsn,
+            on_synced: Some(Box::new(note)),
+            ..Options::default()
+        };
+        let journal = Journal::open(path, options)?;
+        let made = Flight::create(path, attempts as usize, journal.last_lsn());
+        let made = made.map_err(|error| StoreError::Io(format!("the flight file: {error}")))?;
+        let flight = Arc::clone(flight.get_or_init(|| Arc::new(made)));
         let reader = Reader::open(path)?;
         Ok(Self {
             journal,
+            flight,
+            crashed: left.runs,
             reader,
             outbox: Batch::default(),
             urgent: false,
@@ -110,6 +137,17 @@ impl Durable {
         self.runs[slot] = Kept { number, durability, written: 0 };
     }
 
+    /// An attempt is about to be called.
+    pub(crate) fn takes_off(&self, start: &Start) {
+        let number = self.runs[slot(start.run.0)].number;
+        self.flight.takes_off(slot(start.attempt.0), number, start.node.0);
+    }
+
+    /// An attempt has ended.
+    pub(crate) fn lands(&self, attempt: AttemptKey) {
+        self.flight.lands(slot(attempt.0));
+    }
+
     /// Something that is written beside records.
     pub(crate) fn outbox(&mut self) -> &mut Batch {
         self.urgent = true;
@@ -136,7 +174,7 @@ impl Durable {
             return;
         }
         let mut line = Line::new(number, *record);
-        line.cmd = self.command.clone();
+        line.cmd.clone_from(&self.command);
         if durability == Durability::Exit {
             let kept = &mut self.runs[slot(record.run.0)];
             line.record.seq = kept.written;

@@ -14,6 +14,7 @@ mod disk;
 mod durable;
 mod effects;
 mod faults;
+mod flight;
 mod graph;
 mod inline;
 mod notes;

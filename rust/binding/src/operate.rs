@@ -76,7 +76,7 @@ impl Core {
         let mut line = Line::new(row.run, record);
         line.facts = Some(r#"{"cause":"cancelled"}"#.into());
         if let Some(durable) = &mut state.durable {
-            line.cmd = durable.command.clone();
+            line.cmd.clone_from(&durable.command);
             durable.outbox().lines.push(line.clone());
             durable.outbox().heads.push(Head {
                 run: row.run,

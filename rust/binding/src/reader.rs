@@ -52,6 +52,7 @@ impl StoreReader {
     /// Runs that the filter lets through, newest first, a dictionary each; times are in seconds since 1970.
     #[pyo3(signature = (*, statuses=Vec::new(), workflow=None, version=None, tenant=None, tags=Vec::new(), accepted_after=None, accepted_before=None, before_run=None, limit=0))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python gives is extracted")]
     fn runs<'py>(
         &self,
         py: Python<'py>,
@@ -118,6 +119,7 @@ impl StoreReader {
     }
 
     /// Paths of the nodes of a run that its records leave in one of these states, with the state.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python gives is extracted")]
     fn nodes(
         &self,
         py: Python<'_>,

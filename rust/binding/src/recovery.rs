@@ -1,6 +1,6 @@
 //! Runs of an earlier process: those that are not over go on, those that are can be asked for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use penstock_engine::{
@@ -40,19 +40,19 @@ impl Core {
     ///
     /// # Errors
     /// `StoreError`; the runtime can't be opened then.
-    pub(crate) fn recover_all(
-        core: &Bound<'_, Self>,
-        crashed: &HashMap<u64, u32>,
-        most: u32,
-    ) -> PyResult<Recovered> {
+    pub(crate) fn recover_all(core: &Bound<'_, Self>, most: u32) -> PyResult<Recovered> {
         let py = core.py();
         let this = core.get();
         let mut restored = 0;
         let mut held: Vec<(String, String)> = Vec::new();
         let mut problem: Option<PyErr> = None;
         let reader = this.another_reader(py)?;
+        let crashed = match &mut this.lock(py).durable {
+            Some(durable) => std::mem::take(&mut durable.crashed),
+            None => BTreeSet::new(),
+        };
         let result = reader.unfinished(&mut |row, lines| {
-            let recoveries = crashed.get(&row.run).map_or(0, |_| row.recoveries + 1);
+            let recoveries = if crashed.contains(&row.run) { row.recoveries + 1 } else { 0 };
             let outcome = match this.why_held(py, &row, recoveries, most) {
                 Some(why) => Ok(Some(why)),
                 None => this.restore(py, &row, &lines, recoveries),
@@ -216,17 +216,16 @@ impl Core {
         let ended = Ended::Held(why.into());
         let mut state = self.lock(py);
         let forgotten = state.keep_past(row, lines, RunStatus::Held, ended);
-        if row.status != RunStatus::Held || row.held.as_deref() != Some(why) {
-            if let Some(durable) = &mut state.durable {
-                durable.outbox().heads.push(Head {
-                    run: row.run,
-                    status: RunStatus::Held,
-                    ended_ns: None,
-                    generation: None,
-                    recoveries: (recoveries > 0).then_some(recoveries),
-                    held: Some(why.into()),
-                });
-            }
+        let told = row.status == RunStatus::Held && row.held.as_deref() == Some(why);
+        if !told && let Some(durable) = &mut state.durable {
+            durable.outbox().heads.push(Head {
+                run: row.run,
+                status: RunStatus::Held,
+                ended_ns: None,
+                generation: None,
+                recoveries: (recoveries > 0).then_some(recoveries),
+                held: Some(why.into()),
+            });
         }
         drop(state);
         drop(forgotten);
@@ -296,23 +295,19 @@ impl Core {
                 return Ok(Ended::Succeeded(py.None()));
             };
             let json = line.payload.as_deref().unwrap_or(b"null");
-            let value = match input {
-                Some(input) => {
-                    let inputs = split(json).unwrap_or_default();
-                    let json = inputs.get(input).copied().unwrap_or(b"null");
-                    self.decode(py, &parts, Some(NodeId(input as u32)), json)?
-                }
-                None => {
-                    let node = match line.record.body {
-                        Body::Ended { .. } => parts.plan.output(),
-                        Body::Signal { signal, .. } => {
-                            parts.plan.awaits(signal).unwrap_or_else(|| parts.plan.output())
-                        }
-                        _ => layout_of(&parts.plan, row, lines)
-                            .template(&parts.plan, line.record.node),
-                    };
-                    self.decode(py, &parts, Some(node), json)?
-                }
+            let value = if let Some(input) = input {
+                let inputs = split(json).unwrap_or_default();
+                let json = inputs.get(input).copied().unwrap_or(b"null");
+                self.decode(py, &parts, Some(NodeId(input as u32)), json)?
+            } else {
+                let node = match line.record.body {
+                    Body::Ended { .. } => parts.plan.output(),
+                    Body::Signal { signal, .. } => {
+                        parts.plan.awaits(signal).unwrap_or_else(|| parts.plan.output())
+                    }
+                    _ => layout_of(&parts.plan, row, lines).template(&parts.plan, line.record.node),
+                };
+                self.decode(py, &parts, Some(node), json)?
             };
             return Ok(Ended::Succeeded(value));
         }

@@ -106,7 +106,7 @@ impl Core {
                 return Err(self.refusal(py, "duplicate", &run_id, 0.0));
             }
         }
-        match state.accept(now_ns, plan, checked, payload, context, options) {
+        match state.accept(now_ns, plan, (checked, payload), context, options) {
             Ok(key) => Ok((Admission::New(key), state.drain(py))),
             Err((error, _unused)) => {
                 drop(state);
@@ -174,7 +174,7 @@ impl Core {
                         continue;
                     }
                     let context = context.clone_ref(py);
-                    match state.accept(now_ns, plan, checked, payload, context, options) {
+                    match state.accept(now_ns, plan, (checked, payload), context, options) {
                         Ok(key) => keys.push(key.0),
                         Err((error, _)) => unreachable!("the batch was admitted: {error}"),
                     }
@@ -390,8 +390,7 @@ impl State {
         &mut self,
         now_ns: u64,
         plan: PlanId,
-        inputs: Values,
-        payload: InputPayload,
+        (inputs, payload): (Values, InputPayload),
         context: Py<PyAny>,
         options: RunOptions,
     ) -> Result<RunKey, (AcceptError, Values)> {

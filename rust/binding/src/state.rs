@@ -414,6 +414,9 @@ impl State {
             return None;
         }
         let side = self.sides.get(slot(start.run.0)).and_then(Option::as_ref);
+        if let Some(durable) = &self.durable {
+            durable.takes_off(&start);
+        }
         let prepared = Prepared {
             attempt: start.attempt,
             part: part.clone(),
@@ -494,7 +497,11 @@ impl State {
         self.tasks[slot] = Some(task);
     }
 
+    /// The task of an attempt that has ended, if it had one.
     pub(crate) fn take_task(&mut self, attempt: AttemptKey) -> Option<Py<PyAny>> {
+        if let Some(durable) = &self.durable {
+            durable.lands(attempt);
+        }
         self.tasks.get_mut(slot(attempt.0))?.take()
     }
 

@@ -6,7 +6,7 @@ use rusqlite::types::ValueRef;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 
-use crate::batch::NewRun;
+use crate::batch::{Head, NewRun};
 use crate::checksum::Checksum;
 use crate::error::StoreError;
 
@@ -99,6 +99,15 @@ impl From<&NewRun> for RunRow {
 }
 
 impl RunRow {
+    /// Makes a change; what it does not name stays.
+    pub(crate) fn change(&mut self, head: &Head) {
+        self.status = head.status;
+        self.ended_ns = head.ended_ns;
+        self.generation = head.generation.unwrap_or(self.generation);
+        self.recoveries = head.recoveries.unwrap_or(self.recoveries);
+        self.held.clone_from(&head.held);
+    }
+
     /// The row's checksum, over its columns in the table's order; `tags` is that column.
     pub(crate) fn crc(&self, tags: Option<&str>, checksum: &mut Checksum) -> u32 {
         checksum

@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::shared::{Shared, Woken};
 use crate::store::Store;
-use crate::writer::{OnSynced, lost};
+use crate::writer::{OnSynced, Options, lost};
 
 /// Between two looks for commands while nothing is written.
 const IDLE: Duration = Duration::from_millis(100);
@@ -19,14 +19,13 @@ const GAP: Duration = Duration::from_millis(1);
 /// After a failure; doubled with each one, up to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_LAST: Duration = Duration::from_secs(1);
-/// For how long the last batches are tried when the journal is closed.
-const LAST_TRIES: Duration = Duration::from_secs(5);
 
 /// Writes to a store.
 pub(crate) struct Worker {
     store: Box<dyn Store>,
     shared: Arc<Shared>,
     on_synced: Option<OnSynced>,
+    close_within: Duration,
     /// What was taken and is not known to be on disk.
     tail: Batch,
     /// Batches that the tail is made of.
@@ -46,15 +45,12 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        store: Box<dyn Store>,
-        shared: Arc<Shared>,
-        on_synced: Option<OnSynced>,
-    ) -> Self {
+    pub(crate) fn new(store: Box<dyn Store>, shared: Arc<Shared>, options: Options) -> Self {
         Self {
             store,
             shared,
-            on_synced,
+            on_synced: options.on_synced,
+            close_within: options.close_within,
             tail: Batch::default(),
             count: 0,
             pause: None,
@@ -118,7 +114,7 @@ impl Worker {
         }
         self.look_for_commands();
         self.tend();
-        true
+        self.pause.is_none()
     }
 
     fn attempt(&mut self) -> Result<(), StoreError> {
@@ -128,6 +124,8 @@ impl Worker {
             if last < synced {
                 return Err(lost(last, synced));
             }
+            let commands = self.store.commands()?;
+            self.shared.add_commands(commands);
             self.is_broken = false;
         }
         if self.count > 0 { self.store.commit(&self.tail) } else { Ok(()) }
@@ -180,7 +178,7 @@ impl Worker {
 
     /// Writes what is left, and lets go of the store.
     pub(crate) fn finish(&mut self) -> Result<(), StoreError> {
-        let until = Instant::now() + LAST_TRIES;
+        let until = Instant::now() + self.close_within;
         loop {
             self.work_off();
             let (Some(pause), Some(failure)) = (self.pause, self.shared.failure()) else {

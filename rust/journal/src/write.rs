@@ -1,9 +1,9 @@
 //! The rows of a batch: how each is written, and what happens where it is there already.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction};
 
-use crate::batch::{Batch, CommandDone, Head, Interface, NewRun};
+use crate::batch::{Batch, CommandDone, Interface, NewRun};
 use crate::checksum::Checksum;
 use crate::error::StoreError;
 use crate::line::Line;
@@ -29,8 +29,8 @@ pub(crate) fn write(
     if !batch.lines.is_empty() {
         lines(transaction, &batch.lines, scratch)?;
     }
-    for head in &batch.heads {
-        update(transaction, head, &batch.deleted, scratch)?;
+    if !batch.heads.is_empty() {
+        heads(transaction, batch, scratch)?;
     }
     for interface in &batch.interfaces {
         insert_interface(transaction, interface)?;
@@ -164,40 +164,31 @@ fn same_run(connection: &Connection, new: &NewRun) -> Result<(), StoreError> {
     Err(StoreError::conflict(format!("run {}", new.run), why))
 }
 
-fn update(
-    connection: &Connection,
-    head: &Head,
-    deleted: &[u64],
-    scratch: &mut Scratch,
-) -> Result<(), StoreError> {
+fn heads(connection: &Connection, batch: &Batch, scratch: &mut Scratch) -> Result<(), StoreError> {
     let checksum = &mut scratch.checksum;
-    let mut select: CachedStatement<'_> = connection.prepare_cached(row::BY_NUMBER)?;
-    let mut rows = select.query([head.run.cast_signed()])?;
-    let Some(found) = rows.next()? else {
-        // Of a batch written again, a later part may have deleted the run.
-        if deleted.contains(&head.run) {
-            return Ok(());
-        }
-        let place = format!("the status of run {}", head.run);
-        return Err(StoreError::conflict(place, "there is no such run"));
-    };
-    let (mut row, tags, crc) = row::read(found)?;
-    // Damage of the row must be found later too, so a wrong checksum stays as wrong as it was.
-    let damage = crc ^ row.crc(tags.as_deref(), checksum);
-    row.status = head.status;
-    row.ended_ns = head.ended_ns;
-    row.generation = head.generation.unwrap_or(row.generation);
-    row.recoveries = head.recoveries.unwrap_or(row.recoveries);
-    row.held.clone_from(&head.held);
-    let crc = row.crc(tags.as_deref(), checksum) ^ damage;
-    drop(rows);
-    connection
-        .prepare_cached(
-            "UPDATE runs SET status = ?2, ended_at = ?3, generation = ?4, recoveries = ?5, held = ?6,
-                crc = ?7
-             WHERE run = ?1",
-        )?
-        .execute(rusqlite::params![
+    let mut select = connection.prepare_cached(row::BY_NUMBER)?;
+    let mut update = connection.prepare_cached(
+        "UPDATE runs SET status = ?2, ended_at = ?3, generation = ?4, recoveries = ?5, held = ?6,
+            crc = ?7
+         WHERE run = ?1",
+    )?;
+    for head in &batch.heads {
+        let mut rows = select.query([head.run.cast_signed()])?;
+        let Some(found) = rows.next()? else {
+            // Of a batch written again, a later part may have deleted the run.
+            if batch.deleted.contains(&head.run) {
+                continue;
+            }
+            let place = format!("the status of run {}", head.run);
+            return Err(StoreError::conflict(place, "there is no such run"));
+        };
+        let (mut row, tags, crc) = row::read(found)?;
+        drop(rows);
+        // Damage of the row must be found later too, so a wrong checksum stays as wrong as it was.
+        let damage = crc ^ row.crc(tags.as_deref(), checksum);
+        row.change(head);
+        let crc = row.crc(tags.as_deref(), checksum) ^ damage;
+        update.execute(rusqlite::params![
             head.run.cast_signed(),
             row.status.name(),
             row.ended_ns.map(u64::cast_signed),
@@ -206,6 +197,7 @@ fn update(
             row.held,
             crc,
         ])?;
+    }
     Ok(())
 }
 

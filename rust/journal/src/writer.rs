@@ -28,11 +28,19 @@ pub struct Options {
     pub acked_lsn: u64,
     /// Where that is noted.
     pub on_synced: Option<OnSynced>,
+    /// For how long a closing journal tries to write what is left while that fails.
+    pub close_within: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sync: true, inline: false, acked_lsn: 0, on_synced: None }
+        Self {
+            sync: true,
+            inline: false,
+            acked_lsn: 0,
+            on_synced: None,
+            close_within: Duration::from_secs(5),
+        }
     }
 }
 
@@ -43,6 +51,7 @@ impl fmt::Debug for Options {
             .field("sync", &self.sync)
             .field("inline", &self.inline)
             .field("acked_lsn", &self.acked_lsn)
+            .field("close_within", &self.close_within)
             .finish_non_exhaustive()
     }
 }
@@ -83,8 +92,9 @@ impl Journal {
         }
         let shared = Shared::new(last.lsn).map_err(|error| StoreError::Io(error.to_string()))?;
         let shared = Arc::new(shared);
-        let mut worker = Worker::new(store, Arc::clone(&shared), options.on_synced);
-        let hand = if options.inline {
+        let inline = options.inline;
+        let mut worker = Worker::new(store, Arc::clone(&shared), options);
+        let hand = if inline {
             worker.look_for_commands();
             Hand::Inline(Box::new(Mutex::new(worker)))
         } else {
@@ -209,7 +219,7 @@ impl Journal {
     }
 
     /// Writes what is left, moves everything into its final place, and lets go of the store. What can't be
-    /// written within seconds is lost, and the error says why.
+    /// written within `close_within` is lost, and the error says why.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.end()
     }
@@ -248,6 +258,7 @@ impl Drop for Journal {
 pub(crate) fn lost(last: u64, acked: u64) -> StoreError {
     StoreError::corrupt(
         format!("journal lsn {} to {acked}", last + 1),
-        "records that were acknowledged are not there",
+        "records that were acknowledged are not there (an older copy of the store? to accept the loss, \
+         remove the .flight file beside it)",
     )
 }

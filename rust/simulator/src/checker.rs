@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use penstock_engine::{
-    Base, Body, Engine, GraphSpec, Identity, Lane, Layout, NodeId, NodeKind, NodeState, Outcome,
-    Place, PlanId, Policy, Record, Run, RunKey, RunStatus, Start, Then, ValueId, draw,
+    Base, Body, Durability, Engine, GraphSpec, Lane, Lsn, NodeId, NodeKind, NodeState, Outcome,
+    Place, PlanId, Policy, Record, Run, RunKey, RunStatus, Start, ValueId, draw,
 };
 
 use crate::coverage::Coverage;
-use crate::effects::Effects;
+use crate::effects::is_undone;
+use crate::shadow::{Shadow, Watched};
 use crate::workload::Workload;
 
 /// Something that must not happen, and how to see it again.
@@ -62,28 +63,20 @@ pub(crate) struct Checker<'a> {
     nothing: Vec<Vec<bool>>,
     touched: Vec<RunKey>,
     starts: u64,
+    /// The last record on disk, as far as the engine knows.
+    synced: Lsn,
+    /// Runs that are over, as long as that is not on disk.
+    leaving: Vec<Shadow>,
 }
 
-struct Shadow {
-    key: RunKey,
-    number: u64,
-    plan: PlanId,
-    inputs: Vec<ValueId>,
-    seq: u32,
-    status: RunStatus,
-    over: bool,
-    watched: Option<Watched>,
-}
-
-/// What is kept of a run that is compared with the fold of its records.
-#[derive(Default)]
-struct Watched {
-    records: Vec<Record>,
-    states: Vec<NodeState>,
-    retried: BTreeSet<Place>,
-    effects: Effects,
-    /// As it was after the last event.
-    layout: Layout,
+/// What came of the records that had not reached the disk.
+pub(crate) struct Crashed {
+    /// Runs that go on.
+    pub(crate) runs: Vec<Shadow>,
+    /// Numbers of those that had ended, as the driver thought, and have not.
+    pub(crate) revived: Vec<u64>,
+    /// Runs that nobody was told of.
+    pub(crate) vanished: u64,
 }
 
 impl<'a> Checker<'a> {
@@ -103,6 +96,8 @@ impl<'a> Checker<'a> {
             nothing: workload.graphs.iter().map(|(spec, _)| may_be_nothing(spec)).collect(),
             touched: Vec::new(),
             starts: 0,
+            synced: if workload.config.journaled { Lsn(0) } else { Lsn(u64::MAX) },
+            leaving: Vec::new(),
         }
     }
 
@@ -125,66 +120,56 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    pub(crate) fn accepted(
-        &mut self,
-        engine: &Engine,
-        run: RunKey,
-        plan: PlanId,
-        inputs: Vec<ValueId>,
-    ) {
-        let number = engine.number(run).unwrap_or_default();
-        let dice = draw(self.workload.seed, [number; 4]);
-        let close = engine.run(run).is_some() && dice.is_multiple_of(self.workload.watch_one_in);
+    /// A run was accepted.
+    pub(crate) fn accepted(&mut self, engine: &Engine, shadow: Shadow) {
+        let dice = draw(self.workload.seed, [shadow.number; 4]);
+        let run = engine.run(shadow.key);
+        let one_in = self.workload.watch_one_in;
+        let close = one_in == 1 || (run.is_some() && dice.is_multiple_of(one_in));
         let watched = close.then(|| {
-            let states = engine.run(run).into_iter().flat_map(Run::states).collect();
+            let states = run.into_iter().flat_map(Run::states).collect();
             Watched { states, ..Watched::default() }
         });
-        let slot = slot(run);
+        self.enter(Shadow { watched, ..shadow });
+    }
+
+    fn enter(&mut self, shadow: Shadow) {
+        let slot = slot(shadow.key);
         if slot >= self.runs.len() {
             self.runs.resize_with(slot + 1, || None);
         }
-        let status = RunStatus::Running;
-        let shadow =
-            Shadow { key: run, number, plan, inputs, seq: 0, status, over: false, watched };
         self.runs[slot] = Some(shadow);
     }
 
     pub(crate) fn recorded(&mut self, engine: &Engine, record: &Record) -> Checked {
         let workload = self.workload;
         let shadow = self.shadow(record.run)?;
-        if shadow.over || record.seq != shadow.seq {
-            return Err(format!("{record:?} comes after {} records, or after the end", shadow.seq));
-        }
-        shadow.seq += 1;
-        let from = shadow.status;
-        shadow.status = match record.body {
-            Body::Paused => RunStatus::Paused,
-            Body::Resumed if from == RunStatus::Paused => RunStatus::Running,
-            Body::Resumed | Body::Compensating => RunStatus::Compensating,
-            Body::Ended { status } => status,
-            _ => from,
-        };
-        let to = shadow.status;
-        shadow.over =
-            matches!(record.body, Body::Ended { .. }) && to != RunStatus::CompensationFailed;
         let spec = &workload.graphs[shadow.plan.0 as usize].0;
+        let (from, plan) = (shadow.status, shadow.plan);
+        // The run may be over by now.
+        let left = |watched: &Watched| watched.layout.template(engine.plan(plan), record.node);
         let template = engine.template(record.run, record.node);
+        let template = template.or_else(|| shadow.watched.as_ref().map(left)).unwrap_or(NodeId(0));
+        shadow.recorded(spec, record, template)?;
+        let to = shadow.status;
         if let Some(watched) = &mut shadow.watched {
             watched.records.push(*record);
-            if matches!(record.body, Body::Failed { then: Then::Retry { .. }, .. }) {
-                watched.retried.insert(record.node);
-            }
-            // The run may be over by now.
-            let plan = engine.plan(shadow.plan);
-            let template = template.unwrap_or_else(|| watched.layout.template(plan, record.node));
-            watched.effects.recorded(spec, record, template)?;
             self.touched.push(record.run);
         }
-        match (record.body, template.map(|it| spec.nodes[it.index()].kind)) {
-            (Body::Chosen { outcome }, Some(NodeKind::Acquire { .. })) => {
+        self.note_key(record, spec.nodes[template.index()].kind);
+        if from != to && !self.coverage.run_moved(from, to) {
+            return Err(format!("{:?}: {from:?} -> {to:?} is in no table", record.run));
+        }
+        Ok(())
+    }
+
+    /// Who has which concurrency key.
+    fn note_key(&mut self, record: &Record, kind: NodeKind) {
+        match (record.body, kind) {
+            (Body::Chosen { outcome }, NodeKind::Acquire { .. }) => {
                 self.keys.insert((record.run, record.node), outcome);
             }
-            (Body::Acquired, Some(NodeKind::Acquire { key: Some(key) })) => {
+            (Body::Acquired, NodeKind::Acquire { key: Some(key) }) => {
                 self.keys.insert((record.run, record.node), key);
             }
             (Body::Abandoned, _) => {
@@ -192,29 +177,101 @@ impl<'a> Checker<'a> {
             }
             _ => {}
         }
-        if from != to && !self.coverage.run_moved(from, to) {
-            return Err(format!("{:?}: {from:?} -> {to:?} is in no table", record.run));
+    }
+
+    /// Everything up to a record is on disk: who heard of it may count on it.
+    pub(crate) fn synced(&mut self, lsn: Lsn) {
+        self.synced = self.synced.max(lsn);
+        self.leaving.retain(|shadow| shadow.lsn() > lsn);
+    }
+
+    /// The process goes down, and everything up to `cut` is on disk.
+    pub(crate) fn crashed(&mut self, engine: &Engine, cut: Lsn) -> Result<Crashed, String> {
+        let mut crashed = Crashed { runs: Vec::new(), revived: Vec::new(), vanished: 0 };
+        let under_way = std::mem::take(&mut self.runs).into_iter().flatten();
+        let leaving = std::mem::take(&mut self.leaving).into_iter();
+        for mut shadow in under_way.chain(leaving) {
+            let thought_over = shadow.over;
+            let lost = shadow.is_lost_with(cut);
+            if lost {
+                let watched = shadow.watched.as_ref();
+                if watched.is_some_and(|watched| watched.steps.any_called()) {
+                    return Err(format!("{:?} was begun before it was accepted", shadow.key));
+                }
+                crashed.vanished += 1;
+            } else {
+                let spec = &self.workload.graphs[shadow.plan.0 as usize].0;
+                shadow.after_crash(engine, spec, cut)?;
+            }
+            if thought_over && (lost || !shadow.over) {
+                crashed.revived.push(shadow.number);
+            }
+            if !lost && !shadow.over {
+                crashed.runs.push(shadow);
+            }
         }
-        Ok(())
+        self.values.fill(false);
+        for value in crashed.runs.iter().flat_map(Shadow::values) {
+            self.values[value.0 as usize] = true;
+        }
+        self.owned = self.values.iter().filter(|&&owned| owned).count();
+        self.running.fill(0);
+        (self.running_in_all, self.threads) = (0, 0);
+        self.busy.clear();
+        self.keys.clear();
+        self.holders.clear();
+        self.touched.clear();
+        self.synced = cut;
+        Ok(crashed)
+    }
+
+    /// A run is restored under a new key.
+    pub(crate) fn restored(&mut self, engine: &Engine, key: RunKey, shadow: Shadow) {
+        let shadow = Shadow { key, restored_ns: engine.now_ns(), ..shadow };
+        let spec = &self.workload.graphs[shadow.plan.0 as usize].0;
+        if let Some(watched) = &shadow.watched {
+            for record in &watched.records {
+                let template = watched.layout.template(engine.plan(shadow.plan), record.node);
+                let record = Record { run: key, ..*record };
+                self.note_key(&record, spec.nodes[template.index()].kind);
+            }
+        }
+        self.touched.push(key);
+        self.enter(shadow);
     }
 
     pub(crate) fn started(&mut self, engine: &Engine, start: &Start) -> Checked {
-        let workload = self.workload;
+        let (workload, synced) = (self.workload, self.synced);
         let shadow = self.shadow(start.run)?;
         if shadow.over {
             return Err(format!("{start:?} after the end of its run"));
         }
-        let seq = shadow.seq;
-        let spec = &workload.graphs[start.plan.0 as usize].0;
+        let (seq, sync) = (shadow.seq, shadow.durability == Durability::Sync);
+        let (spec, policies) = &workload.graphs[start.plan.0 as usize];
+        let policy = policies[start.template.index()].as_ref().expect("only steps are started");
+        let kind = spec.nodes[start.template.index()].kind;
         if let Some(watched) = &mut shadow.watched {
-            if let NodeKind::Undo { of } = spec.nodes[start.template.index()].kind {
+            if let NodeKind::Undo { of } = kind {
                 watched.effects.begins(input_of(start.node, start.template, of), seq);
+            }
+            watched.steps.starts(start, policy, engine.now_ns())?;
+            let accepted = watched.records.first().is_some_and(|record| record.lsn <= synced);
+            let gated = policy.once || is_undone(spec, start.template);
+            let known = !gated || watched.steps.start_is_synced(start.node, synced);
+            let inputs = &spec.nodes[start.template.index()].inputs;
+            let given = inputs.iter().map(|&it| input_of(start.node, start.template, it));
+            let behind = |place: Place| sync && !watched.steps.is_synced(place, synced);
+            if !accepted || !known || given.into_iter().any(behind) {
+                return Err(format!("{start:?} before what it depends on is on disk"));
             }
             self.touched.push(start.run);
         }
+        let late = engine.deadline_ns(start.run).is_some_and(|at_ns| at_ns < engine.now_ns());
+        if late && kind == NodeKind::Step {
+            return Err(format!("{start:?} after the deadline of its run"));
+        }
         self.hold_key(spec, start)?;
         self.inputs_are_there(engine, start.run, start.node, start.template)?;
-        let policy = self.policy(start.plan, start.template);
         if start.number > policy.retry.attempts_max.get() {
             return Err(format!("{start:?} is one attempt too many"));
         }
@@ -296,7 +353,13 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    pub(crate) fn ended(&mut self, engine: &Engine, run: RunKey, outcome: Outcome) -> Checked {
+    /// A run is over, as far as the driver knows. Answers its number.
+    pub(crate) fn ended(
+        &mut self,
+        engine: &Engine,
+        run: RunKey,
+        outcome: Outcome,
+    ) -> Result<u64, String> {
         let workload = self.workload;
         let shadow = self.shadow(run)?;
         if !shadow.over {
@@ -312,14 +375,17 @@ impl<'a> Checker<'a> {
             let plan = engine.plan(shadow.plan);
             watched.effects.check(plan, spec, &over.layout(), &states, shadow.status)?;
         }
-        self.runs[slot(run)] = None;
+        let number = shadow.number;
+        let shadow = self.runs[slot(run)].take();
+        self.leaving.extend(shadow.filter(|shadow| shadow.lsn() > self.synced));
         match outcome {
             Outcome::Succeeded(Base::Value(value))
             | Outcome::Failed { cause: penstock_engine::Cause::Error(value), .. } => {
-                self.give_up(value)
+                self.give_up(value)?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(number)
     }
 
     /// To be asked about a run that an action names.
@@ -339,9 +405,14 @@ impl<'a> Checker<'a> {
             if run.image() != shadow.fold(engine, watched).image() {
                 return Err(format!("{key:?} is not the fold of its {} records", shadow.seq));
             }
+            if shadow.is_forgotten() {
+                return Err(format!("{key:?} stands still though every outcome is known"));
+            }
+            let (now_ns, restored_ns) = (engine.now_ns(), shadow.restored_ns);
             let Some(watched) = &mut shadow.watched else { continue };
             watched.layout = run.layout();
             watched.states.resize(run.states().count(), NodeState::Waiting);
+            let mut moves = Vec::new();
             for (index, (before, now)) in watched.states.iter_mut().zip(run.states()).enumerate() {
                 let node = Place(index as u32);
                 let spec = &self.workload.graphs[shadow.plan.0 as usize].0;
@@ -351,10 +422,19 @@ impl<'a> Checker<'a> {
                     continue;
                 }
                 let from = std::mem::replace(before, now);
+                if from != now {
+                    moves.push((node, kind, now));
+                }
                 let retried = watched.retried.remove(&node);
                 if !self.coverage.node_moved(kind, from, now, retried) {
                     return Err(format!("{node:?} of {key:?}: {from:?} -> {now:?} is in no table"));
                 }
+            }
+            for (node, kind, now) in moves {
+                watched.moved(node, kind, now, now_ns);
+            }
+            if let Some(node) = watched.overdue(restored_ns, now_ns) {
+                return Err(format!("{node:?} of {key:?} waits for longer than it is to"));
             }
         }
         Ok(())
@@ -422,19 +502,6 @@ impl<'a> Checker<'a> {
             }
         }
         Ok(())
-    }
-}
-
-impl Shadow {
-    fn fold(&self, engine: &Engine, watched: &Watched) -> Run {
-        let identity = Identity {
-            number: self.number,
-            plan_id: self.plan,
-            plan: engine.plan(self.plan),
-            inputs: &self.inputs,
-            durability: penstock_engine::Durability::Sync,
-        };
-        Run::fold(&identity, &watched.records)
     }
 }
 

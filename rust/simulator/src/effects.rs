@@ -31,7 +31,7 @@ impl Effects {
         template: NodeId,
     ) -> Checked {
         match (record.body, spec.nodes[template.index()].kind) {
-            (Body::Started, _) => {
+            (Body::Started, _) if is_undone(spec, template) => {
                 self.effects.entry(record.node).or_default();
             }
             (Body::Compensating, _) => {
@@ -54,6 +54,14 @@ impl Effects {
     /// A compensation is dispatched after so many records.
     pub(crate) fn begins(&mut self, place: Place, seq: u32) {
         self.effects.entry(place).or_default().begun = Some(seq);
+    }
+
+    /// After a crash: compensations that began before what is on disk now had begun.
+    pub(crate) fn remember_begun(&mut self, before: &Self, seq: u32) {
+        for (place, effect) in &mut self.effects {
+            let earlier = before.effects.get(place).and_then(|effect| effect.begun);
+            effect.begun = earlier.filter(|&begun| begun <= seq);
+        }
     }
 
     /// The run is over.
@@ -87,6 +95,12 @@ impl Effects {
         }
         Ok(())
     }
+}
+
+/// Whether a node has a compensation.
+pub(crate) fn is_undone(spec: &GraphSpec, node: NodeId) -> bool {
+    let undo = NodeKind::Undo { of: node.0 };
+    spec.nodes.iter().any(|node| node.kind == undo)
 }
 
 /// Whether `later` was done after `earlier` because of an edge, an iteration or what they stand in.

@@ -1,5 +1,6 @@
 //! A virtual world around the engine that production runs: arrivals, steps that succeed, fail, hang or
-//! swallow their cancellation, and a journal that syncs late. Everything is drawn from one seed.
+//! swallow their cancellation, a journal that syncs late, and processes that go down and leave nothing but
+//! what is on disk. Everything is drawn from one seed.
 //!
 //! [`simulate`] plays a [`Workload`] to its end, checks after every event what must hold, and gives a
 //! [`Report`]; the same workload gives the same report, the hash of every action included.
@@ -7,8 +8,12 @@
 
 mod checker;
 mod coverage;
+mod crash;
 mod dice;
 mod effects;
+mod shadow;
+mod steps;
+mod users;
 mod winding;
 mod workload;
 mod world;

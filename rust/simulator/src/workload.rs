@@ -71,6 +71,10 @@ pub struct Behaviour {
     pub repeated: u64,
     /// Time from a record to its sync, with a journal.
     pub sync_ns: u64,
+    /// Runs whose results are written behind.
+    pub behind: u64,
+    /// How often the process goes down. Not a share; needs a journal.
+    pub crashes: u64,
 }
 
 impl Workload {
@@ -79,16 +83,19 @@ impl Workload {
         let mut dice = Dice::new(seed);
         let queues: Vec<QueueLimits> = (0..=dice.below(3)).map(|_| limits(&mut dice)).collect();
         let graphs = (0..=dice.below(4)).map(|_| flat(&mut dice, queues.len() as u64)).collect();
+        let gap_ns = 1 + dice.below(20) * MS;
+        let config = stormy_config(&mut dice, seed);
+        let behaviour = stormy_behaviour(&mut dice);
         Self {
             name: "stormy",
             seed,
             runs,
-            gap_ns: 1 + dice.below(20) * MS,
+            gap_ns,
             watch_one_in: 1,
-            config: stormy_config(&mut dice, seed),
+            config: Config { journaled: config.journaled || behaviour.crashes > 0, ..config },
             queues,
             graphs,
-            behaviour: stormy_behaviour(&mut dice),
+            behaviour,
         }
     }
 
@@ -123,7 +130,7 @@ impl Workload {
             step("diamond/e", &[2, 3, 4]),
         ];
         let policy = Policy { priority: None, ..policy(&mut Dice::new(0), 0, 0) };
-        let policy = Policy { queue: QueueId::DEFAULT, lane: Lane::Loop, ..policy };
+        let policy = Policy { queue: QueueId::DEFAULT, lane: Lane::Loop, once: false, ..policy };
         let mut policies = vec![Some(policy); specs.len()];
         policies[0] = None;
         Self {
@@ -152,6 +159,8 @@ impl Workload {
                 hurried: 0,
                 repeated: 0,
                 sync_ns: 0,
+                behind: 0,
+                crashes: 0,
             },
         }
     }
@@ -198,6 +207,8 @@ fn stormy_behaviour(dice: &mut Dice) -> Behaviour {
         hurried: dice.below(150),
         repeated: dice.below(200),
         sync_ns: dice.below(20) * MS,
+        behind: if dice.one_in(3) { dice.below(1_000) } else { 0 },
+        crashes: if dice.one_in(3) { 1 + dice.below(6) } else { 0 },
     }
 }
 
@@ -237,6 +248,8 @@ pub(crate) fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
     };
     let (timeout_ns, total_timeout_ns) = (sometimes(3, 60), sometimes(5, 400));
     let (queue_timeout_ns, heartbeat_timeout_ns) = (sometimes(5, 100), sometimes(6, 40));
+    let once = dice.one_in(6);
+    let attempts = if once { 0 } else { dice.below(4) as u32 };
     Policy {
         step: StepId(step),
         queue: QueueId(dice.below(queues + 1) as u32),
@@ -244,13 +257,13 @@ pub(crate) fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
         priority: (dice.below(3) == 0).then(|| 1 + dice.below(u64::from(BANDS)) as u8),
         step_priority: None,
         retry: RetryPolicy {
-            attempts_max: NonZeroU32::MIN.saturating_add(dice.below(4) as u32),
+            attempts_max: NonZeroU32::MIN.saturating_add(attempts),
             initial_ns: dice.below(40) * MS,
             coefficient: 2.0,
             max_ns: 200 * MS,
             jitter: [Jitter::None, Jitter::Equal, Jitter::Full][dice.below(3) as usize],
         },
-        once: false,
+        once,
         retry_timeouts: dice.below(4) > 0,
         timeout_ns,
         total_timeout_ns,

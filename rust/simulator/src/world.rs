@@ -1,13 +1,13 @@
 //! Virtual time, and what happens in it: the driver of the simulated engine.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use penstock_engine::{
-    Accept, Action, AttemptKey, BANDS, Durability, Engine, Evaluation, Event, Failure, Lsn, NodeId,
-    NodeKind, Outcome, Place, PlanId, Record, Run, RunKey, Start, ValueId, draw,
+    Action, AttemptKey, Cause, Engine, Evaluation, Event, Failure, Lsn, NodeId, NodeKind, Outcome,
+    Place, Record, Run, RunKey, Start, draw,
 };
 
 use crate::checker::{Checked, Checker, Violation};
@@ -27,8 +27,16 @@ pub struct Report {
     pub late: u64,
     /// Runs that were not accepted.
     pub refused: u64,
+    /// Runs whose acceptance was lost in a crash, so that nobody was told of it.
+    pub vanished: u64,
     /// Times that a compensation failed for good.
     pub stalled: u64,
+    /// Times that nobody knew what had become of a step.
+    pub unknown: u64,
+    /// Times that the process went down.
+    pub crashes: u64,
+    /// Runs that went on after that.
+    pub restored: u64,
     /// Attempts started.
     pub attempts: u64,
     /// Calls that changed the engine: events, dispatches, commands.
@@ -58,17 +66,31 @@ pub fn simulate(workload: &Workload) -> Result<Report, Violation> {
     Err(Violation { world: workload.name, seed: workload.seed, runs: workload.runs, what })
 }
 
+impl Report {
+    /// How many runs ended in a way, which is known by its tag in the hash.
+    pub(crate) const fn ended(&mut self, tag: u64) -> &mut u64 {
+        match tag {
+            4 => &mut self.succeeded,
+            5 => &mut self.failed,
+            6 => &mut self.cancelled,
+            _ => &mut self.late,
+        }
+    }
+}
+
 /// Times that a world may have to be brought to its end.
 const CLOSINGS_MAX: u32 = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
+pub(crate) enum Happening {
     Arrival(u64),
+    Crash,
     Ends(AttemptKey, End),
     Heartbeat(AttemptKey),
     UserCancels(RunKey),
     Pauses(RunKey),
     Resumes(RunKey),
+    Resolves(RunKey, Place),
     Signal(RunKey, u32),
     Answered(Question),
     Synced(Lsn),
@@ -76,7 +98,7 @@ enum Happening {
 
 /// What the engine wants to know of an inline node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Question {
+pub(crate) struct Question {
     run: RunKey,
     node: Place,
     template: NodeId,
@@ -85,7 +107,7 @@ struct Question {
 
 /// [`Evaluation`], in an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
+pub(crate) enum What {
     Function,
     Count,
     Gather,
@@ -104,7 +126,7 @@ impl From<Evaluation> for What {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum End {
+pub(crate) enum End {
     Done,
     Failed,
     FailedForGood,
@@ -112,34 +134,47 @@ enum End {
     Interrupted,
 }
 
-struct World<'a> {
-    workload: &'a Workload,
-    engine: Engine,
-    checker: Checker<'a>,
-    now_ns: u64,
-    coming: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+pub(crate) struct World<'a> {
+    pub(crate) workload: &'a Workload,
+    pub(crate) engine: Engine,
+    pub(crate) checker: Checker<'a>,
+    pub(crate) now_ns: u64,
+    pub(crate) coming: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     scheduled: u64,
     /// Attempts under way, by slot of their key.
-    attempts: Vec<Option<Start>>,
-    evaluating: Vec<Question>,
+    pub(crate) attempts: Vec<Option<Start>>,
+    pub(crate) evaluating: Vec<Question>,
     /// How often nothing was left to happen by itself. From the first time on compensations succeed.
     closings: u32,
     records: Vec<Record>,
-    report: Report,
+    /// The number that the next run to be accepted will have.
+    pub(crate) number: u64,
+    /// The last record on disk, as far as the engine knows.
+    pub(crate) synced: Lsn,
+    /// The process goes down once so many calls have been made.
+    pub(crate) doomed: Option<u64>,
+    /// By number, how runs ended that may have to be restored.
+    pub(crate) ends: BTreeMap<u64, u64>,
+    pub(crate) report: Report,
+}
+
+/// An engine that knows of the workload, and nothing of its runs.
+pub(crate) fn engine(workload: &Workload) -> Engine {
+    let mut engine = Engine::new(workload.config);
+    for &limits in &workload.queues {
+        engine.add_queue(limits);
+    }
+    for (plan, policies) in workload.plans() {
+        engine.add_plan(Arc::new(plan), policies.to_vec());
+    }
+    engine
 }
 
 impl<'a> World<'a> {
     fn new(workload: &'a Workload) -> Self {
-        let mut engine = Engine::new(workload.config);
-        for &limits in &workload.queues {
-            engine.add_queue(limits);
-        }
-        for (plan, policies) in workload.plans() {
-            engine.add_plan(Arc::new(plan), policies.to_vec());
-        }
         Self {
             workload,
-            engine,
+            engine: engine(workload),
             checker: Checker::new(workload),
             now_ns: 0,
             coming: BinaryHeap::new(),
@@ -148,13 +183,21 @@ impl<'a> World<'a> {
             evaluating: Vec::new(),
             closings: 0,
             records: Vec::new(),
+            number: 0,
+            synced: Lsn(0),
+            doomed: None,
+            ends: BTreeMap::new(),
             report: Report::default(),
         }
     }
 
     fn play(mut self) -> Result<Report, String> {
         self.schedule(0, Happening::Arrival(0));
+        self.schedule_crashes();
         loop {
+            if self.is_doomed() {
+                self.crash()?;
+            }
             self.start_what_can_start()?;
             let coming = self.coming.peek().map(|Reverse((at_ns, ..))| *at_ns);
             match (coming, self.engine.next_deadline_ns()) {
@@ -198,6 +241,9 @@ impl<'a> World<'a> {
             return Err(format!("some runs never end: {:?}", stuck.collect::<Vec<_>>()));
         }
         for run in runs {
+            for node in self.engine.unknown(run) {
+                self.happen(Happening::Resolves(run, node))?;
+            }
             self.happen(Happening::UserCancels(run))?;
             self.happen(Happening::Resumes(run))?;
         }
@@ -215,13 +261,16 @@ impl<'a> World<'a> {
             let parts =
                 [start.attempt.0, start.run.0, u64::from(start.node.0), start.number.into()];
             self.hash(parts);
-            self.checker.started(&self.engine, &start)?;
             self.drain(false)?;
+            self.checker.started(&self.engine, &start)?;
             let slot = slot(start.attempt);
             if slot >= self.attempts.len() {
                 self.attempts.resize(slot + 1, None);
             }
             self.attempts[slot] = Some(start);
+            if self.is_doomed() {
+                return self.crash();
+            }
             self.run_step(&start)?;
         }
         Ok(())
@@ -245,6 +294,7 @@ impl<'a> World<'a> {
         let end = match share(1) {
             _ if undoes && self.closings > 0 => End::Done,
             _ if stalls => End::FailedForGood,
+            _ if undoes && interrupted => End::Interrupted,
             _ if undoes => End::Done,
             it if it < behaviour.failing => End::Failed,
             it if it < behaviour.failing + behaviour.fatal => End::FailedForGood,
@@ -270,7 +320,17 @@ impl<'a> World<'a> {
         match happening {
             Happening::Arrival(number) => self.arrive(number),
             Happening::Heartbeat(attempt) => self.handle(Event::Heartbeat { attempt }),
-            Happening::Synced(lsn) => self.handle(Event::Synced { lsn }),
+            Happening::Synced(lsn) => {
+                self.synced = self.synced.max(lsn);
+                self.checker.synced(lsn);
+                self.handle(Event::Synced { lsn })
+            }
+            Happening::Crash => {
+                let calls = draw(self.workload.seed, [11, self.now_ns, 0, 0]) % 6;
+                self.doomed = Some(self.report.events + calls);
+                Ok(())
+            }
+            Happening::Resolves(run, node) => self.resolve(run, node),
             Happening::UserCancels(run) => {
                 self.report.events += 1;
                 self.engine.cancel(self.now_ns, run);
@@ -285,7 +345,10 @@ impl<'a> World<'a> {
             }
             Happening::Resumes(run) => {
                 self.report.events += 1;
-                self.engine.resume(self.now_ns, run);
+                let unknown = !self.engine.unknown(run).is_empty();
+                if self.engine.resume(self.now_ns, run) && unknown {
+                    return Err(format!("{run:?} is resumed though an outcome is not known"));
+                }
                 self.drain(false)
             }
             Happening::Signal(run, signal) => self.signal(run, signal),
@@ -320,58 +383,6 @@ impl<'a> World<'a> {
         })
     }
 
-    fn signal(&mut self, run: RunKey, signal: u32) -> Checked {
-        self.report.events += 1;
-        let value = self.checker.value();
-        let keep = draw(self.workload.seed, [9, value.0.into(), 0, 0]).is_multiple_of(2);
-        if !self.engine.signal(self.now_ns, run, signal, value, keep) {
-            self.checker.give_up(value)?;
-        }
-        self.drain(false)
-    }
-
-    fn arrive(&mut self, number: u64) -> Checked {
-        let behaviour = &self.workload.behaviour;
-        let dice = |what: u64| draw(self.workload.seed, [what, number, 0, 1]);
-        let plan = PlanId((dice(1) % self.workload.graphs.len() as u64) as u32);
-        let spec = &self.workload.graphs[plan.0 as usize].0;
-        let count = spec.regions[0].input_count;
-        let inputs: Vec<ValueId> = (0..count).map(|_| self.checker.value()).collect();
-        let patience_ns = exponential(10 * behaviour.duration_ns, dice(2));
-        let accept = Accept {
-            plan,
-            inputs: &inputs,
-            priority: Some(1 + (dice(3) % u64::from(BANDS)) as u8),
-            deadline_ns: (dice(4) % 1_000 < behaviour.hurried).then(|| self.now_ns + patience_ns),
-            durability: Durability::Sync,
-            admitted: false,
-        };
-        self.report.events += 1;
-        let cancelled = dice(5) % 1_000 < behaviour.cancelled;
-        let gap_ns = exponential(self.workload.gap_ns, dice(6));
-        if let Ok(run) = self.engine.accept(self.now_ns, &accept) {
-            self.checker.accepted(&self.engine, run, plan, inputs);
-            if cancelled {
-                self.schedule(patience_ns, Happening::UserCancels(run));
-            }
-            if dice(7) % 1_000 < behaviour.paused {
-                self.schedule(patience_ns / 4, Happening::Pauses(run));
-            }
-            for nth in 0..behaviour.signals.min(4 * spec.signals.len() as u64) {
-                let signal = (dice(10 + nth) % spec.signals.len() as u64) as u32;
-                let after_ns = exponential(3 * behaviour.duration_ns, dice(100 + nth));
-                self.schedule(after_ns, Happening::Signal(run, signal));
-            }
-        } else {
-            self.report.refused += 1;
-            inputs.into_iter().try_for_each(|value| self.checker.give_up(value))?;
-        }
-        if number + 1 < self.workload.runs {
-            self.schedule(gap_ns, Happening::Arrival(number + 1));
-        }
-        self.drain(false)
-    }
-
     fn handle(&mut self, event: Event) -> Checked {
         self.report.events += 1;
         self.engine.handle(self.now_ns, event);
@@ -379,22 +390,9 @@ impl<'a> World<'a> {
     }
 
     /// Performs what the engine asks for, and has everything checked.
-    fn drain(&mut self, tick: bool) -> Checked {
+    pub(crate) fn drain(&mut self, tick: bool) -> Checked {
         loop {
-            self.records.extend_from_slice(self.engine.records());
-            self.engine.clear_records();
-            for record in &self.records {
-                self.checker.recorded(&self.engine, record)?;
-            }
-            if let Some(last) = self.records.last().filter(|_| self.workload.config.journaled) {
-                let lsn = last.lsn;
-                self.schedule(self.workload.behaviour.sync_ns, Happening::Synced(lsn));
-            }
-            self.records.clear();
-            while let Some(action) = self.engine.poll() {
-                self.perform(&action)?;
-            }
-            self.checker.settle(&self.engine, tick)?;
+            self.take(tick)?;
             let Some(question) = self.evaluating.pop() else { return Ok(()) };
             let dice = draw(self.workload.seed, [8, self.report.events, 0, 0]) % 1_000;
             if dice < self.workload.behaviour.deferred {
@@ -403,6 +401,24 @@ impl<'a> World<'a> {
                 self.answer_now(question)?;
             }
         }
+    }
+
+    /// Takes what the engine gives, and answers nothing yet.
+    pub(crate) fn take(&mut self, tick: bool) -> Checked {
+        self.records.extend_from_slice(self.engine.records());
+        self.engine.clear_records();
+        for record in &self.records {
+            self.checker.recorded(&self.engine, record)?;
+        }
+        if let Some(last) = self.records.last().filter(|_| self.workload.config.journaled) {
+            let lsn = last.lsn;
+            self.schedule(self.workload.behaviour.sync_ns, Happening::Synced(lsn));
+        }
+        self.records.clear();
+        while let Some(action) = self.engine.poll() {
+            self.perform(&action)?;
+        }
+        self.checker.settle(&self.engine, tick)
     }
 
     fn answer(&mut self, question: Question) -> Checked {
@@ -461,15 +477,28 @@ impl<'a> World<'a> {
                 self.checker.give_up(value)
             }
             Action::Ended { run, outcome, .. } => {
-                let (tag, counter) = match outcome {
-                    Outcome::Succeeded(_) => (4, &mut self.report.succeeded),
-                    Outcome::Failed { .. } => (5, &mut self.report.failed),
-                    Outcome::Cancelled => (6, &mut self.report.cancelled),
-                    Outcome::DeadlineExceeded => (7, &mut self.report.late),
+                let tag = match outcome {
+                    Outcome::Succeeded(_) => 4,
+                    Outcome::Failed { .. } => 5,
+                    Outcome::Cancelled => 6,
+                    Outcome::DeadlineExceeded => 7,
                 };
-                *counter += 1;
+                *self.report.ended(tag) += 1;
                 self.hash([tag, run.0, 0, 0]);
-                self.checker.ended(&self.engine, run, outcome)
+                let number = self.checker.ended(&self.engine, run, outcome)?;
+                if self.workload.behaviour.crashes > 0 {
+                    self.ends.insert(number, tag);
+                }
+                Ok(())
+            }
+            Action::Stalled { run, node, cause: Cause::OutcomeUnknown } => {
+                self.hash([9, run.0, node.0.into(), 0]);
+                self.report.unknown += 1;
+                let dice = draw(self.workload.seed, [13, run.0, node.0.into(), self.now_ns]);
+                let patience_ns = exponential(5 * self.workload.behaviour.duration_ns, dice);
+                self.schedule(patience_ns / 2, Happening::Resumes(run));
+                self.schedule(patience_ns, Happening::Resolves(run, node));
+                self.checker.is_under_way(run)
             }
             Action::Stalled { run, .. } => {
                 self.hash([8, run.0, 0, 0]);
@@ -504,18 +533,18 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn schedule(&mut self, after_ns: u64, happening: Happening) {
+    pub(crate) fn schedule(&mut self, after_ns: u64, happening: Happening) {
         self.scheduled += 1;
         self.coming.push(Reverse((self.now_ns + after_ns, self.scheduled, happening)));
     }
 
-    fn hash(&mut self, parts: [u64; 4]) {
+    pub(crate) fn hash(&mut self, parts: [u64; 4]) {
         self.report.hash = draw(self.report.hash, parts);
     }
 }
 
 /// A time from an exponential distribution, at least 1 ns.
-fn exponential(mean_ns: u64, dice: u64) -> u64 {
+pub(crate) fn exponential(mean_ns: u64, dice: u64) -> u64 {
     let uniform = ((dice >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
     1 + (-uniform.ln() * mean_ns as f64) as u64
 }

@@ -8,7 +8,7 @@ use crate::ids::{AttemptKey, Place, RunKey, ValueId};
 use crate::plan::{Lane, NodeKind};
 use crate::record::{Body, Then};
 use crate::retry::draw;
-use crate::state::NodeState;
+use crate::state::{NodeState, RunStatus};
 use crate::timers::TimerKind;
 
 impl Engine {
@@ -82,6 +82,7 @@ impl Engine {
         let body = Body::Done { value, started_ns: attempt.started_ns };
         self.commit(attempt.run, attempt.node, attempt.number, body);
         self.settle(attempt.run);
+        self.told_late(&attempt);
     }
 
     pub(super) fn attempt_failed(&mut self, key: AttemptKey, error: ValueId, failure: Failure) {
@@ -91,6 +92,14 @@ impl Engine {
         }
         self.released(&attempt);
         self.decide_failure(&attempt, Cause::Error(error), failure);
+        self.told_late(&attempt);
+    }
+
+    /// An attempt that had been given up has said what nobody knew.
+    fn told_late(&mut self, attempt: &Attempt) {
+        if attempt.phase == Phase::Abandoned {
+            self.go_on_if_known(attempt.run);
+        }
     }
 
     pub(super) fn attempt_cancelled(&mut self, key: AttemptKey, error: ValueId) {
@@ -236,7 +245,10 @@ impl Engine {
     /// An attempt was cut off, and nobody knows whether it had its effect: somebody has to find out.
     fn outcome_unknown(&mut self, attempt: &Attempt) {
         self.released(attempt);
-        self.stand_still(attempt.run);
+        // Compensations go on, whatever the outcome of another is.
+        if self.status(attempt.run) == Some(RunStatus::Running) {
+            self.stand_still(attempt.run);
+        }
         self.commit(attempt.run, attempt.node, attempt.number, Body::Unknown);
         self.settle(attempt.run);
         let (run, node, cause) = (attempt.run, attempt.node, Cause::OutcomeUnknown);

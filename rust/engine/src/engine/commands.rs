@@ -3,7 +3,9 @@
 use super::Engine;
 use crate::failure::Cause;
 use crate::ids::{Place, RunKey, ValueId};
+use crate::plan::Policy;
 use crate::record::{Body, Then};
+use crate::run::Run;
 use crate::state::{NodeState, RunStatus};
 
 /// What somebody has found out about a node whose outcome was not known.
@@ -61,6 +63,10 @@ impl Engine {
         if !stands || run.has_unknown() {
             return false;
         }
+        let mut policies = self.plans[run.plan.0 as usize].policies.iter().map(Option::as_ref);
+        if run.status == RunStatus::CompensationFailed && policies.any(is_limited) {
+            self.drop_stale_timers();
+        }
         self.go_on_with(key);
         true
     }
@@ -88,14 +94,24 @@ impl Engine {
             Resolution::Retry if run.is_withdrawn(node) => Body::Withdrawn,
             Resolution::Retry => Body::Resolved,
         };
-        let attempt = if resolution == Resolution::Retry { 0 } else { 1 };
+        let attempt = u32::from(resolution != Resolution::Retry);
+        let registered = &self.plans[run.plan.0 as usize];
+        let (_, template) = run.locate(&registered.plan, node);
+        if body == Body::Resolved && is_limited(registered.policies[template.index()].as_ref()) {
+            self.drop_stale_timers();
+        }
         self.commit(key, node, attempt, body);
         self.settle(key);
-        if self.runs.get(key.0).is_some_and(|run| run.may_go_on()) {
-            self.go_on_with(key);
-        }
+        self.go_on_if_known(key);
         self.take_turns();
         true
+    }
+
+    /// A run that stood still for nothing but outcomes that were not known goes on once they are.
+    pub(super) fn go_on_if_known(&mut self, key: RunKey) {
+        if self.runs.get(key.0).is_some_and(Run::may_go_on) {
+            self.go_on_with(key);
+        }
     }
 
     /// Everything that stood still goes on.
@@ -140,4 +156,9 @@ impl Engine {
         self.take_turns();
         true
     }
+}
+
+/// Whether all attempts and waits of a step together are limited.
+fn is_limited(policy: Option<&Policy>) -> bool {
+    policy.is_some_and(|policy| policy.total_timeout_ns > 0)
 }

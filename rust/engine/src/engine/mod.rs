@@ -84,8 +84,8 @@ pub struct Engine {
     gated: VecDeque<(Lsn, RunKey, Place)>,
     /// Attempts whose own start is not on disk yet, in order.
     starting: VecDeque<(Lsn, Start)>,
-    /// Steps of restored runs that are eligible, until [`Engine::go_on`].
-    restored: Vec<restore::Eligible>,
+    /// What restored runs wait for, until [`Engine::go_on`].
+    restored: restore::Restored,
     synced: Lsn,
     lsn: Lsn,
     /// Runs accepted so far.
@@ -148,7 +148,7 @@ impl Engine {
             timers: Timers::default(),
             gated: VecDeque::new(),
             starting: VecDeque::new(),
-            restored: Vec::new(),
+            restored: restore::Restored::default(),
             synced: if config.journaled { Lsn(0) } else { Lsn(u64::MAX) },
             lsn: Lsn(0),
             number: 0,

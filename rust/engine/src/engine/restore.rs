@@ -1,15 +1,16 @@
 //! Runs of an earlier process: their state is the fold of their records, and what is soft follows from it.
 //!
 //! The driver restores one run after the other, draining in between, and then says [`Engine::go_on`]: only
-//! then is it known who stands before whom.
+//! then is it known who stands before whom, and who holds which key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use crate::action::Evaluation;
+use crate::action::{Action, Evaluation};
+use crate::failure::Cause;
 use crate::ids::{Lsn, Place, PlanId, RunKey, ValueId};
 use crate::plan::{NodeKind, Plan};
-use crate::record::{Body, Durability, Record};
+use crate::record::{Body, Durability, Record, Then};
 use crate::run::{Changes, Identity, Run};
 use crate::state::NodeState;
 use crate::timers::TimerKind;
@@ -32,9 +33,28 @@ pub struct Restore<'a> {
     pub recoveries: u32,
 }
 
+/// What restored runs wait for.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    eligible: Vec<Eligible>,
+    asked: Vec<Asked>,
+}
+
+/// A concurrency key that a restored run asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    since_ns: u64,
+    number: u64,
+    /// Among those of its run.
+    nth: usize,
+    key: u64,
+    node: Place,
+    run: RunKey,
+}
+
 /// A step of a restored run that is eligible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Eligible {
+struct Eligible {
     /// Those that may have brought the process down come last.
     recoveries: u32,
     since_ns: u64,
@@ -51,13 +71,15 @@ struct Open {
     backoff: BTreeMap<Place, u64>,
     waits: BTreeMap<Place, u64>,
     evaluate: BTreeMap<Place, Evaluation>,
+    /// Since when a node asks for its key, and how many did before.
+    asked: BTreeMap<Place, (u64, usize)>,
     /// Attempts whose start is on record, and whose end is not.
     started: BTreeSet<Place>,
 }
 
 impl Engine {
-    /// Goes on counting where an earlier process stopped: its last record and the last run's number. To be
-    /// said before anything is accepted or restored.
+    /// Goes on counting where an earlier process stopped: its last record, and how many runs it had accepted,
+    /// which is one more than the last one's number. To be said before anything is accepted or restored.
     pub fn continue_after(&mut self, lsn: Lsn, runs: u64) {
         debug_assert!(self.runs.len() == 0 && self.records.is_empty(), "nothing has happened yet");
         self.lsn = lsn;
@@ -66,7 +88,11 @@ impl Engine {
     }
 
     /// Takes in a run of an earlier process as its records leave it. None of its steps starts before
-    /// [`Engine::go_on`].
+    /// [`Engine::go_on`]; what the engine asks for meanwhile is to be answered after that, too.
+    ///
+    /// The run may be over when this returns, if only its end had not been recorded. Outcomes that are not
+    /// known because the process went down are told by [`crate::Action::Stalled`]; what the run stood still
+    /// for before is known by [`Engine::stalled`].
     ///
     /// # Panics
     /// If the records are not those of one run of this plan, in order.
@@ -88,17 +114,29 @@ impl Engine {
         if deadline_ns != u64::MAX && goes_on {
             self.timers.insert(deadline_ns.max(now_ns), TimerKind::Deadline { run: key });
         }
-        self.restore_keys(key);
+        self.restore_keys(key, restore.number, &open);
         if restore.recoveries > 0 {
             self.commit(key, Place(0), 0, Body::Recovered { count: restore.recoveries });
+            // Else a run that brings its process down at once would never be found out.
+            if let Some(run) = self.runs.get_mut(key.0) {
+                run.wait_for(self.lsn);
+            }
         }
         self.restore_timers(key, &plan, &open);
-        self.restore_unknown(key, &open);
+        let unknown = self.restore_unknown(key, &open);
+        // Its outcomes may have become known just before the process went down.
+        if self.runs.get(key.0).is_some_and(Run::may_go_on) {
+            self.commit(key, Place(0), 0, Body::Resumed);
+        }
         for (node, what) in open.evaluate {
             self.evaluate(key, node, what);
         }
         self.restore_nodes(key, &plan, restore, &open.eligible, ending);
         self.settle(key);
+        for node in unknown {
+            let cause = Cause::OutcomeUnknown;
+            self.actions.push_back(Action::Stalled { run: key, node, cause });
+        }
         key
     }
 
@@ -111,32 +149,41 @@ impl Engine {
                 self.keys.release(ask);
             }
         }
-        self.restored.retain(|eligible| eligible.run != key);
+        self.restored.eligible.retain(|eligible| eligible.run != key);
+        self.restored.asked.retain(|asked| asked.run != key);
         self.records.clear();
     }
 
-    /// Every run is restored: what is eligible may start, in the order in which it became so.
+    /// Every run is restored: what was due meanwhile happens, and what is eligible may start, in the order in
+    /// which it became so.
     pub fn go_on(&mut self, now_ns: u64) {
         self.begin(now_ns);
-        let mut eligible = std::mem::take(&mut self.restored);
+        let Restored { mut eligible, mut asked } = std::mem::take(&mut self.restored);
+        asked.sort_unstable();
+        for Asked { key, node, run, .. } in asked {
+            self.keys.ask(key, run, node);
+        }
+        self.fire_timers();
         eligible.sort_unstable();
         for Eligible { node, run, .. } in eligible {
-            self.enter_line(run, node);
+            let boundary = self.runs.get(run.0).map_or(Lsn(0), Run::boundary);
+            self.await_record(boundary, run, node);
         }
         self.take_turns();
     }
 
-    /// Keys that nodes of the run hold are taken again; those it asks for are asked for in [`Engine::settle`].
-    fn restore_keys(&mut self, key: RunKey) {
-        let Some(run) = self.runs.get(key.0) else { return };
-        let keys = run.more.as_ref().map(|more| &more.keys).into_iter().flatten();
-        let (held, asked): (Vec<_>, Vec<_>) = keys
-            .map(|(&node, &ask)| (node, ask))
-            .partition(|(node, _)| run.cells[node.index()].state != NodeState::Parked);
-        for (_, ask) in held {
-            self.keys.hold(ask);
+    /// Keys that nodes of the run hold are taken again; those it asks for wait until it is known who holds them.
+    fn restore_keys(&mut self, run: RunKey, number: u64, open: &Open) {
+        let Some(state) = self.runs.get(run.0) else { return };
+        let keys = state.more.as_ref().map(|more| &more.keys).into_iter().flatten();
+        for (&node, &key) in keys {
+            if state.cells[node.index()].state == NodeState::Parked {
+                let (since_ns, nth) = open.asked.get(&node).copied().unwrap_or_default();
+                self.restored.asked.push(Asked { since_ns, number, nth, key, node, run });
+            } else {
+                self.keys.hold(key);
+            }
         }
-        self.changes.asked.extend(asked);
     }
 
     fn restore_timers(&mut self, key: RunKey, plan: &Plan, open: &Open) {
@@ -151,30 +198,35 @@ impl Engine {
                 self.timers.insert(at_ns, TimerKind::TotalTimeout { run: key, node });
             }
         }
-        let is = |node: Place, state| run.cells[node.index()].state == state;
-        for (&node, &due_ns) in &open.backoff {
-            if is(node, NodeState::Backoff) {
-                let attempts = run.cells[node.index()].attempts;
-                let kind = TimerKind::Backoff { run: key, node, attempts };
-                self.timers.insert(due_ns.max(self.now_ns), kind);
+        for (&node, &due_ns) in &open.waits {
+            if run.cells[node.index()].state == NodeState::Awaiting {
+                self.timers.insert(due_ns.max(self.now_ns), TimerKind::Wait { run: key, node });
             }
         }
-        for (&node, &due_ns) in &open.waits {
-            if is(node, NodeState::Awaiting) {
-                self.timers.insert(due_ns.max(self.now_ns), TimerKind::Wait { run: key, node });
+        let Some(run) = self.runs.get_mut(key.0) else { return };
+        for (&node, &due_ns) in &open.backoff {
+            let cell = run.cells[node.index()];
+            if cell.state == NodeState::Backoff && due_ns > self.now_ns {
+                let attempts = cell.attempts;
+                self.timers.insert(due_ns, TimerKind::Backoff { run: key, node, attempts });
+            } else if cell.state == NodeState::Backoff {
+                run.retry_due(node);
             }
         }
     }
 
-    /// What may run at most once, was started and has not ended: nobody knows.
-    fn restore_unknown(&mut self, key: RunKey, open: &Open) {
+    /// What may run at most once, was started and has not ended: nobody knows. Answers which nodes that are.
+    fn restore_unknown(&mut self, key: RunKey, open: &Open) -> Vec<Place> {
+        let mut unknown = Vec::new();
         for &node in &open.started {
-            let Some(run) = self.runs.get(key.0) else { return };
+            let Some(run) = self.runs.get(key.0) else { break };
             let live = run.cells[node.index()].state == NodeState::Ready;
             if live && self.plans[run.plan.0 as usize].policy_at(run, node).once {
                 self.commit(key, node, 1, Body::Unknown);
+                unknown.push(node);
             }
         }
+        unknown
     }
 
     /// Inline nodes are evaluated, steps wait for [`Engine::go_on`]; what is not needed any more is withdrawn.
@@ -198,7 +250,13 @@ impl Engine {
                 self.changes.withdrawn.push_back(node);
             } else if state == NodeState::Ready && kind.is_step() {
                 let (recoveries, number) = (restore.recoveries, restore.number);
-                self.restored.push(Eligible { recoveries, since_ns, number, node, run: key });
+                self.restored.eligible.push(Eligible {
+                    recoveries,
+                    since_ns,
+                    number,
+                    node,
+                    run: key,
+                });
             } else if state == NodeState::Ready {
                 self.changes.eligible.push(node);
             }
@@ -233,7 +291,9 @@ impl Open {
         }
         self.waits.extend(changes.waits.drain(..));
         self.evaluate.extend(changes.evaluate.drain(..));
-        changes.asked.clear();
+        for (node, _) in changes.asked.drain(..) {
+            self.asked.insert(node, (at_ns, self.asked.len()));
+        }
         changes.released.clear();
         changes.withdrawn.clear();
         changes.stale_timers = 0;
@@ -245,13 +305,17 @@ impl Open {
             Body::Started => {
                 self.started.insert(record.node);
             }
+            Body::Resolved | Body::Failed { then: Then::Final, .. } => {
+                self.started.remove(&record.node);
+                self.evaluate.remove(&record.node);
+                // If it is tried again, it begins anew.
+                self.eligible.remove(&record.node);
+            }
             Body::Done { .. }
             | Body::Failed { .. }
             | Body::Withdrawn
             | Body::Interrupted
-            | Body::Abandoned
-            | Body::Unknown
-            | Body::Resolved => {
+            | Body::Unknown => {
                 self.started.remove(&record.node);
                 self.evaluate.remove(&record.node);
             }

@@ -206,6 +206,12 @@ impl Engine {
     /// An eligible step waits until what made it so is on disk, then in its queue's line.
     pub(super) fn await_disk(&mut self, key: RunKey, node: Place) {
         let gate = self.runs.get(key.0).map_or(Lsn(0), |run| run.gate(self.lsn));
+        self.await_record(gate, key, node);
+    }
+
+    /// As [`Engine::await_disk`], for a record that is known.
+    #[inline]
+    pub(super) fn await_record(&mut self, gate: Lsn, key: RunKey, node: Place) {
         if gate > self.synced {
             self.gated.push_back((gate, key, node));
         } else {

@@ -24,10 +24,15 @@ impl Engine {
     /// Drops stale timers once they are most of what is kept. O(1) amortised over those dropped.
     pub(super) fn prune_timers(&mut self) {
         if self.timers.is_mostly_stale() {
-            let mut timers = std::mem::take(&mut self.timers);
-            timers.prune(|kind| self.is_live(kind));
-            self.timers = timers;
+            self.drop_stale_timers();
         }
+    }
+
+    /// Drops stale timers before an operator begins anew what they were set for. O(pending).
+    pub(super) fn drop_stale_timers(&mut self) {
+        let mut timers = std::mem::take(&mut self.timers);
+        timers.prune(|kind| self.is_live(kind));
+        self.timers = timers;
     }
 
     /// Whether a timer still stands for the state it was set for.
@@ -41,8 +46,9 @@ impl Engine {
             TimerKind::QueueTimeout { run, node, arrival } => {
                 self.runs.get(run.0).is_some_and(|run| run.is_lined_since(node, arrival))
             }
+            // What a node did is not known any better for having taken too long.
             TimerKind::TotalTimeout { run, node } => {
-                cell(run, node).is_some_and(|it| !it.is_over())
+                cell(run, node).is_some_and(|it| !it.is_over() && it.state != NodeState::Unknown)
             }
             TimerKind::Wait { run, node } => {
                 cell(run, node).is_some_and(|it| it.state == NodeState::Awaiting)

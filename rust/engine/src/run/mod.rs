@@ -389,6 +389,16 @@ impl Run {
         }
     }
 
+    /// The record that must be on disk before any step of it starts.
+    pub(crate) const fn boundary(&self) -> Lsn {
+        self.boundary
+    }
+
+    /// No step of it starts before this record is on disk, whatever its durability.
+    pub(crate) const fn wait_for(&mut self, boundary: Lsn) {
+        self.boundary = boundary;
+    }
+
     /// Whether it has neither begun to end nor stalled.
     pub(crate) fn goes_on(&self) -> bool {
         self.ending.is_none() && !self.status.is_terminal()

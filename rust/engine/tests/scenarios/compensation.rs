@@ -273,3 +273,28 @@ fn levels_of_a_recursion_are_undone_from_the_deepest() {
     assert_eq!(play.blame(), Some(("last".into(), Cause::Error(error))));
     assert_eq!(play.status(), Some(RunStatus::Compensated));
 }
+
+/// The limit of all attempts and waits went on from the first try, and cut the next one off early.
+#[test]
+fn a_compensation_that_is_resumed_has_all_of_its_time() {
+    for crash in [false, true] {
+        let mut sketch = Sketch::new();
+        let a = sketch.effect("a", &[]);
+        sketch.policy(a + 1, |policy| policy.total_timeout_ns = 10 * SECOND);
+        let b = sketch.step("b", &[a]);
+        sketch.gives(b);
+        let mut play = Play::new(sketch);
+        play.done("a");
+        play.fail("b");
+        play.fail("a/undo");
+        play.advance(5 * SECOND);
+        play.resume();
+        if crash {
+            play.crash(0);
+        }
+        play.advance(10 * SECOND - 1);
+        assert!(play.told().is_empty());
+        play.advance(1);
+        assert_eq!(play.told(), ["a/undo"]);
+    }
+}

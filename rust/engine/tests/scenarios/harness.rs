@@ -9,7 +9,8 @@ use penstock_engine::{
     Accept, AcceptError, Action, AttemptKey, Base, Body, CancelCause, Cause, Config,
     DEFAULT_PRIORITY, Durability, Engine, Evaluation, Event, Failure, GraphSpec, Identity, Jitter,
     Lane, Lsn, NodeId, NodeKind, NodeSpec, NodeState, Outcome, Place, Plan, PlanId, Policy,
-    QueueId, Record, RetryPolicy, Run, RunKey, RunStatus, Start, StepId, ValueId,
+    QueueId, Record, Resolution, Restore, RetryPolicy, Run, RunKey, RunStatus, Start, StepId,
+    ValueId,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -125,6 +126,18 @@ impl History {
         };
         Run::fold(&identity, &self.records)
     }
+
+    /// What its records name, and its inputs.
+    fn values(&self) -> Vec<ValueId> {
+        let named = self.records.iter().filter_map(|record| match record.body {
+            Body::Done { value, .. } | Body::Decided { value } | Body::Signal { value, .. } => {
+                Some(value)
+            }
+            Body::Failed { cause: Cause::Error(error), .. } => Some(error),
+            _ => None,
+        });
+        self.inputs.iter().copied().chain(named).collect()
+    }
 }
 
 pub(crate) struct World {
@@ -140,7 +153,7 @@ pub(crate) struct World {
     pub(crate) ended: BTreeMap<RunKey, (RunStatus, Outcome)>,
     /// Paths of nodes that may carry nothing.
     pub(crate) nothing: BTreeSet<String>,
-    /// Compensations that failed and were not tried again.
+    /// Compensations that failed and outcomes that are not known, unless the run was resumed since.
     pub(crate) stalled: Vec<(RunKey, Place)>,
     pub(crate) records: Vec<Record>,
     cancels: Vec<(AttemptKey, CancelCause)>,
@@ -150,11 +163,17 @@ pub(crate) struct World {
     next_value: u32,
     questions: VecDeque<(RunKey, Place, NodeId, Evaluation)>,
     histories: BTreeMap<RunKey, History>,
+    /// Of runs that are over.
+    left: BTreeMap<RunKey, History>,
     /// Runs that are over, as their records leave them.
     finished: BTreeMap<RunKey, (PlanId, u64, Run)>,
     /// Runs accepted, refused ones excluded.
     accepted: u64,
     rarely: bool,
+    config: Config,
+    plans: Vec<(Arc<Plan>, Vec<Option<Policy>>)>,
+    /// What is on disk.
+    synced: Lsn,
 }
 
 impl World {
@@ -180,9 +199,13 @@ impl World {
             next_value: 0,
             questions: VecDeque::new(),
             histories: BTreeMap::new(),
+            left: BTreeMap::new(),
             finished: BTreeMap::new(),
             accepted: 0,
             rarely: false,
+            config,
+            plans: Vec::new(),
+            synced: Lsn(0),
         }
     }
 
@@ -207,7 +230,12 @@ impl World {
             .into_iter()
             .map(|node| (node.kind == NodeKind::Step).then_some(node.policy))
             .collect();
-        self.engine.add_plan(Arc::new(plan), policies)
+        self.add_plan(Arc::new(plan), policies)
+    }
+
+    pub(crate) fn add_plan(&mut self, plan: Arc<Plan>, policies: Vec<Option<Policy>>) -> PlanId {
+        self.plans.push((plan.clone(), policies.clone()));
+        self.engine.add_plan(plan, policies)
     }
 
     /// Registers a graph of one step without inputs.
@@ -293,6 +321,76 @@ impl World {
         resumed
     }
 
+    /// Somebody has found out that a step gave this.
+    pub(crate) fn resolve_done(&mut self, run: RunKey, node: Place) -> ValueId {
+        let value = self.value();
+        assert!(self.resolve(run, node, Resolution::Done(value)), "nothing is unknown of {node:?}");
+        value
+    }
+
+    pub(crate) fn resolve(&mut self, run: RunKey, node: Place, resolution: Resolution) -> bool {
+        let resolved = self.engine.resolve(self.now_ns, run, node, resolution);
+        self.settle();
+        resolved
+    }
+
+    /// The process goes down, and after a time another restores what is on disk: everything, unless there is
+    /// a journal. Answers the new key of each run. `recoveries` says of runs, by number, how often they were
+    /// under way when a process went down.
+    pub(crate) fn crash(
+        &mut self,
+        after_ns: u64,
+        recoveries: &[(u64, u32)],
+    ) -> BTreeMap<RunKey, RunKey> {
+        let cut = if self.config.journaled { self.synced } else { self.engine.lsn() };
+        let mut engine = Engine::new(self.config);
+        for queue in 1..self.engine.queue_count() {
+            engine.add_queue(self.engine.queue(QueueId(queue)).limits);
+        }
+        for (plan, policies) in &self.plans {
+            engine.add_plan(plan.clone(), policies.clone());
+        }
+        self.engine = engine;
+        self.now_ns += after_ns;
+        let mut before = std::mem::take(&mut self.histories);
+        before.append(&mut self.left);
+        self.records.clear();
+        self.cancels.clear();
+        self.values.clear();
+        self.results.clear();
+        self.questions.clear();
+        self.to_evaluate.clear();
+        self.ended.clear();
+        self.finished.clear();
+        self.stalled.clear();
+        self.engine.continue_after(cut, self.accepted);
+        let mut keys = BTreeMap::new();
+        for (was, mut history) in before {
+            history.records.retain(|record| record.lsn <= cut);
+            if history.records.last().is_none_or(ends) {
+                continue;
+            }
+            self.values.extend(history.values());
+            let known = recoveries.iter().find(|(number, _)| *number == history.number);
+            let restore = Restore {
+                number: history.number,
+                plan: history.plan,
+                inputs: &history.inputs,
+                durability: history.durability,
+                records: &history.records,
+                recoveries: known.map_or(0, |(_, count)| *count),
+            };
+            let run = self.engine.restore(self.now_ns, &restore);
+            self.records.extend(history.records.iter().map(|record| Record { run, ..*record }));
+            self.histories.insert(run, history);
+            keys.insert(was, run);
+            self.take();
+        }
+        self.engine.go_on(self.now_ns);
+        self.settle();
+        keys
+    }
+
     /// The value sent, if it was taken in.
     pub(crate) fn signal(&mut self, run: RunKey, signal: u32, keep: bool) -> Option<ValueId> {
         let value = self.value();
@@ -306,6 +404,11 @@ impl World {
 
     pub(crate) fn interrupt(&mut self) {
         self.engine.interrupt(self.now_ns);
+        self.settle();
+    }
+
+    pub(crate) fn give_up(&mut self) {
+        self.engine.give_up(self.now_ns);
         self.settle();
     }
 
@@ -374,6 +477,7 @@ impl World {
     }
 
     pub(crate) fn sync(&mut self, lsn: Lsn) {
+        self.synced = self.synced.max(lsn);
         self.handle(Event::Synced { lsn });
     }
 
@@ -431,6 +535,17 @@ impl World {
     }
 
     fn settle(&mut self) {
+        self.take();
+        if !self.manual
+            && let Some((run, node, template, what)) = self.questions.pop_front()
+        {
+            self.to_evaluate.pop_front();
+            self.answer(run, node, template, what);
+        }
+    }
+
+    /// Takes what the engine gives, and answers nothing.
+    fn take(&mut self) {
         while let Some(action) = self.engine.poll() {
             match action {
                 Action::Evaluate { run, node, template, what } => {
@@ -458,12 +573,13 @@ impl World {
             }
         }
         self.check_folds();
-        if !self.manual
-            && let Some((run, node, template, what)) = self.questions.pop_front()
-        {
-            self.to_evaluate.pop_front();
-            self.answer(run, node, template, what);
-        }
+    }
+
+    /// Answers the question that was asked first, where the test is to.
+    pub(crate) fn answer_next(&mut self) {
+        self.to_evaluate.pop_front();
+        let (run, node, template, what) = self.questions.pop_front().expect("a question");
+        self.answer(run, node, template, what);
     }
 
     /// Answers a question as the script says.
@@ -547,8 +663,18 @@ impl World {
             };
             assert_eq!(run.image(), folded.image(), "{key:?} is not the fold of its records");
         }
-        self.histories.retain(|key, _| self.engine.run(*key).is_some());
+        let (live, over) = std::mem::take(&mut self.histories)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(key, _)| self.engine.run(*key).is_some());
+        self.histories = live;
+        self.left.extend(over);
     }
+}
+
+/// Whether a run is over with a record.
+fn ends(record: &Record) -> bool {
+    let stalls = Body::Ended { status: RunStatus::CompensationFailed };
+    matches!(record.body, Body::Ended { .. }) && record.body != stalls
 }
 
 impl Drop for World {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use penstock_engine::{
-    Accept, Cause, Config, Event, Failure, NodeState, Outcome, Place, PlanId, RunKey, RunStatus,
-    Start, ValueId,
+    Accept, Cause, Config, Event, Failure, NodeState, Outcome, Place, PlanId, Resolution, RunKey,
+    RunStatus, Start, ValueId,
 };
 
 use crate::harness::World;
@@ -82,6 +82,11 @@ impl Play {
         self.under_way.keys().map(String::as_str).collect()
     }
 
+    /// The attempt under way at a path.
+    pub(crate) fn attempt(&self, path: &str) -> Start {
+        self.under_way[path]
+    }
+
     /// Paths of the steps told to stop since the last call.
     pub(crate) fn told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.told)
@@ -125,6 +130,49 @@ impl Play {
     pub(crate) fn stops(&mut self, path: &str) {
         let start = self.take(path);
         self.world.end_cancelled(start);
+        self.go_on();
+    }
+
+    /// Somebody has found out that the step at a path gave something.
+    pub(crate) fn resolve_done(&mut self, path: &str) -> ValueId {
+        let node = self.world.place(self.run, path);
+        let value = self.world.resolve_done(self.run, node);
+        self.go_on();
+        value
+    }
+
+    /// Somebody has found out that the step at a path failed.
+    pub(crate) fn resolve_failed(&mut self, path: &str) -> ValueId {
+        let error = self.world.value();
+        assert!(self.resolve(path, Resolution::Failed(error)), "nothing is unknown of {path}");
+        error
+    }
+
+    /// Somebody has found out that the step at a path did nothing.
+    pub(crate) fn resolve_retry(&mut self, path: &str) -> bool {
+        self.resolve(path, Resolution::Retry)
+    }
+
+    fn resolve(&mut self, path: &str, resolution: Resolution) -> bool {
+        let node = self.world.place(self.run, path);
+        let resolved = self.world.resolve(self.run, node, resolution);
+        self.go_on();
+        resolved
+    }
+
+    /// The process goes down, and another restores the runs a time later.
+    pub(crate) fn crash(&mut self, after_ns: u64) {
+        self.under_way.clear();
+        self.told.clear();
+        let keys = self.world.crash(after_ns, &[]);
+        self.run = keys.get(&self.run).copied().unwrap_or(RunKey(u64::MAX));
+        self.go_on();
+    }
+
+    /// Everything recorded so far reaches the disk.
+    pub(crate) fn sync(&mut self) {
+        let lsn = self.world.engine.lsn();
+        self.world.sync(lsn);
         self.go_on();
     }
 

@@ -161,7 +161,7 @@ impl Sketch {
 
     pub(crate) fn register(self, world: &mut World) -> PlanId {
         let plan = Plan::compile(self.spec).expect("a right graph");
-        world.engine.add_plan(Arc::new(plan), self.policies)
+        world.add_plan(Arc::new(plan), self.policies)
     }
 }
 

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use penstock_engine::{Body, Durability, Lsn, Place, Record, RunKey, RunStatus, ValueId};
+use penstock_engine::{
+    Body, Cause, Durability, Lsn, Place, Record, RunKey, RunStatus, Then, ValueId,
+};
 use penstock_journal::{Batch, Head, Journal, Line, NewRun, Options};
 
 /// A folder of its own, removed at the end.
@@ -81,6 +83,58 @@ pub fn started(run: u64) -> Batch {
     let mut second = Line::new(run, record(lsn + 1, 1, done));
     second.payload = Some(format!("\"{}\"", "x".repeat(200)).into_bytes().into());
     Batch { accepts: vec![new_run(run)], lines: vec![first, second], ..Batch::default() }
+}
+
+/// Every kind of record there is, as a run of its own from position `lsn` on.
+pub fn every_kind(run: u64, lsn: u64) -> Batch {
+    let value = ValueId(0);
+    let failed = |cause, then| Body::Failed { cause, started_ns: 6, then };
+    let bodies = [
+        Body::Accepted { priority: Some(3), deadline_ns: 1_800_000_000_000_000_000 },
+        Body::Started,
+        failed(Cause::Error(value), Then::Retry { due_ns: 8 }),
+        failed(Cause::Timeout, Then::Final),
+        failed(Cause::TotalTimeout, Then::Final),
+        failed(Cause::HeartbeatTimeout, Then::Final),
+        failed(Cause::QueueTimeout, Then::Final),
+        failed(Cause::SignalTimeout, Then::Final),
+        failed(Cause::NotEnough, Then::Final),
+        failed(Cause::Exhausted, Then::Final),
+        Body::Done { value, started_ns: u64::MAX },
+        Body::Decided { value },
+        Body::Chosen { outcome: u64::MAX },
+        Body::Opened { count: 3 },
+        Body::Fired,
+        Body::Signal { signal: 2, value },
+        Body::Acquired,
+        Body::Withdrawn,
+        Body::Interrupted,
+        Body::Abandoned,
+        Body::Unknown,
+        Body::Resolved,
+        Body::Recovered { count: 2 },
+        Body::Held,
+        Body::Released,
+        Body::CancelRequested,
+        Body::DeadlinePassed,
+        Body::Paused,
+        Body::Resumed,
+        Body::Compensating,
+        Body::Ended { status: RunStatus::Compensated },
+    ];
+    let lines = bodies.into_iter().zip(0..).map(|(body, seq)| {
+        let mut line = Line::new(run, record(lsn + u64::from(seq), seq, body));
+        let has_value = matches!(
+            body,
+            Body::Done { .. }
+                | Body::Decided { .. }
+                | Body::Signal { .. }
+                | Body::Failed { cause: Cause::Error(_), .. }
+        );
+        line.payload = has_value.then(|| br#"{"a":[1,"\u00fc"]}"#.to_vec().into());
+        line
+    });
+    Batch { accepts: vec![new_run(run)], lines: lines.collect(), ..Batch::default() }
 }
 
 /// The end of a run, as its record number `seq`.
