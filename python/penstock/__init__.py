@@ -36,13 +36,14 @@ from ._flow import Flow
 from ._flow_calls import Overrides
 from ._lint import Finding, Report
 from ._nodes import Node
-from ._policies import Queue, RetryPolicy, Threshold
+from ._policies import Queue, Retention, RetryPolicy, Threshold
 from ._run import Run
 from ._runtime import Runtime
 from ._scopes import FlowScope
 from ._signals import Signal
 from ._stages import AsyncStep, PlainStep, Stage, step
 from ._stats import Stats
+from ._stored import RunInfo
 from ._workflows import Workflow, workflow
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "Queue",
     "RecordedError",
     "Report",
+    "Retention",
     "RetryAfter",
     "RetryPolicy",
     "Run",
@@ -83,6 +85,7 @@ __all__ = [
     "RunError",
     "RunFailed",
     "RunHeld",
+    "RunInfo",
     "RunNotFound",
     "Runtime",
     "RuntimeClosed",

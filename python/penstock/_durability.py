@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
-from ._errors import ContractError, DefinitionError, StoreError, VersionConflict
+from ._errors import ContractError, DefinitionError, StoreCorrupt, StoreError, VersionConflict
 from ._payloads import Codec
 from ._policies import word
 
@@ -125,11 +125,11 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
         VersionConflict: the store has runs of this name and version with another graph.
     """
     text = workflow.to_json()
-    for known, content in core.interfaces("graph", workflow.name, workflow.version):
+    for known, kept in core.interfaces("graph", workflow.name, workflow.version):
         if known != pinned(workflow):
             raise VersionConflict(
                 f"the store has runs of {workflow.name!r} version {workflow.version!r} with "
-                f"another graph: {_difference(content, text)}",
+                f"another graph: {_difference(kept, text)}",
                 remedy="give the changed workflow another version; both may be registered",
             )
     name, version = workflow.name, workflow.version
@@ -195,10 +195,10 @@ def payload_of(codec: Codec, value: object, what: str, run_id: str) -> bytes:
         raise error.at(run_id=run_id, node=what) from None
 
 
-def store_error(message: str) -> StoreError:
+def store_error(message: str, corrupt: bool) -> StoreError:  # noqa: FBT001 (by the native side)
     """An error of the store, told by the native side."""
     what, _, remedy = message.partition("; ")
-    return StoreError(what, remedy=remedy or None)
+    return (StoreCorrupt if corrupt else StoreError)(what, remedy=remedy or None)
 
 
 _KEPT: Final[Mapping[str, str]] = {

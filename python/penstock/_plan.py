@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 
 from . import _engine
@@ -44,6 +45,52 @@ def plan_of(graph: Graph) -> _engine.Plan:
     except ValueError as error:
         problems: list[str] = error.args[0]
         raise DefinitionError.of(f"workflow {graph.name!r}", problems) from None
+
+
+def plan_of_json(content: Mapping[str, Any]) -> _engine.Plan:
+    """The plan of a graph as `_graph_json` writes it, without the functions of its nodes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    nodes: list[dict[str, Any]] = content["nodes"]
+    bodies: list[dict[str, Any]] = [
+        {"prefix": content["name"], "output": content["output"]},
+        *content.get("bodies", ()),
+    ]
+    regions: list[tuple[str, int, int, int, int]] = []
+    for number, body in enumerate(bodies):
+        inside = [i for i, node in enumerate(nodes) if node.get("region", 0) == number]
+        inputs = sum(nodes[i]["kind"] == "input" for i in inside)
+        regions.append((body["prefix"], inside[0], inside[-1] + 1, inputs, body["output"]))
+    calls = [(0, content["output"])]
+    calls += [(call["parent"], call["output"]) for call in content.get("calls", ())]
+    scopes = [scope["parent"] for scope in content.get("scopes", ())]
+    parts = [_stored_node(node) for node in nodes]
+    return _engine.Plan(content["name"], content["version"], parts, regions, calls, scopes)
+
+
+def _stored_node(node: Mapping[str, Any]) -> dict[str, object]:
+    kind: str = node["kind"]
+    content: dict[str, object] = {
+        "kind": kind,
+        "path": node["path"],
+        "inputs": node["inputs"],
+        "gates": node.get("gates", ()),
+        "after": node["after"],
+        "region": node.get("region", 0),
+        "call": node.get("call", 0),
+        "scope": node.get("scope"),
+        "holds": node.get("holds"),
+    }
+    if kind == "accept":
+        content["computed"] = "function" in node
+    if "detail" in node:
+        fields = dict(node["detail"])
+        if kind == "signal":
+            fields["signal"] = SimpleNamespace(**fields["signal"])
+        content.update(_PARTICULARS[_DETAILS[kind]](SimpleNamespace(**fields)))
+    return content
 
 
 def _node(node: GraphNode) -> dict[str, object]:
@@ -101,4 +148,21 @@ _PARTICULARS: Final[Mapping[type, Callable[[Any], dict[str, object]]]] = {
     Acquire: lambda it: {"key": it.key},
     Cancel: lambda it: {"cancels": it.scope},
     Undo: lambda it: {"of": it.of},
+}
+_DETAILS: Final[Mapping[str, type]] = {
+    "switch": Switch,
+    "case": Case,
+    "accept": Accept,
+    "shield": Shield,
+    "collect": Collect,
+    "race": Race,
+    "map": Map,
+    "loop": Loop,
+    "recurse": Recurse,
+    "signal": Wait,
+    "sleep": Sleep,
+    "spawn": Spawn,
+    "acquire": Acquire,
+    "cancel": Cancel,
+    "undo": Undo,
 }

@@ -229,6 +229,41 @@ class Queue:
         return _short(self, Queue(self.name), first=repr(self.name))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
+class Retention:
+    """How long a store keeps runs that have ended; both limits hold. Others are kept for ever.
+
+    Attributes:
+        max_age: seconds since a run ended, or None for no limit.
+        max_runs: how many that ended last, or None for no limit.
+
+    Raises:
+        DefinitionError: a limit is out of its range, or none is given.
+
+    >>> import penstock as ps
+    >>> ps.Retention(max_age=30 * 86_400, max_runs=100_000)
+    Retention(max_age=2592000.0, max_runs=100000)
+    """
+
+    max_age: float | None
+    max_runs: int | None
+
+    def __init__(self, *, max_age: Seconds | None = None, max_runs: int | None = None) -> None:
+        if max_age is None and max_runs is None:
+            raise DefinitionError(
+                "Retention has no limit", remedy="give max_age= or max_runs=, or leave it out"
+            )
+        age = None if max_age is None else seconds(max_age, "Retention.max_age", zero=True)
+        object.__setattr__(self, "max_age", age)
+        runs = max_runs if max_runs is None else _count(max_runs, "Retention.max_runs")
+        object.__setattr__(self, "max_runs", runs)
+
+    def __repr__(self) -> str:
+        pairs = (("max_age", self.max_age), ("max_runs", self.max_runs))
+        told = [f"{name}={value!r}" for name, value in pairs if value is not None]
+        return f"Retention({', '.join(told)})"
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Threshold(Generic[T_contra]):
     """Accepts a value whose score is high enough. The score is recorded, so that it can be tuned.
@@ -265,6 +300,12 @@ def word(value: object, name: str) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise DefinitionError(f"{name} is {value!r}", remedy="give a string that is not empty")
+    return value
+
+
+def _count(value: object, name: str) -> int:
+    if type(value) is not int or value < 0:
+        raise DefinitionError(f"{name} is {value!r}", remedy="give a whole number from 0")
     return value
 
 

@@ -9,7 +9,9 @@ import logging
 import random
 from asyncio import _get_running_loop  # the public one raises outside of a loop
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
+from pathlib import Path
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, cast, overload
@@ -19,10 +21,11 @@ from typing_extensions import Unpack
 
 from . import _engine
 from ._clock import VirtualLoop
+from ._commands import Commands
 from ._context import Context
 from ._coverage import Coverage
 from ._coverage_collect import collect, coverage_of_runtime
-from ._driver import Command, Driver
+from ._driver import Driver
 from ._durability import Codecs, Durability, checks_payloads, location, refuse_exit
 from ._durability import durability as checked_durability
 from ._durability import tags as checked_tags
@@ -35,11 +38,13 @@ from ._errors import (
     RunHeld,
     RunNotFound,
     RuntimeClosed,
+    StoreError,
 )
 from ._forks import forget, leave_to_parent
 from ._graph import Wait
 from ._options import Task, priority
-from ._policies import Queue, Seconds, seconds, whole, word
+from ._policies import Queue, Retention, Seconds, seconds, whole, word
+from ._pruning import Pruner
 from ._registry import Registry
 from ._run import Run, ended
 from ._signals import Signal
@@ -60,6 +65,7 @@ from ._stages import (
     Takes6,
 )
 from ._stats import Stats, stats_of
+from ._stored import RunFilter, RunInfo, StoreView, remembered
 from ._threads import Threads
 from ._workflows import Workflow
 
@@ -116,6 +122,7 @@ class Runtime:
         durability: "sync", "async" or "exit": what of a run is on disk before what.
         max_recoveries: how often the process may go down with attempts of a run under way before
             that run is held as a dead letter.
+        retention: how long the store keeps runs that have ended; for ever unless given.
         check_payloads: whether every value that is stored is read back at once and compared; under
             pytest unless given.
         clock: seconds on the loop's own scale; if not given, the machine's clock or the virtual
@@ -148,6 +155,7 @@ class Runtime:
         cancel_grace: Seconds = 5.0,
         durability: Durability = "sync",
         max_recoveries: int = 3,
+        retention: Retention | None = None,
         check_payloads: bool | None = None,
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
@@ -163,6 +171,7 @@ class Runtime:
         self._store = location(store)
         self._durability: Durability = checked_durability(durability, "Runtime.durability")
         self._max_recoveries = whole(max_recoveries, "Runtime.max_recoveries")
+        self._retention = _retention(retention)
         self._check_payloads = check_payloads
         self._clock = clock
         self._seed = random.getrandbits(64) if seed is None else _seed(seed)
@@ -177,6 +186,8 @@ class Runtime:
         self._registry: Registry
         self._plans: Mapping[Stage[..., Any], int]
         self._threads: Threads
+        self._pruner: Pruner
+        self._view: StoreView | None = None
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
@@ -236,13 +247,19 @@ class Runtime:
             _log.warning("%s holds run %s: %s", self._name, run_id, why)
         if len(held) > 10:
             _log.warning("%s holds %d runs in all", self._name, len(held))
-        driver.commanded = self._commanded
+        self._pruner = Pruner(core, self._store_view, self._name)
+        if self._retention is not None:
+            self._pruner.keep(self._retention)
+        driver.commanded = Commands(self).take
         leave_to_parent(self, core.lock_fd())
         if not isinstance(self._loop, VirtualLoop) and self._loop is not None:
             self._loop.add_reader(core.wake_fd(), core._woken)  # noqa: SLF001
 
-    def _commanded(self, command: Command) -> None:
-        self._core.command_done(command.number, f"there is no command {command.verb!r}")
+    def _store_view(self) -> StoreView:
+        """The read side of the store, opened when it is first needed."""
+        if self._view is None:
+            self._view = StoreView(cast("Path", self._store))
+        return self._view
 
     async def __aexit__(
         self,
@@ -260,6 +277,7 @@ class Runtime:
             await self._idle(self._cancel_grace)
         finally:
             if self._store is not None:
+                await self._pruner.close()
                 self._leave_store()
             elif unfinished := self._core.close():
                 runs = "1 run" if unfinished == 1 else f"{unfinished} runs"
@@ -269,6 +287,8 @@ class Runtime:
 
     def _leave_store(self) -> None:
         forget(self)
+        if self._view is not None:
+            self._view.close()
         if self._loop is not None and not isinstance(self._loop, VirtualLoop):
             self._loop.remove_reader(self._core.wake_fd())
         if unfinished := self._core.suspend():
@@ -581,6 +601,27 @@ class Runtime:
         core.watch(key)
         return Run(self, key)
 
+    async def runs(self, **wanted: Unpack[RunFilter]) -> list[RunInfo]:
+        """The runs that a filter lets through, newest first; 1,000 at most unless it says more.
+
+        With a store, these are all of its runs; without one, those under way and the last 10,000
+        that have ended, whose tenant and tags are not kept.
+
+        Args:
+            wanted: see `RunFilter`.
+
+        Raises:
+            DefinitionError: a status is none; or tags are asked for, and there is no store.
+            StoreError: the store can't be read.
+        """
+        self._open()
+        asked: RunFilter = {"limit": 1_000, **wanted}
+        if self._store is None:
+            return remembered(self._core, self._registry.workflows, asked)
+        with suppress(StoreError):  # what is on disk can be told all the same
+            await self._on_disk()
+        return await asyncio.to_thread(self._store_view().runs, **asked)
+
     async def join(self) -> None:
         """Wait until no run is under way. Runs that fail do so silently here.
 
@@ -791,6 +832,14 @@ def _queue(queue: Any) -> Queue:
     if not isinstance(queue, Queue):
         raise DefinitionError(f"{queue!r} is no queue", remedy="pass ps.Queue(name, ...)")
     return queue
+
+
+def _retention(retention: Any) -> Retention | None:
+    if retention is not None and not isinstance(retention, Retention):
+        raise DefinitionError(
+            f"Runtime.retention is {retention!r}", remedy="pass ps.Retention(...), or None"
+        )
+    return retention
 
 
 def _seed(seed: Any) -> int:

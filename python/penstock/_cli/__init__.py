@@ -1,7 +1,7 @@
-"""The command line: `penstock lint`, `diff`, `graph` and `coverage`.
+"""The command line: `penstock lint` and others for workflows, `runs` and others for stores.
 
 It is an extra, `penstock[cli]`: nothing of it is imported by `import penstock`. Exit codes: 0 for
-nothing found, 1 for findings, 2 for a mistake in the call or in a user's module.
+nothing found, 1 for findings and refusals, 2 for a mistake in the call or in a user's module.
 """
 
 from __future__ import annotations

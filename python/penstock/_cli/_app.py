@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
 import typer
 
 from ._coverage import coverage
 from ._diff import diff
 from ._graph import graph
 from ._lint import lint
+from ._orders import cancel, pause, resolve, resume, signal
+from ._runs import dead_letters, runs
+from ._show import show
+from ._upkeep import export, prune, verify
 
 app = typer.Typer(
     name="penstock",
-    help="Look at typed workflows without running them.",
+    help="Look at typed workflows, and at the runs of a store, also while a service runs them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (lint, diff, graph, coverage):
-    app.command()(command)
+_PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
+    "Workflows": (lint, diff, graph, coverage),
+    "Runs of a store": (runs, show, dead_letters, export),
+    "Orders to the runtime that has a store open": (cancel, pause, resume, signal, resolve),
+    "Upkeep of a store": (prune, verify),
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)

@@ -5,6 +5,6 @@ shows its owner, an orange edge goes from one owner to another.
 """
 
 from ._drawing import picture
-from ._states import coverage_picture, states_of
+from ._states import coverage_picture, node_of, states_of
 
-__all__ = ["coverage_picture", "picture", "states_of"]
+__all__ = ["coverage_picture", "node_of", "picture", "states_of"]

@@ -59,6 +59,12 @@ def states_of(graph: Graph, events: Iterable[Event | EventsLost]) -> dict[str, s
     return _Inference(graph, states, outcomes, ended=ended).complete()
 
 
+def node_of(graph: Graph, path: str) -> GraphNode | None:
+    """The node of the graph that a path in a run is of, such as "shop/pages[3]/draft"."""
+    paths = _Paths(graph)
+    return paths.known.get(paths.template(path))
+
+
 def coverage_picture(graph: Graph, coverage: WorkflowCoverage) -> str:
     """The graph as SVG, with what tests or runs came to in green and the rest in red.
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use penstock_engine::{
-    Again, Body, Identity, Place, PlanId, Record, Run, RunKey, RunStatus, ValueId,
+    Again, Body, Identity, Place, Plan, PlanId, Record, Run, RunKey, RunStatus, ValueId,
 };
 use penstock_journal::{Line, NewRun, RunRow};
 use pyo3::prelude::*;
@@ -37,11 +37,11 @@ impl Core {
         let Some(parts) = this.parts_for(py, &row) else {
             return Ok(Err("its workflow is not registered as it was".into()));
         };
-        let holding = holding(&parts, &row, &lines);
+        let holding = holding(&parts.plan, &row, &lines);
         let generation = row.generation + 1;
         let keys = if new_keys { generation } else { crate::recovery::keys_of(&lines) };
         let kept = if over {
-            match kept(&parts, &row, &holding, None) {
+            match kept(&parts.plan, &row, &holding, None) {
                 Some(kept) => Cow::Owned(kept),
                 None => return Ok(Err("its records do not fit its graph".into())),
             }
@@ -75,8 +75,8 @@ impl Core {
         if let Some(from) = from.filter(|from| !has_node(&parts, from)) {
             return Ok(Err(format!("its workflow has no node {from:?}")));
         }
-        let holding = holding(&parts, &row, &lines);
-        let Some(kept) = kept(&parts, &row, &holding, from) else {
+        let holding = holding(&parts.plan, &row, &lines);
+        let Some(kept) = kept(&parts.plan, &row, &holding, from) else {
             return Ok(Err("its records do not fit its graph".into()));
         };
         let fork = NewRun {
@@ -138,14 +138,14 @@ impl Core {
         lines: &'a [Line],
     ) -> Cow<'a, [Line]> {
         match self.parts_for(py, row) {
-            Some(parts) => holding(&parts, row, lines),
+            Some(parts) => holding(&parts.plan, row, lines),
             None => Cow::Borrowed(lines),
         }
     }
 }
 
 /// The records of a run that hold: those that every retry has kept, and what came since the last.
-pub(crate) fn holding<'a>(parts: &PlanParts, row: &RunRow, lines: &'a [Line]) -> Cow<'a, [Line]> {
+pub(crate) fn holding<'a>(plan: &Plan, row: &RunRow, lines: &'a [Line]) -> Cow<'a, [Line]> {
     let is_retry = |line: &&Line| matches!(line.record.body, Body::Retried { .. });
     if !lines.iter().any(|line| is_retry(&line)) {
         return Cow::Borrowed(lines);
@@ -154,7 +154,7 @@ pub(crate) fn holding<'a>(parts: &PlanParts, row: &RunRow, lines: &'a [Line]) ->
     for line in lines {
         if is_retry(&line) && holding.iter().any(|it| matches!(it.record.body, Body::Ended { .. }))
         {
-            holding = kept(parts, row, &holding, None).unwrap_or_default();
+            holding = kept(plan, row, &holding, None).unwrap_or_default();
         } else if !is_retry(&line) {
             holding.push(line.clone());
         }
@@ -163,21 +163,21 @@ pub(crate) fn holding<'a>(parts: &PlanParts, row: &RunRow, lines: &'a [Line]) ->
 }
 
 /// What still holds of a run's records if it is done again; None if they do not fit its graph.
-fn kept(parts: &PlanParts, row: &RunRow, lines: &[Line], from: Option<&str>) -> Option<Vec<Line>> {
+fn kept(plan: &Plan, row: &RunRow, lines: &[Line], from: Option<&str>) -> Option<Vec<Line>> {
     let records: Vec<Record> =
         (0..).zip(lines).map(|(seq, line)| Record { seq, ..line.record }).collect();
-    let inputs = vec![ValueId::NONE; parts.plan.input_count()];
+    let inputs = vec![ValueId::NONE; plan.input_count()];
     let identity = Identity {
         number: row.run,
         plan_id: PlanId(0),
-        plan: &parts.plan,
+        plan,
         inputs: &inputs,
         durability: row.durability,
     };
     let select = AssertUnwindSafe(|| {
         let layout = Run::fold(&identity, &records).layout();
         let redone = |_: &Run, place: Place| {
-            from.is_some_and(|from| is_within(&layout.path(&parts.plan, place), from))
+            from.is_some_and(|from| is_within(&layout.path(plan, place), from))
         };
         penstock_engine::kept(&identity, &records, redone)
     });

@@ -636,6 +636,10 @@ impl Core {
 
     /// Asks a run to stop; whether there was anything to stop.
     fn cancel(slf: &Bound<'_, Self>, run: u64) -> PyResult<bool> {
+        if slf.get().end_held(slf.py(), RunKey(run))? {
+            slf.get().schedule_pump(slf)?;
+            return Ok(true);
+        }
         Self::command(slf, |engine, now_ns| engine.cancel(now_ns, RunKey(run)))
     }
 
@@ -823,6 +827,26 @@ impl Core {
             durable.outbox().done.push(CommandDone { id: number, at_ns, outcome });
         }
         core.schedule_pump(slf)
+    }
+
+    /// Forgets ended runs of the store, by their numbers; gives how many that are. Those under way stay.
+    fn prune(slf: &Bound<'_, Self>, runs: Vec<u64>) -> PyResult<usize> {
+        let pruned = slf.get().forget_ended(slf.py(), runs);
+        slf.get().schedule_pump(slf)?;
+        Ok(pruned)
+    }
+
+    /// Has a held run go on when the store is opened next; whether it is held.
+    fn release(slf: &Bound<'_, Self>, run_id: &str) -> PyResult<bool> {
+        let released = slf.get().release_held(slf.py(), run_id)?;
+        slf.get().schedule_pump(slf)?;
+        Ok(released)
+    }
+
+    /// What is known in memory of runs, newest first: `(run id, workflow's number | None, status, accepted,
+    /// ended | None, tenant)`. O(runs).
+    fn known_runs(&self, py: Python<'_>) -> Vec<crate::operate::KnownRun> {
+        crate::operate::known_runs(py, &self.lock(py))
     }
 
     #[pyo3(name = "_woken")]
@@ -1042,6 +1066,7 @@ impl Core {
         let turn = catch_unwind(AssertUnwindSafe(|| {
             let turn = core.turn(slf);
             core.hand_over(slf.py());
+            core.take_new_commands(slf.py())?;
             core.wake(slf.py())?;
             core.set_timer(slf)?;
             turn

@@ -58,6 +58,15 @@ impl Core {
         true
     }
 
+    /// Hands over the commands that came while nobody watched the pipe.
+    pub(crate) fn take_new_commands(&self, py: Python<'_>) -> PyResult<()> {
+        let new = match &self.lock(py).durable {
+            Some(durable) => durable.journal.has_commands(),
+            None => false,
+        };
+        if new { self.take_commands(py) } else { Ok(()) }
+    }
+
     /// Hands commands of other processes to Python, and tells those who wait for the disk if it fails.
     pub(crate) fn take_commands(&self, py: Python<'_>) -> PyResult<()> {
         let (commands, failure, futures) = {

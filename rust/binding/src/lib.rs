@@ -19,10 +19,12 @@ mod flight;
 mod graph;
 mod inline;
 mod notes;
+mod operate;
 mod own_task;
 mod plan;
 mod pump;
 mod python;
+mod reader;
 mod recovery;
 mod report;
 mod runs;
@@ -45,6 +47,8 @@ mod _engine {
     use crate::faults::inject_faults;
     #[pymodule_export]
     use crate::plan::Plan;
+    #[pymodule_export]
+    use crate::reader::StoreReader;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

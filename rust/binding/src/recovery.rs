@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use penstock_engine::{
-    Again, Body, Cause, Durability, Identity, Layout, NodeId, PlanId, Record, Restore, Run, RunKey,
-    RunStatus, ValueId,
+    Again, Body, Cause, Durability, Identity, Layout, NodeId, Plan, PlanId, Record, Restore, Run,
+    RunKey, RunStatus, ValueId,
 };
 use penstock_journal::{Head, Line, NewRun, Reader, RunRow, StoreError};
 use pyo3::prelude::*;
@@ -320,7 +320,7 @@ impl Core {
                     Body::Signal { signal, .. } => {
                         parts.plan.awaits(signal).unwrap_or_else(|| parts.plan.output())
                     }
-                    _ => layout_of(&parts, row, lines).template(&parts.plan, line.record.node),
+                    _ => layout_of(&parts.plan, row, lines).template(&parts.plan, line.record.node),
                 };
                 self.decode(py, &parts, Some(node), json)?
             };
@@ -400,16 +400,11 @@ fn split(json: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 /// A run as its records leave it.
-pub(crate) fn folded(
-    parts: &PlanParts,
-    row: &RunRow,
-    records: &[Record],
-    inputs: &[ValueId],
-) -> Run {
+pub(crate) fn folded(plan: &Plan, row: &RunRow, records: &[Record], inputs: &[ValueId]) -> Run {
     let identity = Identity {
         number: row.run,
         plan_id: PlanId(0),
-        plan: &parts.plan,
+        plan,
         inputs,
         durability: Durability::Sync,
     };
@@ -417,16 +412,16 @@ pub(crate) fn folded(
 }
 
 /// Where the nodes of a run's frames stand.
-fn layout_of(parts: &PlanParts, row: &RunRow, lines: &[Line]) -> Layout {
-    let outermost = parts.plan.outermost_len();
+pub(crate) fn layout_of(plan: &Plan, row: &RunRow, lines: &[Line]) -> Layout {
+    let outermost = plan.outermost_len();
     if lines.iter().all(|line| line.record.node.index() < outermost) {
         return Layout::default();
     }
-    let lines = again::holding(parts, row, lines);
+    let lines = again::holding(plan, row, lines);
     let records: Vec<Record> =
         (0..).zip(&*lines).map(|(seq, line)| Record { seq, ..line.record }).collect();
-    let inputs = vec![ValueId::NONE; parts.plan.input_count()];
-    let fold = AssertUnwindSafe(|| folded(parts, row, &records, &inputs).layout());
+    let inputs = vec![ValueId::NONE; plan.input_count()];
+    let fold = AssertUnwindSafe(|| folded(plan, row, &records, &inputs).layout());
     catch_unwind(fold).unwrap_or_default()
 }
 
@@ -503,7 +498,8 @@ impl State {
             }
             taken.records.push(record);
         }
-        let fold = AssertUnwindSafe(|| folded(parts, row, &taken.records, &taken.inputs).layout());
+        let fold =
+            AssertUnwindSafe(|| folded(&parts.plan, row, &taken.records, &taken.inputs).layout());
         let layout = catch_unwind(fold).map_err(|_| "its records do not fit its graph")?;
         find_templates(parts, &layout, &mut taken);
         Ok(taken)
@@ -547,7 +543,7 @@ impl State {
     }
 
     /// Keeps a run of the store among those that are over. Gives what is forgotten for it.
-    fn keep_past(
+    pub(crate) fn keep_past(
         &mut self,
         row: &RunRow,
         lines: &[Line],
@@ -556,7 +552,7 @@ impl State {
     ) -> Vec<Past> {
         let plan = self.plan_named(&row.workflow, &row.version, &row.graph);
         let key = past_key(row.run);
-        let layout = plan.map(|plan| layout_of(&self.plans[plan.0 as usize], row, lines));
+        let layout = plan.map(|plan| layout_of(&self.plans[plan.0 as usize].plan, row, lines));
         let layout = layout.filter(|layout| *layout != Layout::default()).map(Box::new);
         let plan = plan.unwrap_or(PlanId(u32::MAX));
         let records = lines.iter().map(|line| Record { run: key, ..line.record });

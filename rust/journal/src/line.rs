@@ -127,6 +127,13 @@ impl Line {
         fields.close();
     }
 
+    /// What the record says beyond its kind, as the column has it: a JSON object, or empty.
+    pub fn body_text(&self) -> String {
+        let mut text = String::new();
+        self.write_body(&mut text);
+        text
+    }
+
     /// The row's checksum; `body` is what [`Line::write_body`] wrote.
     pub(crate) fn crc(&self, body: &str, checksum: &mut Checksum) -> u32 {
         let Record { lsn, seq, at_ns, body: what, .. } = self.record;

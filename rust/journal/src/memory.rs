@@ -209,6 +209,15 @@ impl<T> MemoryStore<T> {
         self.ended.iter().map(|(_, outcome)| outcome)
     }
 
+    /// Every run that is kept with its history, and its outcome if it has ended: those under way in no
+    /// order, then the ended ones, latest first.
+    pub fn runs(&self) -> impl Iterator<Item = (RunKey, &RunId, &[Entry], Option<&T>)> {
+        let live = self.live.iter().flatten();
+        let live = live.map(|row| (row.run, &row.id, row.history.as_slice(), None));
+        let ended = self.ended.iter().rev();
+        live.chain(ended.map(|(row, it)| (row.run, &row.id, row.history.as_slice(), Some(it))))
+    }
+
     /// Forgets every run; gives the outcomes that were kept.
     pub fn clear(&mut self) -> Vec<T> {
         self.by_uuid.clear();

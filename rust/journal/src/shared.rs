@@ -128,6 +128,10 @@ impl Shared {
         locked(&self.upkeep).clone()
     }
 
+    pub(crate) fn has_commands(&self) -> bool {
+        !locked(&self.commands).is_empty()
+    }
+
     pub(crate) fn take_commands(&self) -> Vec<Command> {
         std::mem::take(&mut *locked(&self.commands))
     }

@@ -13,7 +13,7 @@ use crate::writer::{OnSynced, Options, lost};
 /// Between two looks for commands while nothing is written.
 const IDLE: Duration = Duration::from_millis(100);
 /// Commits go back to back for this long,
-const BUSY: Duration = Duration::from_millis(50);
+const BUSY: Duration = Duration::from_millis(25);
 /// then other processes get this gap for theirs.
 const GAP: Duration = Duration::from_millis(1);
 /// After a failure; doubled with each one, up to the longest.

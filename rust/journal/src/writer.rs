@@ -202,6 +202,11 @@ impl Journal {
         self.shared.bell.disarm();
     }
 
+    /// Whether there are commands to take; inline, there may be.
+    pub fn has_commands(&self) -> bool {
+        matches!(self.hand, Some(Hand::Inline(_))) || self.shared.has_commands()
+    }
+
     /// Commands of other processes not taken before. The writer looks for them with each batch, and every
     /// 100 ms; inline, this looks.
     pub fn take_commands(&self) -> Vec<Command> {

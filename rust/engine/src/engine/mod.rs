@@ -671,6 +671,12 @@ impl Engine {
         self.lsn
     }
 
+    /// Takes the next place in the order of records, for one about a run that is not here.
+    pub const fn take_lsn(&mut self) -> Lsn {
+        self.lsn.0 += 1;
+        self.lsn
+    }
+
     /// The last record that is on disk; the largest there is without a journal.
     pub const fn synced(&self) -> Lsn {
         self.synced
