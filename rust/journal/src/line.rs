@@ -122,6 +122,7 @@ impl Line {
             fields.json("cmd", &serde_json::Value::from(&**cmd).to_string());
         }
         if let Some(facts) = &self.facts {
+            debug_assert!(serde_json::from_str::<&RawValue>(facts).is_ok(), "facts are no JSON");
             fields.json("facts", facts);
         }
         fields.close();
