@@ -32,8 +32,8 @@ pub(crate) struct Durable {
     urgent: bool,
     /// Since when something has been in the outbox for which nobody waits.
     lazy_since_ns: Option<u64>,
-    /// Who waits for a record to be on disk, by its place.
-    acks: VecDeque<(u64, Ack)>,
+    /// Who waits for a record and a batch to be on disk, by their numbers.
+    acks: VecDeque<(u64, u64, Ack)>,
     /// By slot of the run's key.
     runs: Vec<Kept>,
     /// The last record that is written, or will be: not every record is.
@@ -292,20 +292,30 @@ impl Durable {
 
     /// Whether everything up to `lsn`, and what is written beside records, is on disk.
     pub(crate) fn is_synced(&self, lsn: u64) -> bool {
-        self.outbox.is_empty() && self.journal.synced() >= lsn
+        self.outbox.is_empty() && self.journal.synced() >= lsn && !self.journal.is_ahead()
     }
 
     /// Tells `ack` when everything up to `lsn` is on disk.
     pub(crate) fn await_disk(&mut self, lsn: u64, ack: Ack) {
         self.urgent = true;
-        self.acks.push_back((lsn, ack));
+        // What is written beside records has no lsn: the batch that it goes with is what tells.
+        let batch = match &ack {
+            Ack::Future(_) => self.journal.batches().0 + u64::from(!self.outbox.is_empty()),
+            Ack::Ended(_) => 0,
+        };
+        self.acks.push_back((lsn, batch, ack));
     }
 
     /// Those whose record is on disk.
     pub(crate) fn due_acks(&mut self, synced: u64) -> Vec<Ack> {
         let mut due = Vec::new();
-        while self.acks.front().is_some_and(|(lsn, _)| *lsn <= synced) {
-            due.extend(self.acks.pop_front().map(|(_, ack)| ack));
+        if self.acks.is_empty() {
+            return due;
+        }
+        let (_, written) = self.journal.batches();
+        let is_due = |(lsn, batch, _): &(u64, u64, Ack)| *lsn <= synced && *batch <= written;
+        while self.acks.front().is_some_and(is_due) {
+            due.extend(self.acks.pop_front().map(|(.., ack)| ack));
         }
         due
     }
@@ -314,10 +324,10 @@ impl Durable {
     pub(crate) fn take_futures(&mut self) -> Vec<Py<PyAny>> {
         let mut futures = Vec::new();
         let mut rest = VecDeque::new();
-        for (lsn, ack) in self.acks.drain(..) {
+        for (lsn, batch, ack) in self.acks.drain(..) {
             match ack {
                 Ack::Future(future) => futures.push(future),
-                ended @ Ack::Ended(_) => rest.push_back((lsn, ended)),
+                ended @ Ack::Ended(_) => rest.push_back((lsn, batch, ended)),
             }
         }
         self.acks = rest;
@@ -326,11 +336,11 @@ impl Durable {
 
     /// Everybody who waits.
     pub(crate) fn take_acks(&mut self) -> Vec<Ack> {
-        self.acks.drain(..).map(|(_, ack)| ack).collect()
+        self.acks.drain(..).map(|(.., ack)| ack).collect()
     }
 
     pub(crate) fn acks(&self) -> impl Iterator<Item = &Ack> {
-        self.acks.iter().map(|(_, ack)| ack)
+        self.acks.iter().map(|(.., ack)| ack)
     }
 }
 

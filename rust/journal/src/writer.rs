@@ -152,6 +152,12 @@ impl Journal {
         self.shared.backlog()
     }
 
+    /// Batches handed over so far, and how many of them are on disk: for those without records, which
+    /// [`Journal::synced`] can't tell of.
+    pub fn batches(&self) -> (u64, u64) {
+        (self.shared.submitted(), self.shared.progress().0)
+    }
+
     /// Whether anything was handed over that is not on disk.
     pub fn is_ahead(&self) -> bool {
         self.shared.is_ahead()

@@ -34,10 +34,10 @@ fn batches() -> Vec<Batch> {
     }
     batches.push(Batch { deleted: vec![2, 7], ..Batch::default() });
     batches.push(every_kind(8, lsn + 1));
-    let mut both = ended(1, lsn + 32, 2);
+    let mut both = ended(1, lsn + 33, 2);
     both.deleted = vec![4];
     batches.push(both);
-    batches.push(ended(3, lsn + 33, 2));
+    batches.push(ended(3, lsn + 34, 2));
     batches
 }
 
