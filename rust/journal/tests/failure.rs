@@ -196,10 +196,10 @@ fn commands_that_can_not_be_read_are_a_failure_like_any() {
 #[test]
 fn the_note_of_what_is_on_disk_comes_before_anybody_is_told() {
     let noted = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&noted);
+    let book = Arc::clone(&noted);
     let options = Options {
         inline: true,
-        on_synced: Some(Box::new(move |lsn| notes.lock().expect("free").push(lsn))),
+        on_synced: Some(Box::new(move |lsn| book.lock().expect("free").push(lsn))),
         ..Options::default()
     };
     let journal = Journal::with_store(Box::new(Double::default()), options).expect("a journal");

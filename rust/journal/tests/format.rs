@@ -3,6 +3,7 @@
 
 mod harness;
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use harness::{Folder, ended, every_kind, open, started};
@@ -126,7 +127,7 @@ fn write_the_golden_file() {
     while let Some(row) = rows.next().expect("it reads") {
         let (name, kind, sql): (String, String, String) =
             (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap());
-        dump += &format!("{sql};\n");
+        writeln!(dump, "{sql};").expect("a string takes it");
         if kind == "table" && name != "commands" {
             tables.push(name);
         }
@@ -144,13 +145,17 @@ fn write_the_golden_file() {
                         format!("'{}'", std::str::from_utf8(text).unwrap().replace('\'', "''"))
                     }
                     rusqlite::types::ValueRef::Blob(bytes) => {
-                        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                        format!("x'{hex}'")
+                        let mut text = "x'".to_owned();
+                        for byte in bytes {
+                            write!(text, "{byte:02x}").expect("a string takes it");
+                        }
+                        text + "'"
                     }
                     rusqlite::types::ValueRef::Real(_) => unreachable!("no column is one"),
                 })
                 .collect();
-            dump += &format!("INSERT INTO {table} VALUES ({});\n", values.join(", "));
+            writeln!(dump, "INSERT INTO {table} VALUES ({});", values.join(", "))
+                .expect("a string takes it");
         }
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version-1.sql");
