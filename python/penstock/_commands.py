@@ -115,6 +115,26 @@ class Commands:
             _refuse(f"only a held run can be released, and it is {status}")
         return "released; it goes on when the store is opened next"
 
+    def _retry(self, command: Command, arguments: Mapping[str, Any]) -> str:
+        self._run(command)
+        core = self._runtime._core  # noqa: SLF001
+        key, why = core.retry(command.run_id, arguments.get("new_keys") is True)
+        if key is None:
+            _refuse(why)
+        return f"tried again; it is {core.status(key)} now"
+
+    def _fork(self, command: Command, arguments: Mapping[str, Any]) -> str:
+        self._run(command)
+        core = self._runtime._core  # noqa: SLF001
+        copy = str(arguments.get("run_id") or f"{command.run_id}~{command.key[:8]}")
+        if core.find(copy) is not None:
+            _refuse(f"there is a run {copy} already")
+        step = arguments.get("from_step")
+        key, why = core.fork(command.run_id, copy, None if step is None else str(step))
+        if key is None:
+            _refuse(why)
+        return f"the copy is run {copy}"
+
     def _signal(self, command: Command, arguments: Mapping[str, Any]) -> str:
         key = self._run(command)[0]
         core, name = self._runtime._core, arguments.get("name")  # noqa: SLF001
@@ -233,6 +253,8 @@ _VERBS: Final[Mapping[str, Callable[[Commands, Command, Mapping[str, Any]], str 
     "pause": Commands._pause,  # noqa: SLF001
     "resume": Commands._resume,  # noqa: SLF001
     "release": Commands._release,  # noqa: SLF001
+    "retry": Commands._retry,  # noqa: SLF001
+    "fork": Commands._fork,  # noqa: SLF001
     "signal": Commands._signal,  # noqa: SLF001
     "resolve": Commands._resolve,  # noqa: SLF001
     "prune": Commands._prune,  # noqa: SLF001

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
+from ._engine import NODE_TABLE, RUN_TABLE, TABLE_VERSION
 from ._errors import ContractError, DefinitionError, StoreCorrupt, StoreError, VersionConflict
 from ._payloads import Codec
 from ._policies import word
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ._contracts import Contract
     from ._engine import Core
     from ._graph import Graph
+    from ._policies import Queue
     from ._workflows import Workflow
 
 Durability: TypeAlias = Literal["sync", "async", "exit"]
@@ -135,14 +137,26 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
     name, version = workflow.name, workflow.version
     graph = _canonical({"graph": json.loads(text), "digest": workflow.digest})
     core.keep_interface(("graph", name, version, pinned(workflow)), graph)
+    keep_model(core, ("state machines", "penstock"), str(TABLE_VERSION), _STATE_MACHINES)
     policies = {
         node.path: {name: _plain(node.option(name)) for name in _POLICIES}
         for node in workflow.graph.nodes
         if node.step is not None
     }
-    text = _canonical(policies)
+    keep_model(core, ("policies", name), version, policies)
+
+
+def keep_queue(core: Core, queue: Queue) -> None:
+    """Keep the model of a queue that runs wait in."""
+    limits = {"concurrency": queue.concurrency, "capacity": queue.capacity}
+    keep_model(core, ("queue", queue.name), queue.version, limits)
+
+
+def keep_model(core: Core, identity: tuple[str, str], version: str, content: object) -> None:
+    """Keep a versioned interface with its digest; one that is known stays as it is."""
+    text = _canonical(content)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    core.keep_interface(("policies", name, version, digest), text)
+    core.keep_interface((*identity, version, digest), text)
 
 
 def pinned(workflow: Workflow[..., Any]) -> str:
@@ -201,6 +215,7 @@ def store_error(message: str, corrupt: bool) -> StoreError:  # noqa: FBT001 (by 
     return (StoreCorrupt if corrupt else StoreError)(what, remedy=remedy or None)
 
 
+_STATE_MACHINES: Final = {"run": RUN_TABLE, "node": NODE_TABLE}
 _KEPT: Final[Mapping[str, str]] = {
     "sleep": "sleeps",
     "signal": "waits for a signal",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from ._durability import Codecs, keep_interfaces, pinned
+from ._durability import Codecs, keep_interfaces, keep_queue, pinned
 from ._errors import DefinitionError, VersionConflict
 from ._graph import Accept, Graph, GraphNode, Spawn, Switch
 from ._policies import Queue, RetryPolicy
@@ -173,6 +173,8 @@ class Registry:
                 f"two queues are called {queue.name!r}", remedy="give each its own name"
             )
         number = self._core.add_queue(queue.concurrency, queue.capacity)
+        if self._codecs is not None:
+            keep_queue(self._core, queue)
         self._queue_numbers[queue.name] = number
         self.queues.append(queue)
         return number

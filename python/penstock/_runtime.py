@@ -73,7 +73,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Admission: TypeAlias = Literal["raise", "wait"]
-OnExisting: TypeAlias = Literal["return", "error"]
+OnExisting: TypeAlias = Literal["return", "retry", "error"]
 
 
 class RunOptions(TypedDict, total=False):
@@ -90,7 +90,7 @@ class RunOptions(TypedDict, total=False):
             the runtime's, if not given.
         tags: what the run is found by in a store.
         on_existing: when the id is taken by a run of the same workflow and input: "return" that
-            run, or raise `DuplicateRun` as an "error".
+            run, "retry" it if it did not succeed, or raise `DuplicateRun` as an "error".
     """
 
     run_id: str | None
@@ -706,6 +706,8 @@ class Runtime:
                         run_id=checked["run_id"],
                         remedy="choose another run_id, or on_existing='return'",
                     )
+                if not new and on_existing == "retry":
+                    key = await self._retried(key, checked["run_id"], watch=watch)
                 return key, new
             await core.when_room(plan)
             self._open()
@@ -721,6 +723,18 @@ class Runtime:
         if chosen == "exit" and workflow is not None and self._store is not None:
             refuse_exit(workflow.graph)
         return chosen
+
+    async def _retried(self, key: int, run_id: str, *, watch: bool) -> int:
+        """The key of a run that is tried again, if there is anything to try again."""
+        self._needs_store("on_existing='retry'")
+        await self._on_disk()
+        again, _ = self._core.retry(run_id, False)  # noqa: FBT003
+        if again is None:
+            return key
+        if watch:
+            self._core.watch(again)
+            self._core.unwatch(key)
+        return again
 
     def _needs_store(self, what: str) -> None:
         if self._store is None:
@@ -798,9 +812,9 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
         checked["deadline"] = seconds(checked["deadline"], "deadline", zero=True)
     if checked.get("durability") is not None:
         checked_durability(checked["durability"], "durability")
-    if checked.get("on_existing", "return") not in ("return", "error"):
+    if checked.get("on_existing", "return") not in ("return", "retry", "error"):
         raise DefinitionError(
-            f"on_existing is {checked['on_existing']!r}", remedy="give 'return' or 'error'"
+            f"on_existing is {checked['on_existing']!r}", remedy="give 'return', 'retry' or 'error'"
         )
     if "tags" in checked:
         checked["tags"] = checked_tags(checked["tags"])

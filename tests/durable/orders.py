@@ -112,5 +112,5 @@ async def standing(run: ps.Run[Any], status: str = "running", *, records: int = 
 async def until(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None:
     """Wait for something that nobody tells of."""
     async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110 (nothing tells of it)
+        while not await condition():
             await asyncio.sleep(0.002)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import penstock as ps
+from durable.orders import order, view
 from penstock.testing import VirtualClock, faults
 
 calls: list[str] = []
@@ -154,6 +155,57 @@ def test_a_fork_runs_a_step_and_what_comes_after_it_again(tmp_path: Path) -> Non
         assert calls == []
 
     VirtualClock().run(story())
+
+
+async def test_a_start_may_try_again_what_did_not_succeed(tmp_path: Path) -> None:
+    async with runtime(tmp_path) as rt:
+        with faults({send: [OSError("down")] * 2}), pytest.raises(ps.RunFailed):
+            await rt.run(letter, "tea", run_id="l")
+        with pytest.raises(ps.RunFailed):
+            await rt.run(letter, "tea", run_id="l")
+        for _ in range(2):  # the second time there is nothing to try again
+            assert await rt.run(letter, "tea", run_id="l", on_existing="retry") == RESULT
+        with pytest.raises(ps.DuplicateRun):
+            await rt.start(letter, "tea", run_id="l", on_existing="error")
+        with pytest.raises(ps.DuplicateRun):
+            await rt.start(letter, "coffee", run_id="l", on_existing="retry")
+    assert calls.count("pages") == 1
+
+
+async def test_another_process_may_ask_for_both(tmp_path: Path) -> None:
+    async with runtime(tmp_path) as rt:
+        store = view(tmp_path)
+        with faults({send: [OSError("down")] * 2}), pytest.raises(ps.RunFailed):
+            await rt.run(letter, "tea", run_id="l")
+        assert (await order(store, "retry", "l")).done
+        assert await rt.get("l").result() == RESULT
+        assert not (await order(store, "retry", "l")).done
+        content = {"from_step": "letter/send", "run_id": "copy"}
+        assert (await order(store, "fork", "l", content)).told == "the copy is run copy"
+        assert await rt.get("copy").result() == RESULT
+        refused = await order(store, "fork", "l", {"from_step": "letter/nothing"})
+        assert refused.told == 'its workflow has no node "letter/nothing"'
+    assert calls.count("pages") == 1
+
+
+async def test_what_runs_are_pinned_to_is_kept(tmp_path: Path) -> None:
+    queue = ps.Queue("gpt", version="2", concurrency=8)
+
+    @ps.step(queue=queue, retry=ps.RetryPolicy(max_attempts=2))
+    async def ask(text: str) -> str:
+        return text
+
+    async with ps.Runtime(tmp_path / "a.db", workflows=[ask]) as rt:
+        await rt.run(ask, "x")
+    reader = view(tmp_path).reader
+    for kind, name, version in (
+        ("graph", "ask", "1"),
+        ("policies", "ask", "1"),
+        ("queue", "gpt", "2"),
+        ("state machines", "penstock", "1"),
+    ):
+        ((found, of, digest, _),) = reader.interfaces(kind)
+        assert (found, of, len(digest)) == (name, version, 64)
 
 
 async def test_without_a_store_there_is_nothing_to_try_again_from() -> None:

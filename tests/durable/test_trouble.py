@@ -159,7 +159,9 @@ async def test_another_process_writes_for_long(tmp_path: Path) -> None:
         beating = await rt.start(beat, 100)
         with locked(tmp_path / "a.db"):
             before = len(beats)
-            with pytest.raises(ps.StoreError, match="another process has kept the store busy") as caught:
+            with pytest.raises(
+                ps.StoreError, match="another process has kept the store busy"
+            ) as caught:
                 await rt.start(win, 2, run_id="meanwhile")
             assert caught.value.remedy is not None
             assert "run_id" in caught.value.remedy

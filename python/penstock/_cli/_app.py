@@ -11,7 +11,7 @@ from ._coverage import coverage
 from ._diff import diff
 from ._graph import graph
 from ._lint import lint
-from ._orders import cancel, pause, resolve, resume, signal
+from ._orders import cancel, fork, pause, resolve, resume, retry, signal
 from ._runs import dead_letters, runs
 from ._show import show
 from ._upkeep import export, prune, verify
@@ -26,7 +26,15 @@ app = typer.Typer(
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "Workflows": (lint, diff, graph, coverage),
     "Runs of a store": (runs, show, dead_letters, export),
-    "Orders to the runtime that has a store open": (cancel, pause, resume, signal, resolve),
+    "Orders to the runtime that has a store open": (
+        cancel,
+        pause,
+        resume,
+        retry,
+        fork,
+        signal,
+        resolve,
+    ),
     "Upkeep of a store": (prune, verify),
 }
 for _panel, _commands in _PANELS.items():

@@ -1,4 +1,4 @@
-"""penstock cancel, pause, resume, signal, resolve: orders to who has a store open."""
+"""penstock cancel, pause, resume, retry, fork, signal, resolve: orders to who has a store open."""
 
 from __future__ import annotations
 
@@ -29,6 +29,37 @@ def resume(store: StorePath, run: RunId, *, wait: Wait = 5.0) -> None:
     """Let a paused run go on, or try again to undo what could not be undone."""
     with opened(store) as view:
         order(view, "resume", named(view, run), {}, wait=wait)
+
+
+def retry(
+    store: StorePath,
+    run: RunId,
+    *,
+    new_keys: Annotated[
+        bool, typer.Option("--new-keys", help="Change the idempotency keys of its steps.")
+    ] = False,
+    wait: Wait = 5.0,
+) -> None:
+    """Try a run again that failed, was cancelled, undone or held; what it has given is kept."""
+    with opened(store) as view:
+        order(view, "retry", named(view, run), {"new_keys": new_keys}, wait=wait)
+
+
+def fork(
+    store: StorePath,
+    run: RunId,
+    *,
+    from_step: Annotated[
+        str | None,
+        typer.Option(metavar="NODE", help="Run this node again, and all that comes after it."),
+    ] = None,
+    run_id: Annotated[str | None, typer.Option(metavar="ID", help="Of the copy.")] = None,
+    wait: Wait = 5.0,
+) -> None:
+    """Start a copy of a run that is over; what was paid for before the node is kept."""
+    content = {"from_step": from_step, "run_id": run_id}
+    with opened(store) as view:
+        order(view, "fork", named(view, run), content, wait=wait)
 
 
 def signal(
