@@ -31,7 +31,7 @@ MATURIN := $(RUST) env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/mat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench bench-gate memory peers profile build wheel clean
+.PHONY: help demo demo-durable test chaos lint format bench bench-durable bench-gate memory peers profile build wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,9 +39,15 @@ help: ## Show this list
 demo: $(BUILT) ## Run a support-ticket pipeline of a few thousand runs, with its figures
 	$(PY) examples/support_tickets.py $(ARGS)
 
+demo-durable: $(BUILT) ## Kill a service in the middle of its work, and see what it makes of that
+	$(PY) examples/durable_tickets.py $(ARGS)
+
 test: $(BUILT) $(DEPS_TEST) ## Run the Rust and the Python tests
 	$(RUST) cargo test --workspace --exclude penstock-binding
 	$(PY) -m pytest $(ARGS)
+
+chaos: $(BUILT) $(DEPS_TEST) ## Kill a service hundreds of times (ARGS="--kills=1000 --seed=7")
+	PYTHONPATH=tests $(PY) -m durable.crash $(ARGS)
 
 lint: $(BUILT) $(DEPS_LINT) ## Check format, lints, types and the native module's stub
 	@$(RUST) { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 || \
@@ -67,6 +73,10 @@ bench-gate: $(BUILT) $(DEPS_BENCH) ## Fail where a ratio or an instruction count
 	$(RUST) cargo build --release --quiet -p penstock-engine --example instructions
 	$(RUST) $(PY) benches/gate.py $(ARGS)
 	$(PY) benches/control_flow.py
+
+bench-durable: $(BUILT) $(DEPS_BENCH) ## Measure durable runs beside the bare disk
+	$(RUST) cargo build --release --quiet -p penstock-journal --example recorded
+	$(PY) benches/durability.py $(ARGS)
 
 memory: $(BUILT) $(DEPS_BENCH) ## Measure what a waiting run takes, beside a sleeping task
 	$(PY) benches/memory.py $(ARGS)

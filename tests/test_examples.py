@@ -261,3 +261,37 @@ def test_options_out_of_range(arguments: list[str]) -> None:
     code, out, err = run("support_tickets", *arguments)
     assert (code, out) == (2, "")
     assert "at least 1 run and a rate of more than 0" in err
+
+
+# Durable tickets.
+
+
+@unix
+def test_a_worker_that_is_killed() -> None:
+    """Each kill is told, every run ends once, and the figures are of what happened outside."""
+    code, out, err = run("durable_tickets", "--runs", "120", "--kills", "2")
+    assert (code, err) == (0, "")
+    assert len(re.findall(r"^\d+ of 120 tickets answered: kill -9 \d+", out, re.MULTILINE)) == 2
+    figures = {
+        what: int(figure.replace(",", ""))
+        for figure, what in re.findall(
+            r"^ *([\d,]+)  (of|kills|results|refunds,)", out, re.MULTILINE
+        )
+    }
+    assert "120  of 120 runs ended, each of them exactly once" in out
+    assert figures["kills"] == 2
+    assert figures["results"] > 400
+    assert figures["refunds,"] > 10
+    assert re.search(r"^ *\d+ ms  to recover, at most: \d+ runs went on", out, re.MULTILINE)
+    assert "broken" not in out
+
+
+@unix
+def test_ctrl_c_while_a_worker_is_killed() -> None:
+    """One line, 130, and no worker is left."""
+    with started("durable_tickets", "--runs", "5000", "--kills", "1") as process:
+        time.sleep(1.0)
+        code, out, err, seconds = interrupt(process)
+    assert (code, err) == (130, "")
+    assert out.splitlines()[-1] == "Stopped by Ctrl-C."
+    assert seconds < 2.0

@@ -41,6 +41,7 @@ class Context:
     """
 
     __slots__ = (
+        "_generation",
         "_host",
         "_key",
         "_log",
@@ -65,6 +66,7 @@ class Context:
         deadline: float | None = None,
         tenant: str | None = None,
         failure: BaseException | None = None,
+        generation: int = 0,
     ) -> None:
         self._host = host
         self._key = key
@@ -76,11 +78,16 @@ class Context:
         self.deadline = deadline
         self.tenant = tenant
         self.failure = failure
+        self._generation = generation
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this node of this run, and for nothing else."""
-        return f"{self.run_id}:{self.path}"
+        """The same for every attempt of this node of this run, and for nothing else.
+
+        `Run.retry(new_keys=True)` changes it.
+        """
+        key = f"{self.run_id}:{self.path}"
+        return f"{key}:{self._generation}" if self._generation else key
 
     def remaining(self) -> float:
         """Seconds until the deadline, 0 or more; infinite without one."""

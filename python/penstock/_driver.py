@@ -87,7 +87,7 @@ class Driver:
         facts = core.attempt(attempt)
         if facts is None:
             raise RuntimeError(f"attempt {attempt} of step {step.name!r} is not under way")
-        run_id, path, number, deadline, tenant, failure = facts
+        run_id, path, number, deadline, tenant, failure, keys = facts
         return Context(
             self,
             attempt,
@@ -98,6 +98,7 @@ class Driver:
             deadline=deadline,
             tenant=tenant,
             failure=_before(failure) if failure is not None else None,
+            generation=keys,
         )
 
     def failure(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
+from uuid import uuid4
 
-from ._errors import RunNotFound
+from ._errors import DuplicateRun, RunHeld, RunNotFound
 from ._events import Event, EventsLost, Feed
+from ._policies import word
 
 if TYPE_CHECKING:
     from ._runtime import Runtime
@@ -146,6 +148,68 @@ class Run(Generic[R_co]):
             done = core.resolve_unknown(self._key, node, "failed", error)
         await self._runtime._on_disk()  # noqa: SLF001
         return done
+
+    async def retry(self, *, new_keys: bool = False) -> bool:
+        """Try a run again that failed, was cancelled or was undone; needs a store.
+
+        What its steps have given is kept, unless it was undone; what failed, and what comes after
+        it, runs again with all its attempts. A dead letter goes on where it was. The run keeps its
+        id, and counts a generation more.
+
+        Args:
+            new_keys: whether idempotency keys change, for a service that remembers the old ones.
+
+        Returns whether there was anything to try again.
+
+        Raises:
+            RunHeld: its workflow is not registered as it was.
+        """
+        runtime = self._runtime
+        core = runtime._open()  # noqa: SLF001
+        runtime._needs_store("retry")  # noqa: SLF001
+        await runtime._on_disk()  # noqa: SLF001
+        key, why = core.retry(self.run_id, new_keys)
+        if key is None:
+            if "nothing to retry" in why:
+                return False
+            raise RunHeld(why, run_id=self.run_id)
+        core.watch(key)
+        self._key, before = key, self._key
+        runtime._forget(before)  # noqa: SLF001
+        await runtime._on_disk()  # noqa: SLF001
+        return True
+
+    async def fork(self, *, from_step: str | None = None, run_id: str | None = None) -> Run[R_co]:
+        """Start a copy of a run that is over, and keep what was paid for; needs a store.
+
+        Args:
+            from_step: path of the node from which it runs again, such as "shop/charge", or of a
+                workflow called in it, or of an item of a map ("shop/pages[3]"). Not given, only
+                what failed or was undone runs again.
+            run_id: of the copy; made up if not given. Its idempotency keys are its own.
+
+        Raises:
+            RunNotFound: the run is not over, or it has no such node.
+            RunHeld: its workflow is not registered as it was.
+            DuplicateRun: the id is taken.
+        """
+        runtime = self._runtime
+        core = runtime._open()  # noqa: SLF001
+        runtime._needs_store("fork")  # noqa: SLF001
+        await runtime._on_disk()  # noqa: SLF001
+        copy = word(run_id, "run_id") if run_id is not None else f"{self.run_id}~{uuid4().hex[:8]}"
+        if core.find(copy) is not None:
+            raise DuplicateRun(
+                "there is a run of that id already", run_id=copy, remedy="choose another run_id"
+            )
+        key, why = core.fork(self.run_id, copy, from_step)
+        if key is None:
+            kind = RunHeld if "registered" in why else RunNotFound
+            raise kind(f"it can't be forked: {why}", run_id=self.run_id)
+        core.watch(key)
+        run: Run[R_co] = Run(runtime, key)
+        await runtime._on_disk()  # noqa: SLF001
+        return run
 
     async def unknown(self) -> list[str]:
         """Paths of the nodes whose outcome nobody knows; see `resolve`."""

@@ -40,6 +40,7 @@ from ._errors import (
     RuntimeClosed,
     StoreError,
 )
+from ._forks import forget, leave_to_parent
 from ._graph import Wait
 from ._options import Task, priority
 from ._policies import Queue, Retention, Seconds, seconds, whole, word
@@ -178,7 +179,7 @@ class Runtime:
             raise DefinitionError(f"Runtime.task is {task!r}", remedy="give 'own' or 'auto'")
         self._task: Task = task
         self._name = word(name, "Runtime.name")
-        self._state: Literal["new", "open", "closed"] = "new"
+        self._state: Literal["new", "open", "closed", "forked"] = "new"
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._core: _engine.Core
@@ -250,6 +251,7 @@ class Runtime:
         if self._retention is not None:
             self._pruner.keep(self._retention)
         driver.commanded = Commands(self).take
+        leave_to_parent(self, core.lock_fd())
         if not isinstance(self._loop, VirtualLoop) and self._loop is not None:
             self._loop.add_reader(core.wake_fd(), core._woken)  # noqa: SLF001
 
@@ -284,6 +286,7 @@ class Runtime:
             collect(self._core, self._plans)
 
     def _leave_store(self) -> None:
+        forget(self)
         if self._view is not None:
             self._view.close()
         if self._loop is not None and not isinstance(self._loop, VirtualLoop):
@@ -630,6 +633,7 @@ class Runtime:
             for key in keys:
                 if core.status(key) in _UNDER_WAY:
                     await ended(core.wait(key))
+        await self._on_disk()
 
     def stats(self) -> Stats:
         """What was counted since the runtime was opened; also when it is closed again."""
@@ -660,7 +664,9 @@ class Runtime:
         if self._state != "open":
             raise RuntimeClosed(
                 f"runtime {self._name!r} is {_STATES[self._state]}",
-                remedy="use it inside 'async with ps.Runtime(...) as rt:'",
+                remedy="fork before it is opened, or let the child ask the parent"
+                if self._state == "forked"
+                else "use it inside 'async with ps.Runtime(...) as rt:'",
             )
         if _get_running_loop() is not self._loop:  # None in another thread
             raise PenstockError(
@@ -716,6 +722,13 @@ class Runtime:
             refuse_exit(workflow.graph)
         return chosen
 
+    def _needs_store(self, what: str) -> None:
+        if self._store is None:
+            raise PenstockError(
+                f"{what} needs a store: in memory nothing is kept of a run that is over",
+                remedy="open the runtime with Runtime(store=...)",
+            )
+
     async def _on_disk(self) -> None:
         """Wait until everything said so far is on disk; at once without a store.
 
@@ -760,6 +773,10 @@ class Runtime:
             return checked, None if codec is None else codec.encode(checked)
         except ContractError as error:
             raise error.at(run_id=run_id, node=f"signal {signal.name!r}") from None
+
+    def _forked(self) -> None:
+        """This is a child of the process whose runtime it is."""
+        self._state = "forked"
 
     def _forget(self, key: int) -> None:
         self._core.unwatch(key)
@@ -842,4 +859,9 @@ def _fingerprint(workflow: str, inputs: tuple[Any, ...]) -> bytes | None:
 
 
 _log: Final = logging.getLogger("penstock")
-_STATES: Final = {"new": "not open yet", "open": "open", "closed": "closed"}
+_STATES: Final = {
+    "new": "not open yet",
+    "open": "open",
+    "closed": "closed",
+    "forked": "the parent's: this process is a fork of it",
+}

@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 use crate::cell::GilCell;
 use crate::core::{Core, Prepared};
 use crate::plan::StepPart;
-use crate::python::{Fingerprint, Sent, call, copy_context, send, within};
+use crate::python::{Fingerprint, Sent, call, copy_context, send, send_within, within};
 
 /// The native coroutine of a carrier Task.
 #[pyclass(frozen, module = "penstock._engine", name = "Carrier")]
@@ -134,17 +134,20 @@ impl Carrier {
                 Ok(coroutine) => coroutine,
                 Err(error) => {
                     core.get().complete(py, prepared.attempt, &prepared.part, Err(error));
-                    let Some((next, copy)) = Self::next(core)? else { return Ok(None) };
-                    (prepared, context) = (next, Some(copy));
+                    prepared.release(py);
+                    if !core.get().renew(core, &mut prepared)? {
+                        return Ok(None);
+                    }
+                    context = Some(copy_context(prepared.context.bind(py))?);
                     continue;
                 }
             };
             prepared.release(py);
             let sent = match &context {
                 None => send(&coroutine),
-                Some(context) => within(context, || send(&coroutine))?,
+                Some(context) => send_within(context, &coroutine).map_err(|error| *error)?,
             };
-            let mut outcome = match sent {
+            match sent {
                 Sent::Suspended(future) => {
                     if context.is_some() {
                         task.call_method1(intern!(py, "set_name"), (&prepared.part.name,))?;
@@ -160,30 +163,43 @@ impl Carrier {
                     core.get().suspended(py, prepared.attempt, task.clone().unbind());
                     return Ok(Some(future.unbind()));
                 }
-                Sent::Finished(outcome) => outcome,
-            };
-            drop(coroutine);
-            let touched = !untouched.is_of(task);
-            if touched {
-                outcome = honour_cancel(task, outcome)?;
+                Sent::Returned(value) => {
+                    drop(coroutine);
+                    if untouched.is_of(task) {
+                        core.get().returned(py, prepared.attempt, &prepared.part, value);
+                    } else if let Some(last) = self.end(&prepared, task, true, Ok(value))? {
+                        return self.retire(task, last);
+                    }
+                }
+                Sent::Raised(error) => {
+                    drop(coroutine);
+                    let touched = !untouched.is_of(task);
+                    if let Some(last) = self.end(&prepared, task, touched, Err(*error))? {
+                        return self.retire(task, last);
+                    }
+                }
             }
-            let fatal = outcome.as_ref().err().is_some_and(|error| is_fatal(py, error));
-            if touched || fatal {
-                let last = keep(py, &outcome);
-                core.get().complete(py, prepared.attempt, &prepared.part, outcome);
-                return self.retire(task, last);
+            if !core.get().renew(core, &mut prepared)? {
+                return Ok(None);
             }
-            core.get().complete(py, prepared.attempt, &prepared.part, outcome);
-            let Some((next, copy)) = Self::next(core)? else { return Ok(None) };
-            (prepared, context) = (next, Some(copy));
+            context = Some(copy_context(prepared.context.bind(py))?);
         }
     }
 
-    /// The next step for this carrier, with a context copy of its own.
-    fn next<'py>(core: &Bound<'py, Core>) -> PyResult<Option<(Prepared, Bound<'py, PyAny>)>> {
-        let Some(prepared) = core.get().next(core, true)? else { return Ok(None) };
-        let context = copy_context(prepared.context.bind(core.py()))?;
-        Ok(Some((prepared, context)))
+    /// A step raised, or left a trace on the Task. Gives how the Task is to end, if it can't be shared on.
+    fn end(
+        &self,
+        prepared: &Prepared,
+        task: &Bound<'_, PyAny>,
+        touched: bool,
+        outcome: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<Option<PyResult<Py<PyAny>>>> {
+        let py = task.py();
+        let outcome = if touched { honour_cancel(task, outcome)? } else { outcome };
+        let fatal = outcome.as_ref().err().is_some_and(|error| is_fatal(py, error));
+        let last = (touched || fatal).then(|| keep(py, &outcome));
+        self.core.get().complete(py, prepared.attempt, &prepared.part, outcome);
+        Ok(last)
     }
 
     /// Ends the Task the way its last step ended, for those who hold it.
@@ -220,22 +236,22 @@ impl Carrier {
             None => advance(coroutine),
             Some(context) => within(context.bind(py), || advance(coroutine))?,
         };
-        match sent {
+        let outcome = match sent {
             Sent::Suspended(future) => {
                 self.put(py, Ride::Riding(rider));
-                Ok(Some(future.unbind()))
+                return Ok(Some(future.unbind()));
             }
-            Sent::Finished(outcome) => {
-                let task = rider.task.bind(py).clone();
-                let outcome = honour_cancel(&task, outcome)?;
-                let last = keep(py, &outcome);
-                let core = self.core.bind(py);
-                core.get().complete(py, rider.attempt, &rider.part, outcome);
-                core.get().schedule_pump(core)?;
-                drop(rider);
-                self.retire(&task, last)
-            }
-        }
+            Sent::Returned(value) => Ok(value),
+            Sent::Raised(error) => Err(*error),
+        };
+        let task = rider.task.bind(py).clone();
+        let outcome = honour_cancel(&task, outcome)?;
+        let last = keep(py, &outcome);
+        let core = self.core.bind(py);
+        core.get().complete(py, rider.attempt, &rider.part, outcome);
+        core.get().schedule_pump(core)?;
+        drop(rider);
+        self.retire(&task, last)
     }
 }
 
@@ -308,9 +324,12 @@ impl Carrier {
         let advance = |coroutine: &Bound<'_, PyAny>| match throw(coroutine) {
             Ok(future) => Sent::Suspended(future.into_bound(py)),
             Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
-                Sent::Finished(error.value(py).getattr(intern!(py, "value")))
+                match error.value(py).getattr(intern!(py, "value")) {
+                    Ok(value) => Sent::Returned(value),
+                    Err(error) => Sent::Raised(Box::new(error)),
+                }
             }
-            Err(error) => Sent::Finished(Err(error)),
+            Err(error) => Sent::Raised(Box::new(error)),
         };
         self.resume(py, rider, advance)?.ok_or_else(|| PyStopIteration::new_err(()))
     }

@@ -40,7 +40,7 @@ impl Codec {
     /// `ContractError`: it can't be written, or would not come back as it is.
     pub(crate) fn encode(&self, value: &Bound<'_, PyAny>) -> PyResult<Box<[u8]>> {
         if let Some(json) = self.plain(value) {
-            return Ok(json.into_bytes().into());
+            return Ok(json.into());
         }
         let bytes = self.encode.bind(value.py()).call1((value,))?;
         Ok(bytes.cast_into::<PyBytes>()?.as_bytes().into())
@@ -54,14 +54,19 @@ impl Codec {
         self.decode.call1(py, (PyBytes::new(py, json),))
     }
 
-    fn plain(&self, value: &Bound<'_, PyAny>) -> Option<String> {
+    fn plain(&self, value: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
         let [strings, ints, bools, nones] = self.plain;
         if strings && value.is_exact_instance_of::<PyString>() {
             let text = value.cast::<PyString>().ok()?.to_str().ok()?;
-            return (text.len() < 1 << 20).then(|| serde_json::to_string(text).ok()).flatten();
+            if text.len() >= 1 << 20 {
+                return None;
+            }
+            // Just so much where nothing has to be escaped.
+            let mut json = Vec::with_capacity(text.len() + 2);
+            return serde_json::to_writer(&mut json, text).ok().map(|()| json);
         }
         if ints && value.is_exact_instance_of::<PyInt>() {
-            return value.extract::<i64>().ok().map(|number| number.to_string());
+            return value.extract::<i64>().ok().map(|number| number.to_string().into_bytes());
         }
         if bools && value.is_exact_instance_of::<PyBool>() {
             return Some(if value.is_truthy().ok()? { "true" } else { "false" }.into());

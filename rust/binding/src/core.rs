@@ -94,7 +94,7 @@ impl Prepared {
     /// Drops the arguments: the step's frame holds them now, and a second reference would keep them for
     /// too long.
     pub(crate) fn release(&mut self, py: Python<'_>) {
-        for argument in self.arguments.drain(..) {
+        while let Some(argument) = self.arguments.pop() {
             argument.drop_ref(py);
         }
     }
@@ -138,32 +138,63 @@ impl Core {
         part: &StepPart,
         outcome: PyResult<Bound<'_, PyAny>>,
     ) {
-        let outcome = outcome.and_then(|value| {
-            part.contract.check(value).map_err(|error| {
-                let place = report::attempt(py, &self.lock(py), attempt);
-                let (run_id, path) = place.map_or_else(Default::default, |it| (Some(it.0), it.1));
-                self.locate(py, run_id, &path, &error)
-            })
-        });
-        let effects = match outcome {
-            Ok(value) => {
-                let payload = match codec::payload(part.codec.as_deref(), &value) {
-                    Ok(payload) => payload,
-                    // It can't be kept, however often the step is tried.
-                    Err(error) => return self.unkept(py, attempt, &error),
-                };
-                let now_ns = self.read_clock(py);
-                let mut state = self.lock(py);
-                let task = state.take_task(attempt);
-                let value = state.values.insert_with(value.unbind(), payload);
-                let mut effects = state.handle(py, now_ns, Event::Done { attempt, value });
-                if let Some(task) = task {
-                    effects.garbage.push(task);
+        match outcome {
+            Ok(value) => self.returned(py, attempt, part, value),
+            Err(error) => self.raised(py, attempt, part, &error),
+        }
+    }
+
+    /// An attempt has returned: checks its value, and tells the engine.
+    pub(crate) fn returned(
+        &self,
+        py: Python<'_>,
+        attempt: AttemptKey,
+        part: &StepPart,
+        value: Bound<'_, PyAny>,
+    ) {
+        let value = if part.contract.admits(&value) {
+            value
+        } else {
+            match part.contract.check(value) {
+                Ok(value) => value,
+                Err(error) => {
+                    let place = report::attempt(py, &self.lock(py), attempt);
+                    let (run_id, path) =
+                        place.map_or_else(Default::default, |it| (Some(it.0), it.1));
+                    let error = self.locate(py, run_id, &path, &error);
+                    return self.raised(py, attempt, part, &error);
                 }
-                effects
             }
-            Err(error) => self.fail(py, attempt, part, &error),
         };
+        let payload = match codec::payload(part.codec.as_deref(), &value) {
+            Ok(payload) => payload,
+            // It can't be kept, however often the step is tried.
+            Err(error) => return self.unkept(py, attempt, &error),
+        };
+        let now_ns = self.read_clock(py);
+        let mut effects = Effects::default();
+        {
+            let mut state = self.lock(py);
+            let task = state.take_task(attempt);
+            let value = state.values.insert_with(value.unbind(), payload);
+            state.engine.handle(now_ns, Event::Done { attempt, value });
+            state.drain_into(py, &mut effects);
+            if let Some(task) = task {
+                effects.garbage.push(task);
+            }
+        }
+        self.perform_all(py, &mut effects);
+    }
+
+    /// An attempt has raised: has the exception judged, and tells the engine.
+    pub(crate) fn raised(
+        &self,
+        py: Python<'_>,
+        attempt: AttemptKey,
+        part: &StepPart,
+        error: &PyErr,
+    ) {
+        let effects = self.fail(py, attempt, part, error);
         self.perform(py, effects);
     }
 
@@ -280,16 +311,16 @@ impl Core {
     /// for the pump.
     pub(crate) fn next(&self, core: &Bound<'_, Self>, riding: bool) -> PyResult<Option<Prepared>> {
         let py = core.py();
-        let (prepared, notes) = {
-            let mut state = self.lock(py);
-            let now_ns = self.now_ns.load(Ordering::Relaxed);
-            let Some((prepared, start)) = state.take_next(py, now_ns, riding) else {
-                return Ok(None);
-            };
-            (prepared, state.note_start(py, &start))
-        };
-        if !notes.is_empty() {
+        let mut state = self.lock(py);
+        let now_ns = self.now_ns.load(Ordering::Relaxed);
+        let Some(start) = state.take_next(now_ns, riding) else { return Ok(None) };
+        let prepared = state.prepared(py, &start);
+        if state.followed > 0 {
+            let notes = state.note_start(py, &start);
+            drop(state);
             self.publish(py, notes);
+        } else {
+            drop(state);
         }
         if prepared.part.context == ContextPlace::Nowhere && !faults::are_injected() {
             return Ok(Some(prepared));
@@ -302,6 +333,32 @@ impl Core {
                 self.next(core, riding)
             }
         }
+    }
+
+    /// As [`Core::next`] for a carrier, in place of an attempt that is over: whether there is one. Every step
+    /// comes this way, and what it needs is made where it stays.
+    pub(crate) fn renew(&self, core: &Bound<'_, Self>, prepared: &mut Prepared) -> PyResult<bool> {
+        let py = core.py();
+        let over = {
+            let mut state = self.lock(py);
+            let now_ns = self.now_ns.load(Ordering::Relaxed);
+            let Some(start) = state.take_next(now_ns, true) else { return Ok(false) };
+            let plain = state.part(&start).context == ContextPlace::Nowhere;
+            if plain && state.followed == 0 && !faults::are_injected() {
+                Some(state.prepare(py, &start, prepared))
+            } else {
+                state.pending = Some(start);
+                None
+            }
+        };
+        if let Some((part, context)) = over {
+            context.drop_ref(py);
+            drop(part);
+            return Ok(true);
+        }
+        let Some(next) = self.next(core, true)? else { return Ok(false) };
+        *prepared = next;
+        Ok(true)
     }
 
     /// The engine has a defect and has failed: nobody is to wait for it for ever.
@@ -388,6 +445,14 @@ impl Core {
 /// What stands for an exception that can't be written.
 const UNWRITTEN: &[u8] =
     br#"{"type":"builtins.Exception","message":"(it could not be written)","traceback":""}"#;
+
+/// As Python takes it.
+fn told(wish: crate::again::Wish) -> (Option<u64>, String) {
+    match wish {
+        Ok(key) => (Some(key.0), String::new()),
+        Err(why) => (None, why),
+    }
+}
 
 #[pymethods]
 impl Core {
@@ -649,6 +714,26 @@ impl Core {
         Self::recover_all(slf, max_recoveries)
     }
 
+    /// Tries a run again; its key, or why not.
+    fn retry(
+        slf: &Bound<'_, Self>,
+        run_id: &str,
+        new_keys: bool,
+    ) -> PyResult<(Option<u64>, String)> {
+        Ok(told(Self::retry_run(slf, run_id, new_keys)?))
+    }
+
+    /// Starts a copy of a run, without what came of a node and after it; its key, or why not.
+    #[pyo3(name = "fork", signature = (run_id, new_id, from_step=None))]
+    fn py_fork(
+        slf: &Bound<'_, Self>,
+        run_id: &str,
+        new_id: String,
+        from_step: Option<&str>,
+    ) -> PyResult<(Option<u64>, String)> {
+        Ok(told(Self::fork_run(slf, run_id, new_id, from_step)?))
+    }
+
     /// Keeps an interface with the runs: `(kind, name, version, digest)`, and its content.
     fn keep_interface(
         &self,
@@ -690,9 +775,9 @@ impl Core {
         let future = core.asyncio.future(py)?;
         let waits = {
             let mut state = core.lock(py);
-            let lsn = state.engine.lsn().0;
             match &mut state.durable {
-                Some(durable) if !durable.is_synced(lsn) => {
+                Some(durable) if !durable.is_synced(durable.lsn()) => {
+                    let lsn = durable.lsn();
                     durable.await_disk(lsn, Ack::Future(future.clone().unbind()));
                     true
                 }
@@ -711,9 +796,20 @@ impl Core {
         fd.ok_or_else(|| PyRuntimeError::new_err("the runtime has no store"))
     }
 
+    /// What a forked child has to close, so as not to keep others out of the store.
+    fn lock_fd(&self, py: Python<'_>) -> Option<i32> {
+        self.lock(py).durable.as_ref().and_then(|durable| durable.journal.lock_fd())
+    }
+
     /// Why the store can't be written at the moment, if it can't.
     fn store_failure(&self, py: Python<'_>) -> Option<String> {
         self.lock(py).durable.as_ref().and_then(|durable| durable.journal.failure())
+    }
+
+    /// Has the last record of each commit noted from now on, for who measures; gives those noted so far.
+    fn trace_commits(&self, py: Python<'_>) -> Vec<u64> {
+        let state = self.lock(py);
+        state.durable.as_ref().map_or_else(Vec::new, |durable| durable.journal.trace_commits())
     }
 
     /// Commands that the records from now on carry out, until None.

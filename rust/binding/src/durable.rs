@@ -1,6 +1,7 @@
 //! The durable side of a runtime: what its records become on disk, and who waits until they are there.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +11,9 @@ use penstock_engine::{
 };
 use penstock_journal::{Batch, Head, Journal, Line, NewRun, Options, Reader, StoreError};
 use pyo3::prelude::*;
+use serde::Serialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::flight::{Flight, Left};
 use crate::plan::PlanParts;
@@ -32,10 +35,12 @@ pub(crate) struct Durable {
     urgent: bool,
     /// Since when something has been in the outbox for which nobody waits.
     lazy_since_ns: Option<u64>,
-    /// Who waits for a record to be on disk, by its place.
-    acks: VecDeque<(u64, Ack)>,
+    /// Who waits for a record and a batch to be on disk, by their numbers.
+    acks: VecDeque<(u64, u64, Ack)>,
     /// By slot of the run's key.
     runs: Vec<Kept>,
+    /// The last record that is written, or will be: not every record is.
+    lsn: u64,
     /// The run that is being accepted.
     accepting: Option<Accepting>,
     /// Keys of commands from outside that the records of this call carry out.
@@ -47,6 +52,8 @@ pub(crate) struct Durable {
 struct Kept {
     number: u64,
     durability: Durability,
+    /// The generation that its idempotency keys name.
+    keys: u32,
     /// Records written, of a run that writes few.
     written: u32,
 }
@@ -97,6 +104,7 @@ impl Durable {
         let made = made.map_err(|error| StoreError::Io(format!("the flight file: {error}")))?;
         let flight = Arc::clone(flight.get_or_init(|| Arc::new(made)));
         let reader = Reader::open(path)?;
+        let lsn = journal.last_lsn();
         Ok(Self {
             journal,
             flight,
@@ -107,6 +115,7 @@ impl Durable {
             lazy_since_ns: None,
             acks: VecDeque::new(),
             runs: Vec::new(),
+            lsn,
             accepting: None,
             command: None,
         })
@@ -134,7 +143,16 @@ impl Durable {
         if slot >= self.runs.len() {
             self.runs.resize(slot + 1, Kept::default());
         }
-        self.runs[slot] = Kept { number, durability, written: 0 };
+        self.runs[slot] = Kept { number, durability, keys: 0, written: 0 };
+    }
+
+    /// The generation that a run's idempotency keys name.
+    pub(crate) fn keys(&self, run: RunKey) -> u32 {
+        self.runs.get(slot(run.0)).map_or(0, |kept| kept.keys)
+    }
+
+    pub(crate) fn set_keys(&mut self, run: RunKey, keys: u32) {
+        self.runs[slot(run.0)].keys = keys;
     }
 
     /// An attempt is about to be called.
@@ -184,7 +202,7 @@ impl Durable {
         match record.body {
             Body::Accepted { .. } => {
                 if let Some(Accepting { run, inputs }) = accepting {
-                    line.facts = Some(facts_of(&run).to_string().into());
+                    line.facts = Some(facts_of(&run));
                     line.payload = Some(inputs);
                     self.outbox.accepts.push(run);
                 }
@@ -199,7 +217,7 @@ impl Durable {
                 if let Some(outcome) = engine.outcome(record.run) {
                     let layout = engine.layout(record.run).unwrap_or_default();
                     let (facts, payload) = end_facts(values, parts, &layout, outcome);
-                    line.facts = Some(facts.to_string().into());
+                    line.facts = Some(facts.into());
                     line.payload = payload;
                 }
             }
@@ -213,6 +231,7 @@ impl Durable {
             self.lazy_since_ns = Some(record.at_ns);
         }
         self.outbox.lines.push(line);
+        self.lsn = lsn;
     }
 
     /// A run's row says where it is.
@@ -222,7 +241,7 @@ impl Durable {
             Body::Paused | Body::Resumed | Body::Compensating | Body::Unknown => {
                 engine.status(record.run)
             }
-            Body::Recovered { .. } => engine.status(record.run),
+            Body::Recovered { .. } | Body::Retried { .. } => engine.status(record.run),
             _ => None,
         };
         let Some(status) = status else { return };
@@ -230,13 +249,18 @@ impl Durable {
             matches!(record.body, Body::Ended { .. }) && status != RunStatus::CompensationFailed;
         let recoveries = match record.body {
             Body::Recovered { count } => Some(count),
+            // It has been looked at.
+            Body::Retried { .. } => Some(0),
             _ => None,
         };
         self.outbox.heads.push(Head {
             run: number,
             status,
             ended_ns: over.then_some(record.at_ns),
-            generation: None,
+            generation: match record.body {
+                Body::Retried { generation, .. } => Some(generation),
+                _ => None,
+            },
             recoveries,
             held: None,
         });
@@ -250,7 +274,10 @@ impl Durable {
         }
         let due_ns = self.lazy_since_ns.map_or(now_ns, |since_ns| since_ns + LAZY_NS);
         if self.urgent || self.outbox.lines.len() >= LAZY_MAX || due_ns <= now_ns {
-            self.journal.submit(std::mem::take(&mut self.outbox));
+            // The next one will be about as large.
+            let lines = Vec::with_capacity(self.outbox.lines.len().min(LAZY_MAX));
+            let next = Batch { lines, ..Batch::default() };
+            self.journal.submit(std::mem::replace(&mut self.outbox, next));
             self.urgent = false;
             self.lazy_since_ns = None;
             return None;
@@ -264,22 +291,37 @@ impl Durable {
         self.flush(u64::MAX);
     }
 
+    /// The last record that was written, or will be.
+    pub(crate) const fn lsn(&self) -> u64 {
+        self.lsn
+    }
+
     /// Whether everything up to `lsn`, and what is written beside records, is on disk.
     pub(crate) fn is_synced(&self, lsn: u64) -> bool {
-        self.outbox.is_empty() && self.journal.synced() >= lsn
+        self.outbox.is_empty() && self.journal.synced() >= lsn && !self.journal.is_ahead()
     }
 
     /// Tells `ack` when everything up to `lsn` is on disk.
     pub(crate) fn await_disk(&mut self, lsn: u64, ack: Ack) {
         self.urgent = true;
-        self.acks.push_back((lsn, ack));
+        // What is written beside records has no lsn: the batch that it goes with is what tells.
+        let batch = match &ack {
+            Ack::Future(_) => self.journal.batches().0 + u64::from(!self.outbox.is_empty()),
+            Ack::Ended(_) => 0,
+        };
+        self.acks.push_back((lsn, batch, ack));
     }
 
     /// Those whose record is on disk.
     pub(crate) fn due_acks(&mut self, synced: u64) -> Vec<Ack> {
         let mut due = Vec::new();
-        while self.acks.front().is_some_and(|(lsn, _)| *lsn <= synced) {
-            due.extend(self.acks.pop_front().map(|(_, ack)| ack));
+        if self.acks.is_empty() {
+            return due;
+        }
+        let (_, written) = self.journal.batches();
+        let is_due = |(lsn, batch, _): &(u64, u64, Ack)| *lsn <= synced && *batch <= written;
+        while self.acks.front().is_some_and(is_due) {
+            due.extend(self.acks.pop_front().map(|(.., ack)| ack));
         }
         due
     }
@@ -288,10 +330,10 @@ impl Durable {
     pub(crate) fn take_futures(&mut self) -> Vec<Py<PyAny>> {
         let mut futures = Vec::new();
         let mut rest = VecDeque::new();
-        for (lsn, ack) in self.acks.drain(..) {
+        for (lsn, batch, ack) in self.acks.drain(..) {
             match ack {
                 Ack::Future(future) => futures.push(future),
-                ended @ Ack::Ended(_) => rest.push_back((lsn, ended)),
+                ended @ Ack::Ended(_) => rest.push_back((lsn, batch, ended)),
             }
         }
         self.acks = rest;
@@ -300,30 +342,51 @@ impl Durable {
 
     /// Everybody who waits.
     pub(crate) fn take_acks(&mut self) -> Vec<Ack> {
-        self.acks.drain(..).map(|(_, ack)| ack).collect()
+        self.acks.drain(..).map(|(.., ack)| ack).collect()
     }
 
     pub(crate) fn acks(&self) -> impl Iterator<Item = &Ack> {
-        self.acks.iter().map(|(_, ack)| ack)
+        self.acks.iter().map(|(.., ack)| ack)
     }
 }
 
-/// What a run was accepted with, for who rebuilds its row.
-fn facts_of(run: &NewRun) -> serde_json::Value {
-    let fingerprint = run
-        .fingerprint
-        .map(|bytes| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")));
-    json!({
-        "run_id": run.run_id,
-        "workflow": run.workflow,
-        "version": run.version,
-        "graph": run.graph,
-        "tenant": run.tenant,
-        "durability": durability_name(run.durability),
-        "fingerprint": fingerprint,
-        "parent": run.parent,
-        "tags": run.tags.iter().cloned().collect::<HashMap<_, _>>(),
-    })
+/// What a run was accepted with, for who rebuilds its row; in the order of the alphabet, as all facts.
+#[derive(Serialize)]
+struct Facts<'a> {
+    durability: &'static str,
+    fingerprint: Option<String>,
+    graph: &'a str,
+    parent: Option<&'a str>,
+    run_id: &'a str,
+    tags: BTreeMap<&'a str, &'a str>,
+    tenant: Option<&'a str>,
+    version: &'a str,
+    workflow: &'a str,
+}
+
+fn facts_of(run: &NewRun) -> Box<str> {
+    let facts = Facts {
+        durability: durability_name(run.durability),
+        fingerprint: run.fingerprint.as_ref().map(hex),
+        graph: &run.graph,
+        parent: run.parent.as_deref(),
+        run_id: &run.run_id,
+        tags: run.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        tenant: run.tenant.as_deref(),
+        version: &run.version,
+        workflow: &run.workflow,
+    };
+    // Only a map whose keys are no text could fail.
+    serde_json::to_string(&facts).unwrap_or_default().into()
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(64);
+    for byte in bytes {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// What a word stands for; Python has checked it.
@@ -350,41 +413,42 @@ fn end_facts(
     parts: Option<&PlanParts>,
     layout: &Layout,
     outcome: Outcome,
-) -> (serde_json::Value, Option<Box<[u8]>>) {
+) -> (String, Option<Box<[u8]>>) {
     match outcome {
         Outcome::Succeeded(Base::Value(value)) => {
             let (place, payload) = place_of(values, value);
-            (json!({ "result": place }), payload)
+            (format!(r#"{{"result":{place}}}"#), payload)
         }
         Outcome::Succeeded(Base::Constant(node)) => {
-            (json!({ "result": { "constant": node.0 } }), None)
+            (format!(r#"{{"result":{{"constant":{}}}}}"#, node.0), None)
         }
-        Outcome::Succeeded(Base::Nothing) => (json!({ "result": null }), None),
+        Outcome::Succeeded(Base::Nothing) => (r#"{"result":null}"#.to_owned(), None),
         Outcome::Failed { node, attempts, cause } => {
             let path = parts.map(|parts| layout.path(&parts.plan, node));
             let template = parts.map(|parts| layout.template(&parts.plan, node).0);
             let (error, payload) = match cause {
                 Cause::Error(error) => place_of(values, error),
-                _ => (json!(null), None),
+                _ => ("null".to_owned(), None),
             };
             let facts = json!({
                 "path": path, "template": template, "attempts": attempts,
-                "cause": cause.name(), "error": error,
+                "cause": cause.name(), "error": RawValue::from_string(error).ok(),
             });
-            (facts, payload)
+            (facts.to_string(), payload)
         }
-        Outcome::Cancelled => (json!({ "cause": "cancelled" }), None),
-        Outcome::DeadlineExceeded => (json!({ "cause": "deadline" }), None),
+        Outcome::Cancelled => (r#"{"cause":"cancelled"}"#.to_owned(), None),
+        Outcome::DeadlineExceeded => (r#"{"cause":"deadline"}"#.to_owned(), None),
     }
 }
 
-fn place_of(values: &mut Values, value: ValueId) -> (serde_json::Value, Option<Box<[u8]>>) {
+/// Where a value is, as JSON, and its payload if it is nowhere yet.
+fn place_of(values: &mut Values, value: ValueId) -> (String, Option<Box<[u8]>>) {
     match std::mem::take(values.payload_mut(value)) {
-        Payload::Fresh(bytes) => (json!("here"), Some(bytes)),
-        Payload::Written { lsn, input: None } => (json!({ "lsn": lsn }), None),
+        Payload::Fresh(bytes) => (r#""here""#.to_owned(), Some(bytes)),
+        Payload::Written { lsn, input: None } => (format!(r#"{{"lsn":{lsn}}}"#), None),
         Payload::Written { lsn, input: Some(input) } => {
-            (json!({ "lsn": lsn, "input": input }), None)
+            (format!(r#"{{"input":{input},"lsn":{lsn}}}"#), None)
         }
-        Payload::Unknown => (json!(null), None),
+        Payload::Unknown => ("null".to_owned(), None),
     }
 }

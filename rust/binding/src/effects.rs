@@ -12,12 +12,25 @@ use crate::state::{Effects, Ended, EndedRun, Rest};
 
 impl Core {
     /// Performs effects, and what follows from them, until nothing is left.
-    pub(crate) fn perform(&self, py: Python<'_>, effects: Effects) {
-        let Effects { garbage, rest } = effects;
-        for object in garbage {
+    #[inline]
+    pub(crate) fn perform(&self, py: Python<'_>, mut effects: Effects) {
+        self.perform_all(py, &mut effects);
+    }
+
+    /// As [`Core::perform`], where they stand.
+    pub(crate) fn perform_all(&self, py: Python<'_>, effects: &mut Effects) {
+        // In their order: a destructor may tell.
+        effects.garbage.reverse();
+        while let Some(object) = effects.garbage.pop() {
             object.drop_ref(py);
         }
-        let mut next = rest;
+        if let Some(rest) = effects.rest.take() {
+            self.perform_rest(py, rest);
+        }
+    }
+
+    fn perform_rest(&self, py: Python<'_>, rest: Box<Rest>) {
+        let mut next = Some(rest);
         while let Some(rest) = next {
             let Rest { evaluate, cancel, ended, notes, forgotten, on_disk } = *rest;
             drop(forgotten);
@@ -56,14 +69,19 @@ impl Core {
         for waiter in waiters {
             let waiter = waiter.bind(py);
             let result = (|| -> PyResult<()> {
-                if waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
-                    return Ok(());
-                }
                 match ended {
                     Ended::Succeeded(value) => {
-                        waiter.call_method1(intern!(py, "set_result"), (value,))?;
+                        let set = waiter.call_method1(intern!(py, "set_result"), (value,));
+                        if let Err(error) = set {
+                            // A future that was cancelled is done already.
+                            let done = py.import("asyncio")?.getattr("InvalidStateError")?;
+                            return if error.is_instance(py, &done) { Ok(()) } else { Err(error) };
+                        }
                     }
                     ended => {
+                        if waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
+                            return Ok(());
+                        }
                         let exception = self.failure(py, run, ended);
                         let exception =
                             exception.unwrap_or_else(|broken| broken.into_value(py).into_any());

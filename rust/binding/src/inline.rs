@@ -134,28 +134,24 @@ impl Core {
     /// The list a collect or map gives. Items that failed stand in it as `Failure`.
     fn gather(&self, py: Python<'_>, inline: Inline) -> PyResult<Answer> {
         let Inline { run, node, .. } = inline;
-        let gathered = {
+        let (mut items, mut failed) = (Vec::new(), Vec::new());
+        {
             let state = self.lock(py);
             let Some(parts) = state.parts_of(run) else { return Ok(Answer::Value(py.None())) };
-            let gathered = state.engine.gathered(run, node).into_iter();
-            gathered
-                .map(|result| match result {
-                    Ok(place) => Ok(state.value(py, run, place, &parts)),
-                    Err(blame) => Err(state.blamed(py, run, blame)),
-                })
-                .collect::<Vec<_>>()
-        };
-        let items = gathered
-            .into_iter()
-            .map(|result| match result {
-                Ok(value) => Ok(value),
-                Err(at) => {
-                    let told = (at.cause, &*at.path, at.node.0, at.attempts, at.error.as_ref());
-                    let plan = self.lock(py).plan_of(run).map_or(0, |plan| plan.0);
-                    self.hooks.item_failure.call1(py, (plan, told))
+            let Some(it) = state.engine.run(run) else { return Ok(Answer::Value(py.None())) };
+            it.gather(&parts.plan, node, |result| match result {
+                Ok((base, of)) => items.push(state.value_of(py, base, of, &parts)),
+                Err(blame) => {
+                    failed.push((items.len(), state.blamed(py, run, blame)));
+                    items.push(py.None());
                 }
-            })
-            .collect::<PyResult<Vec<_>>>()?;
+            });
+        }
+        for (index, at) in failed {
+            let told = (at.cause, &*at.path, at.node.0, at.attempts, at.error.as_ref());
+            let plan = self.lock(py).plan_of(run).map_or(0, |plan| plan.0);
+            items[index] = self.hooks.item_failure.call1(py, (plan, told))?;
+        }
         Ok(Answer::Value(PyList::new(py, items)?.into_any().unbind()))
     }
 

@@ -4,6 +4,7 @@
 //! What crosses: ids, numbers, strings and tuples. Never is Python called, nor a Python object dropped,
 //! while the engine's lock is held.
 
+mod again;
 mod asyncio;
 mod carrier;
 mod cell;

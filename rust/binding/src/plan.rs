@@ -95,16 +95,14 @@ impl Contract {
 
     /// The value to pass on: itself if its class says enough, else what the validator makes of it.
     pub(crate) fn check<'py>(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        if self.anything
-            || self.exact.iter().any(|class| is_exactly(&value, class))
-            || self
-                .instances
-                .iter()
-                .any(|class| is_exactly(&value, class) || inherits(&value, class))
-        {
-            return Ok(value);
-        }
-        self.validate.bind(value.py()).call1((value,))
+        if self.admits(&value) { Ok(value) } else { self.validate.bind(value.py()).call1((value,)) }
+    }
+
+    /// Whether the class of a value says enough.
+    pub(crate) fn admits(&self, value: &Bound<'_, PyAny>) -> bool {
+        self.anything
+            || self.exact.iter().any(|class| is_exactly(value, class))
+            || self.instances.iter().any(|class| is_exactly(value, class) || inherits(value, class))
     }
 }
 

@@ -6,12 +6,15 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-/// What sending `None` into a coroutine gave.
+/// What sending `None` into a coroutine gave. Two words, since each step hands it on: moving a `PyResult`
+/// takes longer than waking a coroutine.
 pub(crate) enum Sent<'py> {
     /// It waits for this.
     Suspended(Bound<'py, PyAny>),
-    /// It returned or raised.
-    Finished(PyResult<Bound<'py, PyAny>>),
+    /// It returned this.
+    Returned(Bound<'py, PyAny>),
+    /// It raised this.
+    Raised(Box<PyErr>),
 }
 
 /// Calls `function(*arguments)` by vectorcall.
@@ -97,10 +100,8 @@ pub(crate) fn send<'py>(coroutine: &Bound<'py, PyAny>) -> Sent<'py> {
     unsafe {
         match ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &raw mut result) {
             ffi::PySendResult::PYGEN_NEXT => Sent::Suspended(Bound::from_owned_ptr(py, result)),
-            ffi::PySendResult::PYGEN_RETURN => {
-                Sent::Finished(Ok(Bound::from_owned_ptr(py, result)))
-            }
-            ffi::PySendResult::PYGEN_ERROR => Sent::Finished(Err(PyErr::fetch(py))),
+            ffi::PySendResult::PYGEN_RETURN => Sent::Returned(Bound::from_owned_ptr(py, result)),
+            ffi::PySendResult::PYGEN_ERROR => Sent::Raised(Box::new(PyErr::fetch(py))),
         }
     }
 }
@@ -130,6 +131,24 @@ pub(crate) fn within<T>(context: &Bound<'_, PyAny>, body: impl FnOnce() -> T) ->
         return Err(PyErr::fetch(context.py()));
     }
     Ok(result)
+}
+
+/// As [`send`], inside a context that is not entered elsewhere. An error of the context is boxed too.
+pub(crate) fn send_within<'py>(
+    context: &Bound<'py, PyAny>,
+    coroutine: &Bound<'py, PyAny>,
+) -> Result<Sent<'py>, Box<PyErr>> {
+    let py = context.py();
+    // SAFETY: as in `within`.
+    if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
+        return Err(Box::new(PyErr::fetch(py)));
+    }
+    let sent = send(coroutine);
+    // SAFETY: as in `within`.
+    if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
+        return Err(Box::new(PyErr::fetch(py)));
+    }
+    Ok(sent)
 }
 
 /// Whether `value` is an instance of exactly `class`.

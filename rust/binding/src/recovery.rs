@@ -4,15 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use penstock_engine::{
-    Body, Cause, Durability, Identity, Layout, NodeId, Plan, PlanId, Record, Restore, Run, RunKey,
-    RunStatus, ValueId,
+    Again, Body, Cause, Durability, Identity, Layout, NodeId, Plan, PlanId, Record, Restore, Run,
+    RunKey, RunStatus, ValueId,
 };
-use penstock_journal::{Head, Line, Reader, RunRow, StoreError};
+use penstock_journal::{Head, Line, NewRun, Reader, RunRow, StoreError};
 use pyo3::prelude::*;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
+use crate::again;
 use crate::core::{Core, Hooks};
+use crate::durable::Accepting;
 use crate::plan::PlanParts;
 use crate::python::current_context;
 use crate::state::{Ended, Extra, FailedAt, Past, Side, State};
@@ -26,6 +28,17 @@ struct Stored {
     json: Box<[u8]>,
     /// The node whose codec reads it; None for an error.
     node: Option<NodeId>,
+}
+
+/// How a run comes to be under way that is in the store.
+#[derive(Clone, Copy)]
+pub(crate) enum How<'a> {
+    /// Its process has ended, or went down for so many times while it was under way.
+    Recovered(u32),
+    /// It was over, and is tried again.
+    Again(Again),
+    /// It is a copy of another.
+    Fork(&'a NewRun),
 }
 
 /// A run of the store, taken apart.
@@ -53,13 +66,15 @@ impl Core {
         };
         let result = reader.unfinished(&mut |row, lines| {
             let recoveries = if crashed.contains(&row.run) { row.recoveries + 1 } else { 0 };
-            let outcome = match this.why_held(py, &row, recoveries, most) {
-                Some(why) => Ok(Some(why)),
-                None => this.restore(py, &row, &lines, recoveries),
+            let outcome = if let Some(why) = this.why_held(py, &row, recoveries, most) {
+                Ok(Err(why))
+            } else {
+                let holding = this.holding(py, &row, &lines);
+                this.restore(py, &row, (&lines, &holding), How::Recovered(recoveries))
             };
             match outcome {
-                Ok(None) => restored += 1,
-                Ok(Some(why)) => {
+                Ok(Ok(_)) => restored += 1,
+                Ok(Err(why)) => {
                     this.hold(py, &row, &lines, recoveries, &why);
                     held.push((row.run_id, why));
                 }
@@ -112,63 +127,63 @@ impl Core {
         }
     }
 
-    /// Has the engine take a run in; the reason if it has to be held instead.
-    fn restore(
+    /// Has the engine take a run in as the records that hold leave it; `lines` are all it has had. The reason if
+    /// it has to be held instead.
+    pub(crate) fn restore(
         &self,
         py: Python<'_>,
         row: &RunRow,
-        lines: &[Line],
-        recoveries: u32,
-    ) -> PyResult<Option<String>> {
+        (lines, holding): (&[Line], &[Line]),
+        how: How<'_>,
+    ) -> PyResult<Result<RunKey, String>> {
         let now_ns = self.read_clock(py);
         let context = current_context(py)?.unbind();
         let tenant = row.tenant.as_ref().map(|tenant| tenant.into_pyobject(py)).transpose()?;
-        let durability = row.durability;
-        let (key, parts, stored, effects) = {
+        let (key, parts, stored, mut effects, ends) = {
             let mut state = self.lock(py);
             let Some(plan) = state.plan_named(&row.workflow, &row.version, &row.graph) else {
-                return Ok(Some("its workflow is not registered".into()));
+                return Ok(Err("its workflow is not registered".into()));
             };
             let parts = state.plans[plan.0 as usize].clone();
-            let taken = match state.take_apart(py, &parts, row, lines) {
+            let is_fork = matches!(how, How::Fork(_));
+            let taken = match state.take_apart(py, &parts, row, holding, is_fork) {
                 Ok(taken) => taken,
-                Err(why) => return Ok(Some(why)),
+                Err(why) => return Ok(Err(why)),
             };
-            let key = state.engine.restore(
-                now_ns,
-                &Restore {
-                    number: row.run,
-                    plan,
-                    inputs: &taken.inputs,
-                    durability,
-                    records: &taken.records,
-                    recoveries,
-                },
-            );
-            state.store.accept(key, row.accepted_ns, Some(&row.run_id), row.fingerprint);
-            for record in &taken.records {
-                state.store.append(&Record { run: key, ..*record });
-            }
-            let written = taken.records.len() as u32;
-            if let Some(durable) = &mut state.durable {
-                durable.restored(key, row.run, durability, written);
-            }
+            let restore = Restore {
+                number: row.run,
+                plan,
+                inputs: &taken.inputs,
+                durability: row.durability,
+                records: &taken.records,
+                records_had: lines.len() as u32,
+                recoveries: if let How::Recovered(count) = how { count } else { 0 },
+                again: if let How::Again(again) = how { Some(again) } else { None },
+            };
+            let key = match how {
+                How::Fork(run) => state.fork(now_ns, &restore, run, holding),
+                _ => state.restored(now_ns, &restore, row, lines),
+            };
             let extra = tenant.map(|tenant| {
                 Box::new(Extra { tenant: Some(tenant.into_any().unbind()), ..Extra::default() })
             });
             state.put_side(key, Side { context, waiter: None, plan, extra });
-            let effects = state.drain(py);
-            (key, parts, taken.stored, effects)
+            // A run may end by being restored; its result is read first.
+            let (effects, ends) = state.drain_but_ends(py);
+            (key, parts, taken.stored, effects, ends)
         };
         let values: Vec<ValueId> = stored.keys().copied().collect();
         let why = self.decode_stored(py, &parts, stored);
         if let Some(why) = why {
             let garbage = self.lock(py).forget(key, &values);
             drop((garbage, effects));
-            return Ok(Some(why));
+            return Ok(Err(why));
+        }
+        for end in ends {
+            self.lock(py).take_action(py, end, &mut effects);
         }
         self.perform(py, effects);
-        Ok(None)
+        Ok(Ok(key))
     }
 
     /// Reads the values that are still needed; the reason if one can't be read.
@@ -333,7 +348,7 @@ impl Core {
         store_error(py, &self.hooks, error)
     }
 
-    fn another_reader(&self, py: Python<'_>) -> PyResult<Reader> {
+    pub(crate) fn another_reader(&self, py: Python<'_>) -> PyResult<Reader> {
         let path = self.store_path.as_ref().expect("only a durable runtime recovers");
         Reader::open(path).map_err(|error| self.store_error(py, &error))
     }
@@ -363,8 +378,19 @@ const CAUSES: [&str; 9] = [
 ];
 
 /// What stands for a run that is over, beside the engine's own keys.
-const fn past_key(number: u64) -> RunKey {
+pub(crate) const fn past_key(number: u64) -> RunKey {
     RunKey(1 << 63 | number)
+}
+
+/// The generation that a run's idempotency keys name.
+pub(crate) fn keys_of(lines: &[Line]) -> u32 {
+    let mut again = lines.iter().rev();
+    again
+        .find_map(|line| match line.record.body {
+            Body::Retried { keys, .. } => Some(keys),
+            _ => None,
+        })
+        .unwrap_or(0)
 }
 
 /// The elements of a JSON array, as they are written.
@@ -391,7 +417,9 @@ pub(crate) fn layout_of(plan: &Plan, row: &RunRow, lines: &[Line]) -> Layout {
     if lines.iter().all(|line| line.record.node.index() < outermost) {
         return Layout::default();
     }
-    let records: Vec<Record> = lines.iter().map(|line| line.record).collect();
+    let lines = again::holding(plan, row, lines);
+    let records: Vec<Record> =
+        (0..).zip(&*lines).map(|(seq, line)| Record { seq, ..line.record }).collect();
     let inputs = vec![ValueId::NONE; plan.input_count()];
     let fold = AssertUnwindSafe(|| folded(plan, row, &records, &inputs).layout());
     catch_unwind(fold).unwrap_or_default()
@@ -414,7 +442,7 @@ fn find_templates(parts: &PlanParts, layout: &Layout, taken: &mut Taken) {
 }
 
 impl State {
-    fn plan_named(&self, name: &str, version: &str, digest: &str) -> Option<PlanId> {
+    pub(crate) fn plan_named(&self, name: &str, version: &str, digest: &str) -> Option<PlanId> {
         let place = self.plans.iter().position(|parts| {
             parts.plan.name() == name && parts.plan.version() == version && parts.digest == digest
         })?;
@@ -428,6 +456,7 @@ impl State {
         parts: &PlanParts,
         row: &RunRow,
         lines: &[Line],
+        fresh: bool,
     ) -> Result<Taken, String> {
         let mut taken = Taken {
             records: Vec::with_capacity(lines.len()),
@@ -445,8 +474,8 @@ impl State {
             taken.inputs.push(value);
             taken.stored.insert(value, Stored { json: json.into(), node: Some(NodeId(index)) });
         }
-        for line in lines {
-            let mut record = line.record;
+        for (seq, line) in (0..).zip(lines) {
+            let mut record = Record { seq, ..line.record };
             let is_error = matches!(record.body, Body::Failed { .. });
             let handle = match &mut record.body {
                 Body::Done { value, .. } | Body::Decided { value } | Body::Signal { value, .. } => {
@@ -456,8 +485,13 @@ impl State {
                 _ => None,
             };
             if let (Some(handle), Some(json)) = (handle, &line.payload) {
-                let lsn = line.record.lsn.0;
-                *handle = self.values.insert_with(py.None(), Payload::Written { lsn, input: None });
+                // A copy is written with a record of its own.
+                let payload = if fresh {
+                    Payload::Fresh(json.clone())
+                } else {
+                    Payload::Written { lsn: line.record.lsn.0, input: None }
+                };
+                *handle = self.values.insert_with(py.None(), payload);
                 // Which node it is in the plan is known when the frames are.
                 let node = (!is_error).then_some(NodeId(record.node.0));
                 taken.stored.insert(*handle, Stored { json: json.clone(), node });
@@ -469,6 +503,43 @@ impl State {
         let layout = catch_unwind(fold).map_err(|_| "its records do not fit its graph")?;
         find_templates(parts, &layout, &mut taken);
         Ok(taken)
+    }
+
+    /// The engine has a run again that was in the store.
+    fn restored(
+        &mut self,
+        now_ns: u64,
+        restore: &Restore<'_>,
+        row: &RunRow,
+        lines: &[Line],
+    ) -> RunKey {
+        let key = self.engine.restore(now_ns, restore);
+        self.store.accept(key, row.accepted_ns, Some(&row.run_id), row.fingerprint);
+        for line in lines {
+            self.store.append(&Record { run: key, ..line.record });
+        }
+        let keys = restore.again.map_or_else(|| keys_of(lines), |again| again.keys);
+        if let Some(durable) = &mut self.durable {
+            durable.restored(key, row.run, row.durability, lines.len() as u32);
+            durable.set_keys(key, keys);
+        }
+        key
+    }
+
+    /// The engine has a copy of a run.
+    fn fork(&mut self, now_ns: u64, restore: &Restore<'_>, run: &NewRun, lines: &[Line]) -> RunKey {
+        let number = self.engine.next_number();
+        let lsn = self.engine.lsn().0 + 1;
+        for (index, &value) in (0..).zip(restore.inputs) {
+            *self.values.payload_mut(value) = Payload::Written { lsn, input: Some(index) };
+        }
+        let key = self.engine.fork(now_ns, restore);
+        self.store.accept(key, run.accepted_ns, Some(&run.run_id), run.fingerprint);
+        let inputs = lines.first().and_then(|line| line.payload.clone()).unwrap_or_default();
+        if let Some(durable) = &mut self.durable {
+            durable.accepting(Accepting { run: NewRun { run: number, ..run.clone() }, inputs });
+        }
+        key
     }
 
     /// Keeps a run of the store among those that are over. Gives what is forgotten for it.
@@ -486,7 +557,7 @@ impl State {
         let plan = plan.unwrap_or(PlanId(u32::MAX));
         let records = lines.iter().map(|line| Record { run: key, ..line.record });
         let records: Vec<Record> = records.collect();
-        let past = Past { plan, status, ended, layout };
+        let past = Past { plan, status, ended, layout, lsn: 0 };
         self.store.keep_past(key, &row.run_id, row.fingerprint, &records, past)
     }
 

@@ -14,8 +14,8 @@ use crate::state::State;
 /// number is a decision's outcome or how many items a map has.
 pub(crate) type HistoryRow = (f64, &'static str, String, u32, &'static str, f64, u64);
 
-/// What an attempt belongs to: `(run id, path, attempt, deadline | None, tenant | None, failure | None)`; the
-/// failure is that of the tier before: `(cause, exception | None)`.
+/// What an attempt belongs to: `(run id, path, attempt, deadline | None, tenant | None, failure | None,
+/// generation of its keys)`; the failure is that of the tier before: `(cause, exception | None)`.
 pub(crate) type AttemptRow = (
     String,
     String,
@@ -23,6 +23,7 @@ pub(crate) type AttemptRow = (
     Option<f64>,
     Option<Py<PyAny>>,
     Option<(&'static str, Option<Py<PyAny>>)>,
+    u32,
 );
 
 /// What a record says beyond its kind.
@@ -70,6 +71,7 @@ pub(crate) fn attempt(py: Python<'_>, state: &State, attempt: AttemptKey) -> Opt
         state.engine.deadline_ns(run).map(|deadline| deadline as f64 / 1e9),
         side.tenant(py),
         failure,
+        state.durable.as_ref().map_or(0, |durable| durable.keys(run)),
     ))
 }
 

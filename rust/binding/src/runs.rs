@@ -11,10 +11,10 @@ use smallvec::SmallVec;
 use penstock_journal::NewRun;
 
 use crate::core::Core;
-use crate::durable::Accepting;
+use crate::durable::{Accepting, Ack};
 use crate::plan::{NodePart, nanoseconds};
 use crate::python::current_context;
-use crate::state::{Effects, Ended, Extra, Side, State};
+use crate::state::{Effects, Ended, EndedRun, Extra, Side, State};
 use crate::values::Payload;
 
 /// How a run is to be accepted.
@@ -212,9 +212,11 @@ impl Core {
             let (expected, given) = (parts.plan.input_count(), inputs.len());
             return Err(self.not_accepted(py, AcceptError::InputCount { expected, given }));
         }
-        contracts
-            .zip(inputs.iter_borrowed())
-            .map(|((node, contract), value)| match contract.check(value.to_owned()) {
+        // The inputs are a workflow's first nodes: none is looked for beyond the last.
+        inputs
+            .iter_borrowed()
+            .zip(contracts)
+            .map(|(value, (node, contract))| match contract.check(value.to_owned()) {
                 Ok(value) => Ok(value.unbind()),
                 Err(error) => Err(self.locate(py, None, parts.plan.path(NodeId(node)), &error)),
             })
@@ -277,8 +279,20 @@ impl Core {
                     side.extra.get_or_insert_default().waiters.push(waiter);
                 }
                 return Ok(future);
+            } else if let Some(past) = state.past(run) {
+                let (plan, ended, lsn) = (past.plan, past.ended.clone_ref(py), past.lsn);
+                match &mut state.durable {
+                    // Nobody is told before it is on disk.
+                    Some(durable) if lsn > durable.journal.synced() => {
+                        let waiters = SmallVec::from_iter([future.clone().unbind()]);
+                        let ended = EndedRun { run, plan, ended, waiters };
+                        durable.await_disk(lsn, Ack::Ended(Box::new(ended)));
+                        return Ok(future);
+                    }
+                    _ => Some((plan, ended)),
+                }
             } else {
-                state.past(run).map(|past| (past.plan, past.ended.clone_ref(py)))
+                None
             }
         };
         let Some((plan, ended)) = ended else {

@@ -126,6 +126,8 @@ pub(crate) struct Past {
     pub(crate) ended: Ended,
     /// Where the nodes of its frames stood.
     pub(crate) layout: Option<Box<Layout>>,
+    /// It may be told when everything up to here is on disk; 0 if it is.
+    pub(crate) lsn: u64,
 }
 
 /// What a handle still knows of a run that the store may have forgotten.
@@ -139,7 +141,8 @@ pub(crate) struct Kept {
 impl Past {
     fn clone_ref(&self, py: Python<'_>) -> Self {
         let ended = self.ended.clone_ref(py);
-        Self { plan: self.plan, status: self.status, ended, layout: self.layout.clone() }
+        let Self { plan, status, lsn, .. } = *self;
+        Self { plan, status, ended, layout: self.layout.clone(), lsn }
     }
 }
 
@@ -229,29 +232,58 @@ impl State {
     }
 
     /// Gathers what follows from the last mutation.
+    #[inline]
     pub(crate) fn drain(&mut self, py: Python<'_>) -> Effects {
         let mut effects = Effects::default();
+        self.drain_into(py, &mut effects);
+        effects
+    }
+
+    /// As [`State::drain`], added to what is there.
+    pub(crate) fn drain_into(&mut self, py: Python<'_>, effects: &mut Effects) {
+        self.keep_records(py, effects);
+        while let Some(action) = self.engine.poll() {
+            self.take_action(py, action, effects);
+        }
+    }
+
+    /// As [`State::drain`], but leaves the ends of runs to the caller: until they are taken in, the values
+    /// that they bring can be replaced.
+    pub(crate) fn drain_but_ends(&mut self, py: Python<'_>) -> (Effects, Vec<Action>) {
+        let (mut effects, mut ends) = (Effects::default(), Vec::new());
         self.keep_records(py, &mut effects);
         while let Some(action) = self.engine.poll() {
             match action {
-                Action::Drop { value } => effects.garbage.extend(self.values.take(value)),
-                Action::Evaluate { run, node, template, what } => {
-                    effects.rest().evaluate.push(Inline { run, node, template, what });
-                }
-                Action::Cancel { attempt, .. } => {
-                    if let Some(Some(task)) = self.tasks.get(slot(attempt.0)) {
-                        effects.rest().cancel.push(task.clone_ref(py));
-                    }
-                }
-                Action::Ended { run, status, outcome, layout } => {
-                    self.end(py, run, status, (outcome, layout), &mut effects);
-                }
-                Action::Stalled { run, node, cause } => {
-                    self.stall(py, run, Blame { node, cause }, &mut effects);
-                }
+                end @ (Action::Ended { .. } | Action::Stalled { .. }) => ends.push(end),
+                action => self.take_action(py, action, &mut effects),
             }
         }
-        effects
+        (effects, ends)
+    }
+
+    #[inline]
+    pub(crate) fn take_action(&mut self, py: Python<'_>, action: Action, effects: &mut Effects) {
+        match action {
+            Action::Drop { value } => {
+                if let Some(object) = self.values.take(value) {
+                    effects.garbage.push(object);
+                }
+            }
+            Action::Evaluate { run, node, template, what } => {
+                effects.rest().evaluate.push(Inline { run, node, template, what });
+            }
+            Action::Cancel { attempt, .. } => {
+                if let Some(Some(task)) = self.tasks.get(slot(attempt.0)) {
+                    effects.rest().cancel.push(task.clone_ref(py));
+                }
+            }
+            Action::Ended { run, status, outcome, layout } => {
+                self.end(py, run, status, (outcome, layout), effects);
+            }
+            Action::Stalled { run, node, cause } => {
+                self.stall(py, run, Blame { node, cause }, effects);
+            }
+        }
     }
 
     /// Writes the records of the last mutation to the store, and tells those who follow their runs.
@@ -286,7 +318,8 @@ impl State {
         let Some(side) = self.sides.get_mut(slot(run.0)).and_then(Option::take) else { return };
         let Side { context, waiter, plan, extra } = side;
         let ended = self.ended(py, plan, outcome, layout.as_deref());
-        let past = Past { plan, status, ended, layout };
+        let lsn = self.durable.as_ref().map_or(0, |durable| durable.lsn());
+        let past = Past { plan, status, ended, layout, lsn };
         let mut waiters: SmallVec<[Py<PyAny>; 2]> = waiter.into_iter().collect();
         effects.garbage.push(context);
         if let Some(extra) = extra {
@@ -307,7 +340,7 @@ impl State {
                 None => effects.rest().ended.push(ended),
                 // Nobody is told before it is on disk.
                 Some(durable) => {
-                    durable.await_disk(self.engine.lsn().0, Ack::Ended(Box::new(ended)));
+                    durable.await_disk(lsn, Ack::Ended(Box::new(ended)));
                 }
             }
         }
@@ -384,46 +417,73 @@ impl State {
         }
     }
 
-    /// The next attempt this turn may start.
-    fn next_start(&mut self, now_ns: u64) -> Option<Start> {
-        if let Some(start) = self.pending.take() {
-            return Some(start);
+    /// Takes the next attempt this turn may start. For a carrier (`riding`), only one that may ride; another
+    /// is left for the pump.
+    #[inline]
+    pub(crate) fn take_next(&mut self, now_ns: u64, riding: bool) -> Option<Start> {
+        if self.pending.is_some() {
+            return self.take_pending(riding);
         }
         if self.turn.starts_left == 0 || now_ns >= self.turn.until_ns {
             return None;
         }
         self.turn.starts_left -= 1;
-        self.engine.dispatch(now_ns)
-    }
-
-    /// Takes the next attempt that may start, with everything it needs to be called. For a carrier
-    /// (`riding`), only one that may ride; another is left for the pump.
-    pub(crate) fn take_next(
-        &mut self,
-        py: Python<'_>,
-        now_ns: u64,
-        riding: bool,
-    ) -> Option<(Prepared, Start)> {
-        let start = self.next_start(now_ns)?;
-        let parts = &self.plans[start.plan.0 as usize];
-        let NodePart::Step(part) = &parts.nodes[start.template.index()] else {
-            unreachable!("only steps are dispatched");
-        };
-        if riding && part.mode != Mode::Carrier {
-            self.pending = Some(start);
-            return None;
-        }
-        let side = self.sides.get(slot(start.run.0)).and_then(Option::as_ref);
+        let start = self.engine.dispatch(now_ns)?;
         if let Some(durable) = &self.durable {
             durable.takes_off(&start);
         }
-        let prepared = Prepared {
+        if riding && self.part(&start).mode != Mode::Carrier {
+            self.pending = Some(start);
+            return None;
+        }
+        Some(start)
+    }
+
+    #[cold]
+    fn take_pending(&mut self, riding: bool) -> Option<Start> {
+        let rides = |state: &Self, start: &Start| state.part(start).mode == Mode::Carrier;
+        let start = self.pending.filter(|start| !riding || rides(self, start))?;
+        self.pending = None;
+        Some(start)
+    }
+
+    /// An attempt with everything it needs to be called.
+    pub(crate) fn prepared(&self, py: Python<'_>, start: &Start) -> Prepared {
+        let parts = &self.plans[start.plan.0 as usize];
+        Prepared {
             attempt: start.attempt,
-            part: part.clone(),
+            part: self.part(start).clone(),
             arguments: self.arguments(py, start.run, start.node, parts),
-            context: side.map_or_else(|| py.None(), |side| side.context.clone_ref(py)),
-        };
-        Some((prepared, start))
+            context: self.context(py, start),
+        }
+    }
+
+    /// As [`State::prepared`], in place of an attempt whose arguments are gone; gives what else it held, to
+    /// be dropped after the lock is released.
+    #[must_use]
+    pub(crate) fn prepare(
+        &self,
+        py: Python<'_>,
+        start: &Start,
+        prepared: &mut Prepared,
+    ) -> (Arc<StepPart>, Py<PyAny>) {
+        let parts = &self.plans[start.plan.0 as usize];
+        self.each_argument(py, (start.run, start.node), parts, &mut prepared.arguments);
+        prepared.attempt = start.attempt;
+        let part = std::mem::replace(&mut prepared.part, self.part(start).clone());
+        (part, std::mem::replace(&mut prepared.context, self.context(py, start)))
+    }
+
+    fn context(&self, py: Python<'_>, start: &Start) -> Py<PyAny> {
+        let side = self.sides.get(slot(start.run.0)).and_then(Option::as_ref);
+        side.map_or_else(|| py.None(), |side| side.context.clone_ref(py))
+    }
+
+    pub(crate) fn part(&self, start: &Start) -> &Arc<StepPart> {
+        match &self.plans[start.plan.0 as usize].nodes[start.template.index()] {
+            NodePart::Step(part) => part,
+            _ => unreachable!("only steps are dispatched"),
+        }
     }
 
     /// The values of a node's inputs, in order.
@@ -434,8 +494,22 @@ impl State {
         node: Place,
         parts: &PlanParts,
     ) -> SmallVec<[Py<PyAny>; 6]> {
-        let Some(run) = self.engine.run(run) else { return SmallVec::new() };
-        run.inputs(&parts.plan, node).map(|input| self.value_in(py, run, input, parts)).collect()
+        let mut arguments = SmallVec::new();
+        self.each_argument(py, (run, node), parts, &mut arguments);
+        arguments
+    }
+
+    fn each_argument(
+        &self,
+        py: Python<'_>,
+        (run, node): (RunKey, Place),
+        parts: &PlanParts,
+        arguments: &mut SmallVec<[Py<PyAny>; 6]>,
+    ) {
+        let Some(run) = self.engine.run(run) else { return };
+        run.given(&parts.plan, node, |base, items| {
+            arguments.push(self.value_of(py, base, items, parts));
+        });
     }
 
     /// The value a node carries; None if it carries nothing.
@@ -451,16 +525,28 @@ impl State {
 
     #[inline]
     fn value_in(&self, py: Python<'_>, run: &Run, node: Place, parts: &PlanParts) -> Py<PyAny> {
-        let own = run.own_value(&parts.plan, node);
-        let Source { base, items } =
-            own.map_or_else(|| run.source(&parts.plan, node), Source::from);
+        if let Some(base) = run.own_value(&parts.plan, node) {
+            return self.value_of(py, base, &[], parts);
+        }
+        let Source { base, items } = run.source(&parts.plan, node);
+        self.value_of(py, base, &items, parts)
+    }
+
+    #[inline]
+    pub(crate) fn value_of(
+        &self,
+        py: Python<'_>,
+        base: Base,
+        items: &[u32],
+        parts: &PlanParts,
+    ) -> Py<PyAny> {
         let value = match base {
             Base::Value(value) => self.values.get(value).map(|value| value.clone_ref(py)),
             Base::Constant(node) => Some(parts.constant(py, node)),
             Base::Nothing => None,
         };
         let value = value.unwrap_or_else(|| py.None());
-        items.into_iter().fold(value, |of, item| item_of(of.bind(py), item as usize))
+        items.iter().fold(value, |of, &item| item_of(of.bind(py), item as usize))
     }
 
     /// Futures whose condition holds now.

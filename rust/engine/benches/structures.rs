@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use penstock_engine::{BANDS, Entry, Place, ReadyQueue, RunKey, TimerKind, Timers, draw};
+use penstock_engine::{BANDS, Entry, NodeId, Place, ReadyQueue, RunKey, TimerKind, Timers, draw};
 
 const ENTRIES: u64 = 1_000_000;
 const TENANTS: u64 = 10_000;
@@ -33,7 +33,7 @@ fn entry(seq: u64) -> (u8, Entry) {
     let dice = draw(7, [seq, 0, 0, 0]);
     let priority = 1 + (dice % u64::from(BANDS)) as u8;
     let run = RunKey((dice >> 8) % TENANTS);
-    (priority, Entry { seq, eligible_ns: seq, run, node: Place(1) })
+    (priority, Entry { seq, eligible_ns: seq, run, node: Place(1), template: NodeId(1) })
 }
 
 fn full() -> ReadyQueue {

@@ -1,6 +1,6 @@
 //! One execution of a step, from dispatch until it has ended or is given up.
 
-use crate::ids::{Place, QueueId, RunKey};
+use crate::ids::{Place, QueueId, RunKey, StepId};
 use crate::plan::Lane;
 
 /// Why an attempt was told to stop.
@@ -34,6 +34,7 @@ pub(crate) struct Attempt {
     pub(crate) started_ns: u64,
     pub(crate) alive_ns: u64,
     pub(crate) node: Place,
+    pub(crate) step: StepId,
     pub(crate) number: u32,
     pub(crate) queue: QueueId,
     pub(crate) lane: Lane,

@@ -162,10 +162,10 @@ impl Coverage {
             *seen |= moves;
         }
         if run.more.is_none() {
-            self.add_frame(plan, run, 0, Frame::OUTERMOST);
+            self.add_frames(plan, run, 0, Frame::OUTERMOST, 1);
         } else {
-            for (region, frame) in run.all_frames(plan) {
-                self.add_frame(plan, run, region, frame);
+            for (region, frame, count) in run.all_openings(plan) {
+                self.add_frames(plan, run, region, frame, count);
             }
         }
         if self.pairs_counted {
@@ -173,18 +173,28 @@ impl Coverage {
         }
     }
 
-    fn add_frame(&mut self, plan: &Plan, run: &Run, region: usize, frame: Frame) {
+    /// Frames of a region that were opened together, from the first one on.
+    fn add_frames(&mut self, plan: &Plan, run: &Run, region: usize, first: Frame, count: u32) {
         let it = &plan.regions[region];
-        let ends = &mut self.nodes[it.start as usize..(it.start + it.len) as usize];
-        let first = frame.place(NodeId(it.start)).index();
-        for (ends, cell) in ends.iter_mut().zip(&run.cells[first..]) {
-            if let Some(end) = cell.end() {
-                ends[end as usize] += 1;
+        let len = it.len as usize;
+        let ends = &mut self.nodes[it.start as usize..][..len];
+        let cells = &run.cells[first.place(NodeId(it.start)).index()..][..len * count as usize];
+        for cells in cells.chunks_exact(len) {
+            for (ends, cell) in ends.iter_mut().zip(cells) {
+                if let Some(end) = cell.end() {
+                    ends[end as usize] += 1;
+                }
             }
         }
-        for at in 0..self.telling[region].len() {
-            let node = self.telling[region][at];
-            self.tell(plan, run, node, frame.place(node));
+        if self.telling[region].is_empty() {
+            return;
+        }
+        let frames = std::iter::successors(Some(first), |frame| Some(frame.next(it.len)));
+        for frame in frames.take(count as usize) {
+            for at in 0..self.telling[region].len() {
+                let node = self.telling[region][at];
+                self.tell(plan, run, node, frame.place(node));
+            }
         }
     }
 

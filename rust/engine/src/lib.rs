@@ -31,7 +31,7 @@ mod timers;
 pub use action::{Action, Evaluation, Outcome, Start};
 pub use attempt::CancelCause;
 pub use coverage::{Coverage, Exception};
-pub use engine::{Config, Engine, Resolution, Restore};
+pub use engine::{Again, Config, Engine, Resolution, Restore, kept};
 pub use event::{Accept, AcceptError, Event};
 pub use failure::{Cause, Failure};
 pub use ids::{AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, RunKey, StepId, ValueId};

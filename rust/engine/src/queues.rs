@@ -138,10 +138,20 @@ impl Queues {
     }
 
     pub(crate) fn push(&mut self, id: QueueId, lane: Lane, priority: u8, entry: Entry) {
-        let place = LineId::new(id, lane as usize);
-        self.line_mut(place).entries.push(priority, entry);
-        self.all[id.0 as usize].waiting += 1;
-        self.refresh(place);
+        let at = LineId::new(id, lane as usize);
+        let queue = &mut self.all[id.0 as usize];
+        queue.waiting += 1;
+        let ours = &mut queue.lines[at.lane()];
+        ours.entries.push(priority, entry);
+        // Most runtimes serve one line at a time, which needs no order.
+        match (ours.place, self.heads.len()) {
+            (0, 1) => {}
+            (ABSENT, 0) if queue.running < queue.limits.concurrency && !ours.blocked => {
+                ours.place = 0;
+                self.heads.push(at);
+            }
+            _ => self.refresh(at),
+        }
     }
 
     /// The line to serve next, and its first entry.
@@ -158,8 +168,14 @@ impl Queues {
 
     /// Takes the first entry of a line, and a slot for it.
     pub(crate) fn serve(&mut self, id: LineId, now_ns: u64) {
-        self.line_mut(id).entries.pop();
         let queue = &mut self.all[id.queue().0 as usize];
+        let line = &mut queue.lines[id.lane()];
+        line.entries.pop();
+        let only = self.heads.len() == 1;
+        if only && line.entries.is_empty() {
+            line.place = ABSENT;
+            self.heads.clear();
+        }
         queue.waiting -= 1;
         queue.running += 1;
         let gap_ns = now_ns.saturating_sub(queue.last_ns);
@@ -169,7 +185,9 @@ impl Queues {
         queue.last_ns = now_ns;
         let full = queue.running >= queue.limits.concurrency;
         // The line whose first entry changed goes first: the heap bears one line out of place, not two.
-        self.refresh(id);
+        if !only || full {
+            self.refresh(id);
+        }
         if full {
             self.refresh_lines(id.queue());
         }
@@ -239,8 +257,6 @@ impl Queues {
                 self.line_mut(id).place = self.heads.len() - 1;
                 self.sift_up(self.heads.len() - 1);
             }
-            // Most runtimes serve one queue at a time, which needs no order.
-            (true, _) if self.heads.len() == 1 => {}
             (true, place) => {
                 let place = self.sift_up(place);
                 self.sift_down(place);
@@ -307,10 +323,10 @@ impl Queues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Place, RunKey};
+    use crate::ids::{NodeId, Place, RunKey};
 
     fn entry(seq: u64) -> Entry {
-        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: Place(0) }
+        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: Place(0), template: NodeId(0) }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::ids::{Place, RunKey};
+use crate::ids::{NodeId, Place, RunKey};
 
 /// Number of priority bands; priority 1 is served first.
 pub const BANDS: u8 = 5;
@@ -20,6 +20,8 @@ pub struct Entry {
     pub run: RunKey,
     /// Its node.
     pub node: Place,
+    /// The node's place in the plan.
+    pub template: NodeId,
 }
 
 /// Waiting entries by priority. Push and pop are O(1); a withdrawn entry stays until it is met or
@@ -95,7 +97,7 @@ mod tests {
     use super::*;
 
     fn entry(seq: u64) -> Entry {
-        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: Place(0) }
+        Entry { seq, eligible_ns: 0, run: RunKey(seq), node: Place(0), template: NodeId(0) }
     }
 
     #[test]

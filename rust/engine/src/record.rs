@@ -107,6 +107,13 @@ pub enum Body {
     Held,
     /// A run that was held goes on.
     Released,
+    /// A run that was over is tried again: it is what [`crate::kept`] leaves of the records before.
+    Retried {
+        /// How often it was tried again as a whole.
+        generation: u32,
+        /// The generation that its idempotency keys name.
+        keys: u32,
+    },
     /// Everything under way has ended, and what the run did is undone.
     Compensating,
     /// The run is over.
@@ -150,6 +157,7 @@ impl Body {
                 | Self::Recovered { .. }
                 | Self::Held
                 | Self::Released
+                | Self::Retried { .. }
                 | Self::CancelRequested
                 | Self::DeadlinePassed
                 | Self::Paused
@@ -180,6 +188,7 @@ impl Body {
             Self::Recovered { .. } => "recovered",
             Self::Held => "held",
             Self::Released => "released",
+            Self::Retried { .. } => "retried",
             Self::CancelRequested => "cancel_requested",
             Self::DeadlinePassed => "deadline_passed",
             Self::Paused => "paused",

@@ -51,6 +51,7 @@ pub(crate) struct Checkpoints {
     path: PathBuf,
     mover: Option<(Arc<Mover>, JoinHandle<()>)>,
     not_before: Instant,
+    warning_bytes: u64,
     failure: Option<String>,
 }
 
@@ -74,7 +75,8 @@ impl Checkpoints {
     pub(crate) fn new(path: &Path, thread: bool) -> Result<Self, StoreError> {
         let mover = if thread { Some(spawn(path.to_path_buf())?) } else { None };
         let path = path.to_path_buf();
-        Ok(Self { path, mover, not_before: Instant::now(), failure: None })
+        let not_before = Instant::now();
+        Ok(Self { path, mover, not_before, warning_bytes: WARNING_BYTES, failure: None })
     }
 
     /// Does what is due between two commits. `tries` is the connection's patience for commits.
@@ -101,7 +103,7 @@ impl Checkpoints {
         }
         let warning = match &self.failure {
             Some(failure) => Some(format!("the write-ahead log can't be shortened: {failure}")),
-            None if log_bytes > WARNING_BYTES => Some(format!(
+            None if log_bytes > self.warning_bytes => Some(format!(
                 "the store's write-ahead log has grown to {} MiB, as somebody keeps reading an old \
                  state of it; end what has {} open (a `sqlite3` shell, a backup, a viewer)",
                 log_bytes >> 20,
@@ -185,5 +187,39 @@ fn move_pages(path: &Path) -> Result<u64, StoreError> {
             return Ok(left);
         }
         before = state.moved;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_stays_is_warned_of_and_the_log_goes_on_after_it() {
+        let name = format!("penstock-checkpoint-{}.db", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let (connection, patience) = connection::open(&path, Access::Create, 0).expect("a file");
+        let write = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE bytes(bytes BLOB); INSERT INTO bytes VALUES (zeroblob(1000));";
+        connection.execute_batch(write).expect("a log");
+        let (reader, _) = connection::open(&path, Access::Existing, 0).expect("a reader");
+        reader.execute_batch("BEGIN; SELECT * FROM bytes;").expect("it reads");
+        let more = "INSERT INTO bytes VALUES (zeroblob(36 << 20))";
+        connection.execute_batch(more).expect("a longer log");
+        let pages = AtomicU64::new((36 << 20) / 4096);
+        let mut checkpoints = Checkpoints::new(&path, false).expect("no thread");
+        checkpoints.warning_bytes = PASSIVE_BYTES;
+        let mut tend = || {
+            checkpoints.not_before = Instant::now();
+            checkpoints.tend(&connection, &patience, 0, &pages)
+        };
+        let warning = tend().warning.expect("somebody reads");
+        assert!(warning.contains("grown to 36 MiB") && warning.contains("end what has"));
+        assert_eq!(tend().log_bytes >> 20, 36);
+        reader.execute_batch("COMMIT").expect("it ends");
+        tend();
+        assert_eq!(tend(), Upkeep::default());
+        drop((connection, reader));
+        std::fs::remove_file(path).expect("it was made here");
     }
 }

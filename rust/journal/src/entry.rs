@@ -18,7 +18,7 @@ pub struct Entry {
     detail: u8,
 }
 
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 25] = [
     "accepted",
     "done",
     "failed",
@@ -43,6 +43,7 @@ const KINDS: [&str; 24] = [
     "recovered",
     "held",
     "released",
+    "retried",
 ];
 const CAUSES: [&str; 10] = [
     "",
@@ -84,6 +85,7 @@ const fn kind(body: &Body) -> u8 {
         Body::Recovered { .. } => 21,
         Body::Held => 22,
         Body::Released => 23,
+        Body::Retried { .. } => 24,
     }
 }
 
@@ -95,12 +97,13 @@ impl Entry {
 
     /// Whether it is about the run rather than about one of its nodes.
     pub const fn is_about_run(&self) -> bool {
-        matches!(self.kind, 0 | 8 | 13..=18 | 21..=23)
+        matches!(self.kind, 0 | 8 | 13..=18 | 21..=24)
     }
 
     /// What `when_ns` means: a time, or a number that is none.
     pub fn time_or_number(&self) -> (u64, u64) {
-        let number = matches!(self.kind(), "chosen" | "opened" | "signal" | "recovered");
+        let number =
+            matches!(self.kind(), "chosen" | "opened" | "signal" | "recovered" | "retried");
         if number { (0, self.when_ns) } else { (self.when_ns, 0) }
     }
 
@@ -132,6 +135,7 @@ impl From<&Record> for Entry {
             Body::Ended { status: ended } => (status(ended), 0),
             Body::Chosen { outcome } => (0, outcome),
             Body::Opened { count } | Body::Recovered { count } => (0, u64::from(count)),
+            Body::Retried { generation, .. } => (0, u64::from(generation)),
             Body::Signal { signal, .. } => (0, u64::from(signal)),
             _ => (0, 0),
         };
@@ -176,6 +180,7 @@ mod tests {
             (Body::Recovered { count: 2 }, "", 2),
             (Body::Held, "", 0),
             (Body::Released, "", 0),
+            (Body::Retried { generation: 2, keys: 0 }, "", 2),
             (Body::CancelRequested, "", 0),
             (Body::DeadlinePassed, "", 0),
             (Body::Paused, "", 0),

@@ -51,7 +51,7 @@ pub enum StoreError {
         /// The process that owns it, if it is known.
         pid: Option<u32>,
     },
-    /// Another process keeps writing to the file. Remedy: end its transaction.
+    /// Another process keeps the file busy. Remedy: end its transaction.
     Busy,
     /// The file or its folder can't be written to. Remedy: permissions.
     ReadOnly {
@@ -158,8 +158,8 @@ impl fmt::Display for StoreError {
                 path.display()
             ),
             Self::Busy => formatter.write_str(
-                "another process has been writing to the store for seconds; end its transaction \
-                 (an open `sqlite3` shell, a backup)",
+                "another process has kept the store busy for seconds; end its transaction (an open \
+                 `sqlite3` shell, a backup)",
             ),
             Self::ReadOnly { path } => write!(
                 formatter,

@@ -93,6 +93,10 @@ impl Line {
                 fields.number("count", count.into());
             }
             Body::Signal { signal, .. } => fields.number("signal", signal.into()),
+            Body::Retried { generation, keys } => {
+                fields.number("generation", generation.into());
+                fields.number("keys", keys.into());
+            }
             Body::Ended { status } => fields.word("status", status.name()),
             Body::Started
             | Body::Decided { .. }
@@ -118,6 +122,7 @@ impl Line {
             fields.json("cmd", &serde_json::Value::from(&**cmd).to_string());
         }
         if let Some(facts) = &self.facts {
+            debug_assert!(serde_json::from_str::<&RawValue>(facts).is_ok(), "facts are no JSON");
             fields.json("facts", facts);
         }
         fields.close();
@@ -235,6 +240,8 @@ struct Fields<'a> {
     then: Option<&'a str>,
     outcome: Option<u64>,
     count: Option<u32>,
+    generation: Option<u32>,
+    keys: Option<u32>,
     signal: Option<u32>,
     status: Option<&'a str>,
     large: Option<u64>,
@@ -276,6 +283,10 @@ impl Fields<'_> {
             "recovered" => Body::Recovered { count: needed(self.count, "count")? },
             "held" => Body::Held,
             "released" => Body::Released,
+            "retried" => Body::Retried {
+                generation: needed(self.generation, "generation")?,
+                keys: needed(self.keys, "keys")?,
+            },
             "cancel_requested" => Body::CancelRequested,
             "deadline_passed" => Body::DeadlinePassed,
             "paused" => Body::Paused,

@@ -10,10 +10,15 @@ use crate::error::StoreError;
 /// The lock, for as long as it is kept.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
+    #[cfg(unix)]
+    pub(crate) fn fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.file)
+    }
+
     /// Takes the lock of a store.
     pub(crate) fn take(store: &Path) -> Result<Self, StoreError> {
         let path = beside(store);
@@ -33,7 +38,7 @@ impl Lock {
                         .and_then(|()| write!(file, "{}", std::process::id()))
                         .and_then(|()| file.flush());
                     noted.map_err(|error| StoreError::io(&error, &path))?;
-                    return Ok(Self { _file: file });
+                    return Ok(Self { file });
                 }
                 Err(TryLockError::WouldBlock) => {
                     std::thread::sleep(Duration::from_millis(pause_ms));

@@ -42,6 +42,9 @@ pub struct MemoryStore<T> {
     entries: usize,
 }
 
+/// Lines that a history which goes on is made longer by.
+const HISTORY_MIN: usize = 6;
+
 #[derive(Debug)]
 struct Row {
     run: RunKey,
@@ -102,7 +105,11 @@ impl<T> MemoryStore<T> {
         if let Some(Some(row)) = self.live.get_mut(slot(record.run))
             && row.run == record.run
         {
-            row.history.push(record.into());
+            let history = &mut row.history;
+            if history.len() == history.capacity() {
+                history.reserve(HISTORY_MIN);
+            }
+            history.push(record.into());
         }
     }
 

@@ -90,7 +90,8 @@ impl Reader {
         Ok(counts.collect::<Result<_, _>>()?)
     }
 
-    /// A run's records in their order, by the run's number. One that is damaged or missing is an error.
+    /// A run's records in their order, by the run's number; none of a run that is not there. A record that
+    /// is damaged or missing is an error.
     pub fn lines(&self, run: u64) -> Result<Vec<Line>, StoreError> {
         let transaction = self.connection.unchecked_transaction()?;
         let mut found = Vec::new();
@@ -99,7 +100,11 @@ impl Reader {
             let mut statement = transaction.prepare_cached(row::BY_NUMBER)?;
             let mut rows = statement.query([run.cast_signed()])?;
             let row = rows.next()?.map(|row| row::read_checked(row, &mut Checksum::default()));
-            if !row.transpose()?.is_some_and(|row| row.durability == Durability::Exit) {
+            let may_have_gaps = match row.transpose()? {
+                None => found.is_empty(),
+                Some(row) => row.durability == Durability::Exit,
+            };
+            if !may_have_gaps {
                 return Err(gap);
             }
         }

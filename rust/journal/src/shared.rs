@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     failure: Mutex<Option<StoreError>>,
     upkeep: Mutex<Upkeep>,
     commands: Mutex<Vec<Command>>,
+    /// The last lsn of each commit, while somebody measures.
+    commits: Mutex<Option<Vec<u64>>>,
     pub(crate) bell: Bell,
 }
 
@@ -65,6 +67,7 @@ impl Shared {
             failure: Mutex::default(),
             upkeep: Mutex::default(),
             commands: Mutex::default(),
+            commits: Mutex::default(),
             bell: Bell::new()?,
         })
     }
@@ -206,8 +209,16 @@ impl Shared {
         (whole, count)
     }
 
+    /// From now on the last lsn of each commit is noted; gives those noted so far.
+    pub(crate) fn trace(&self) -> Vec<u64> {
+        locked(&self.commits).replace(Vec::new()).unwrap_or_default()
+    }
+
     /// Tells everybody that what was taken is on disk.
     pub(crate) fn written(&self, batch: &Batch, count: u64) {
+        if let Some(commits) = &mut *locked(&self.commits) {
+            commits.push(batch.lsn());
+        }
         self.synced.fetch_max(batch.lsn(), SeqCst);
         let (records, bytes) = batch.size();
         self.records.fetch_sub(records as u64, SeqCst);

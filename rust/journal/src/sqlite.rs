@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -29,7 +30,7 @@ pub struct SqliteStore {
     /// SQLite's counter of other connections' commits, when commands were last looked for.
     data_version: Option<i64>,
     /// Dropped last: nobody may open what is still being closed.
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// How a store is written.
@@ -52,6 +53,9 @@ struct Link {
 /// Two seconds of asking for the write lock, then the batch has failed for now.
 const TRIES: u32 = 4_000;
 
+/// A tenth of a second for readers to finish.
+const PATIENCE_FOR_READERS: u32 = 200;
+
 impl SqliteStore {
     /// Opens a store for its one owner, and makes it if there is none.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
@@ -59,6 +63,10 @@ impl SqliteStore {
         lock::refuse_network(&path)?;
         let lock = Lock::take(&path)?;
         let link = Link::open(&path, options)?;
+        // What a killed owner left may be read from memory and not be on disk yet. Also beside a reader,
+        // who keeps the log from being emptied, this syncs it.
+        link.empty_log()?;
+        link.begin_log()?;
         let checkpoints = Checkpoints::new(&path, options.thread)?;
         Ok(Self {
             path,
@@ -68,7 +76,7 @@ impl SqliteStore {
             scratch: Scratch::default(),
             command: 0,
             data_version: None,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -85,10 +93,15 @@ impl Link {
             return Err(StoreError::ReadOnly { path: path.to_path_buf() });
         }
         let synchronous = if options.sync { "FULL" } else { "NORMAL" };
+        let mode = use_log(&connection).map_err(|error| error.at(path))?;
+        if mode != "wal" {
+            let path = path.display();
+            let why = format!("{path} can't have a write-ahead log, only {mode:?}");
+            return Err(StoreError::Io(why));
+        }
         connection
             .execute_batch(&format!(
-                "PRAGMA journal_mode = WAL;
-                 PRAGMA synchronous = {synchronous};
+                "PRAGMA synchronous = {synchronous};
                  PRAGMA wal_autocheckpoint = 0;
                  PRAGMA journal_size_limit = {};
                  PRAGMA cache_size = -16384;
@@ -107,6 +120,36 @@ impl Link {
         }))?;
         Ok(Self { connection, patience, log_pages })
     }
+
+    /// Moves all of the log into the tables, with syncs; false if somebody reads an old state of it.
+    fn empty_log(&self) -> Result<bool, StoreError> {
+        self.patience.set(PATIENCE_FOR_READERS);
+        let state = crate::checkpoint::run(&self.connection, "TRUNCATE")?;
+        self.patience.set(TRIES);
+        Ok(state.complete)
+    }
+
+    /// Writes something, which puts a new log on disk. Until then a power cut can bring back an old one
+    /// that was emptied or deleted, less what a failed sync has cost it: read again, it would take the
+    /// tables back to an older state.
+    fn begin_log(&self) -> Result<(), StoreError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.connection.execute(
+            "INSERT INTO meta VALUES ('opened_at', ?1)
+             ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+            [now.as_nanos().to_string()],
+        )?;
+        Ok(())
+    }
+}
+
+/// Switches to the write-ahead log; gives the mode that SQLite is in then.
+fn use_log(connection: &Connection) -> Result<String, StoreError> {
+    // The first row comes before the switch is on disk, and the error if it can't be after it.
+    let mut switch = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = switch.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?)
 }
 
 impl Store for SqliteStore {
@@ -125,13 +168,11 @@ impl Store for SqliteStore {
         self.data_version = None;
         let link = Link::open(&self.path, self.options)?;
         // After a sync that failed, the log's pages may be in memory only and yet be read as if they were
-        // on disk. Writing them all into the tables, with a sync of that file, settles it.
-        link.patience.set(200);
-        let state = crate::checkpoint::run(&link.connection, "TRUNCATE")?;
-        link.patience.set(TRIES);
-        if !state.complete {
+        // on disk, and what is written after them would be cut off with them. A log that is empty settles it.
+        if !link.empty_log()? {
             return Err(StoreError::Busy);
         }
+        link.begin_log()?;
         self.link = Some(link);
         Ok(())
     }
@@ -181,13 +222,16 @@ impl Store for SqliteStore {
         }
     }
 
+    #[cfg(unix)]
+    fn lock_fd(&self) -> Option<std::os::fd::RawFd> {
+        Some(self.lock.fd())
+    }
+
     fn close(&mut self) -> Result<(), StoreError> {
         self.checkpoints.stop();
         let Some(link) = self.link.take() else { return Ok(()) };
-        link.patience.set(200);
         // Readers may keep the log in use; then the next owner goes on with it.
-        let checkpoint = crate::checkpoint::run(&link.connection, "TRUNCATE");
-        checkpoint?;
+        link.empty_log()?;
         link.connection.close().map_err(|(_, error)| StoreError::from(error))
     }
 }

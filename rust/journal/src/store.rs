@@ -45,6 +45,12 @@ pub trait Store: Send {
         Upkeep::default()
     }
 
+    /// What keeps other owners out, for a forked child to close: it would keep them out as well.
+    #[cfg(unix)]
+    fn lock_fd(&self) -> Option<std::os::fd::RawFd> {
+        None
+    }
+
     /// Moves everything into its final place, and lets go.
     fn close(&mut self) -> Result<(), StoreError> {
         Ok(())

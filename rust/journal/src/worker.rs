@@ -199,6 +199,9 @@ struct Over(Arc<Shared>);
 
 impl Drop for Over {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Some(StoreError::Stopped));
+        }
         self.0.over();
     }
 }

@@ -68,6 +68,8 @@ pub struct Journal {
     hand: Option<Hand>,
     /// After a fork the thread is not in the child, which has to keep its hands off.
     pid: u32,
+    #[cfg(unix)]
+    lock_fd: Option<std::os::fd::RawFd>,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,8 @@ impl Journal {
         let shared = Shared::new(last.lsn).map_err(|error| StoreError::Io(error.to_string()))?;
         let shared = Arc::new(shared);
         let inline = options.inline;
+        #[cfg(unix)]
+        let lock_fd = store.lock_fd();
         let mut worker = Worker::new(store, Arc::clone(&shared), options);
         let hand = if inline {
             worker.look_for_commands();
@@ -104,7 +108,14 @@ impl Journal {
                 .map_err(|error| StoreError::Io(error.to_string()))?;
             Hand::Thread(thread)
         };
-        Ok(Self { shared, last, hand: Some(hand), pid: std::process::id() })
+        Ok(Self {
+            shared,
+            last,
+            hand: Some(hand),
+            pid: std::process::id(),
+            #[cfg(unix)]
+            lock_fd,
+        })
     }
 
     /// The highest lsn that was in the store when it was opened; 0 for none.
@@ -141,6 +152,12 @@ impl Journal {
         self.shared.backlog()
     }
 
+    /// Batches handed over so far, and how many of them are on disk: for those without records, which
+    /// [`Journal::synced`] can't tell of.
+    pub fn batches(&self) -> (u64, u64) {
+        (self.shared.submitted(), self.shared.progress().0)
+    }
+
     /// Whether anything was handed over that is not on disk.
     pub fn is_ahead(&self) -> bool {
         self.shared.is_ahead()
@@ -150,6 +167,11 @@ impl Journal {
     /// over is kept and tried again.
     pub fn failure(&self) -> Option<String> {
         self.shared.failure().map(|failure| failure.to_string())
+    }
+
+    /// Has the last lsn of each commit noted from now on, for who measures; gives those noted so far.
+    pub fn trace_commits(&self) -> Vec<u64> {
+        self.shared.trace()
     }
 
     /// Bytes of the write-ahead log that are not in the tables yet.
@@ -166,6 +188,13 @@ impl Journal {
     #[cfg(unix)]
     pub fn wake_fd(&self) -> std::os::fd::RawFd {
         self.shared.bell.fd()
+    }
+
+    /// The lock of the store. A child that was forked has it as well, and keeps others out until it ends or
+    /// closes this.
+    #[cfg(unix)]
+    pub const fn lock_fd(&self) -> Option<std::os::fd::RawFd> {
+        self.lock_fd
     }
 
     /// Asks for one byte in the pipe at the next commit, command or change of [`Journal::failure`]. What

@@ -63,6 +63,7 @@ fn body() -> impl Strategy<Value = Body> {
         any::<u32>().prop_map(|count| Body::Opened { count }),
         any::<u32>().prop_map(move |signal| Body::Signal { signal, value }),
         any::<u32>().prop_map(|count| Body::Recovered { count }),
+        any::<(u32, u32)>().prop_map(|(generation, keys)| Body::Retried { generation, keys }),
         prop::sample::select(RUN_STATES).prop_map(|status| Body::Ended { status }),
     ]
 }

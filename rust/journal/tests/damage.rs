@@ -63,7 +63,7 @@ fn content(path: &Path) -> Result<Vec<(u64, Vec<Line>)>, StoreError> {
 
 /// Changes a copy of a file in many ways; says how many were noticed.
 fn damage(in_log: bool, end: &str, changes: &dyn Fn(usize) -> Vec<Change>) -> (usize, usize) {
-    let folder = Folder::new();
+    let folder = Folder::in_memory();
     store(&folder, in_log);
     let whole: Vec<_> = ["", "-wal"]
         .into_iter()
@@ -77,7 +77,7 @@ fn damage(in_log: bool, end: &str, changes: &dyn Fn(usize) -> Vec<Change>) -> (u
     let length = whole.iter().find(|(other, _)| *other == end).map_or(0, |(_, bytes)| bytes.len());
     let (mut noticed, mut all) = (0, 0);
     for change in changes(length) {
-        let target = Folder::new();
+        let target = Folder::in_memory();
         for (other, bytes) in &whole {
             let mut bytes = bytes.clone();
             if *other == end {

@@ -30,6 +30,8 @@ struct Disk {
     cache: BTreeMap<u64, Line>,
     fates: VecDeque<Fate>,
     reopens: VecDeque<StoreError>,
+    /// The next commit panics.
+    is_defective: bool,
     /// Commands can't be read.
     is_deaf: bool,
     reopened: u32,
@@ -46,12 +48,13 @@ impl Double {
     }
 
     fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
-        self.0.lock().expect("no panic while it is held")
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 impl Store for Double {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        assert!(!self.disk().is_defective, "a defect");
         let mut disk = self.disk();
         let lines: Vec<_> =
             batch.lines.iter().map(|line| (line.record.lsn.0, line.clone())).collect();
@@ -194,12 +197,23 @@ fn commands_that_can_not_be_read_are_a_failure_like_any() {
 }
 
 #[test]
+fn a_writer_that_died_is_a_failure_and_nobody_waits_for_it() {
+    let double = Double::default();
+    double.disk().is_defective = true;
+    let journal = journal(&double, false);
+    journal.submit(started(1));
+    assert_eq!(journal.wait(2, SOON), Err(StoreError::Stopped));
+    assert_eq!(journal.failure(), Some(StoreError::Stopped.to_string()));
+    assert_eq!(journal.close(), Err(StoreError::Stopped));
+}
+
+#[test]
 fn the_note_of_what_is_on_disk_comes_before_anybody_is_told() {
     let noted = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&noted);
+    let shared = Arc::clone(&noted);
     let options = Options {
         inline: true,
-        on_synced: Some(Box::new(move |lsn| notes.lock().expect("free").push(lsn))),
+        on_synced: Some(Box::new(move |lsn| shared.lock().expect("free").push(lsn))),
         ..Options::default()
     };
     let journal = Journal::with_store(Box::new(Double::default()), options).expect("a journal");

@@ -12,6 +12,14 @@ use penstock_journal::{
 
 const SOON: Duration = Duration::from_secs(20);
 
+/// The journal is shared by threads; a reader goes from one to another.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    const fn sent<T: Send>() {}
+    shared::<Journal>();
+    sent::<Reader>();
+};
+
 #[test]
 fn what_was_committed_is_there_after_reopening() {
     let folder = Folder::new();

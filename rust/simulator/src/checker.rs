@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use penstock_engine::{
-    Base, Body, Durability, Engine, GraphSpec, Lane, Lsn, NodeId, NodeKind, NodeState, Outcome,
-    Place, PlanId, Policy, Record, Run, RunKey, RunStatus, Start, ValueId, draw,
+    Base, Body, CancelCause, Durability, Engine, GraphSpec, Lane, Lsn, NodeId, NodeKind, NodeState,
+    Outcome, Place, PlanId, Policy, Record, Run, RunKey, RunStatus, Start, ValueId, draw,
 };
 
 use crate::coverage::Coverage;
 use crate::effects::is_undone;
-use crate::shadow::{Shadow, Watched};
+use crate::shadow::{Shadow, Until, Watched};
 use crate::workload::Workload;
 
 /// Something that must not happen, and how to see it again.
@@ -126,11 +126,7 @@ impl<'a> Checker<'a> {
         let run = engine.run(shadow.key);
         let one_in = self.workload.watch_one_in;
         let close = one_in == 1 || (run.is_some() && dice.is_multiple_of(one_in));
-        let watched = close.then(|| {
-            let states = run.into_iter().flat_map(Run::states).collect();
-            Watched { states, ..Watched::default() }
-        });
-        self.enter(Shadow { watched, ..shadow });
+        self.enter(Shadow { watched: close.then(Watched::default), ..shadow });
     }
 
     fn enter(&mut self, shadow: Shadow) {
@@ -250,13 +246,16 @@ impl<'a> Checker<'a> {
         let (spec, policies) = &workload.graphs[start.plan.0 as usize];
         let policy = policies[start.template.index()].as_ref().expect("only steps are started");
         let kind = spec.nodes[start.template.index()].kind;
+        let gated = policy.once || is_undone(spec, start.template);
+        if shadow.status == RunStatus::Paused && kind == NodeKind::Step && !gated {
+            return Err(format!("{start:?} of a run that is paused"));
+        }
         if let Some(watched) = &mut shadow.watched {
             if let NodeKind::Undo { of } = kind {
                 watched.effects.begins(input_of(start.node, start.template, of), seq);
             }
             watched.steps.starts(start, policy, engine.now_ns())?;
             let accepted = watched.records.first().is_some_and(|record| record.lsn <= synced);
-            let gated = policy.once || is_undone(spec, start.template);
             let known = !gated || watched.steps.start_is_synced(start.node, synced);
             let inputs = &spec.nodes[start.template.index()].inputs;
             let given = inputs.iter().map(|&it| input_of(start.node, start.template, it));
@@ -375,6 +374,9 @@ impl<'a> Checker<'a> {
             let plan = engine.plan(shadow.plan);
             watched.effects.check(plan, spec, &over.layout(), &states, shadow.status)?;
         }
+        if matches!(outcome, Outcome::Succeeded(_)) && shadow.is_late(engine.now_ns()) {
+            return Err(format!("{run:?} succeeded after its deadline"));
+        }
         let number = shadow.number;
         let shadow = self.runs[slot(run)].take();
         self.leaving.extend(shadow.filter(|shadow| shadow.lsn() > self.synced));
@@ -386,6 +388,35 @@ impl<'a> Checker<'a> {
             _ => {}
         }
         Ok(number)
+    }
+
+    /// An attempt is told to stop.
+    pub(crate) fn told(&self, start: &Start, cause: CancelCause, now_ns: u64) -> Checked {
+        let shadow = self.runs.get(slot(start.run)).and_then(Option::as_ref);
+        let watched = shadow.and_then(|shadow| shadow.watched.as_ref());
+        let until_ns = watched.map_or(0, |watched| watched.limit_ns(start.node));
+        if cause == CancelCause::TotalTimeout && now_ns < until_ns {
+            return Err(format!("{start:?} is stopped, though there is time until {until_ns}"));
+        }
+        Ok(())
+    }
+
+    /// A run for which nothing will happen by itself waits for somebody, or for what never ends.
+    pub(crate) fn waits_for_something(&self, engine: &Engine, key: RunKey) -> Checked {
+        let status = engine.status(key);
+        let mut nodes = engine.run(key).into_iter().flat_map(Run::states);
+        let waits = self.busy.iter().any(|(run, _)| *run == key)
+            || matches!(status, Some(RunStatus::Paused | RunStatus::CompensationFailed))
+            || nodes.any(|state| match state {
+                NodeState::Awaiting | NodeState::Parked | NodeState::Unknown => true,
+                NodeState::Ready => engine.running() > 0,
+                _ => false,
+            });
+        if waits {
+            Ok(())
+        } else {
+            Err(format!("{key:?}, {status:?}, waits for nothing, and does not end"))
+        }
     }
 
     /// To be asked about a run that an action names.
@@ -423,15 +454,20 @@ impl<'a> Checker<'a> {
                 }
                 let from = std::mem::replace(before, now);
                 if from != now {
-                    moves.push((node, kind, now));
+                    moves.push((node, template, from, now));
                 }
                 let retried = watched.retried.remove(&node);
                 if !self.coverage.node_moved(kind, from, now, retried) {
                     return Err(format!("{node:?} of {key:?}: {from:?} -> {now:?} is in no table"));
                 }
             }
-            for (node, kind, now) in moves {
-                watched.moved(node, kind, now, now_ns);
+            for (node, template, from, now) in moves {
+                let (spec, policies) = &self.workload.graphs[shadow.plan.0 as usize];
+                let policy = policies[template.index()].as_ref();
+                let total_ns = policy.map_or(0, |policy| policy.total_timeout_ns);
+                let kind = spec.nodes[template.index()].kind;
+                let anew = from == NodeState::Unknown || from.is_terminal();
+                watched.moved(node, kind, now, Until { now_ns, total_ns, anew });
             }
             if let Some(node) = watched.overdue(restored_ns, now_ns) {
                 return Err(format!("{node:?} of {key:?} waits for longer than it is to"));

@@ -29,10 +29,7 @@ impl World<'_> {
         self.report.crashes += 1;
         let crash = self.report.crashes;
         let dice = |what: u64| draw(self.workload.seed, [14, what, crash, 0]);
-        // The disk may have more than the engine has heard of.
-        let unheard = self.engine.lsn().0 - self.synced.0;
-        let ahead = if dice(1).is_multiple_of(2) { dice(2) % (1 + unheard) } else { 0 };
-        let cut = Lsn(self.synced.0 + ahead);
+        let cut = self.cut(dice(1), dice(2));
         let under_way: BTreeSet<RunKey> =
             self.attempts.iter().flatten().map(|start| start.run).collect();
         let Crashed { mut runs, revived, vanished } = self.checker.crashed(&self.engine, cut)?;
@@ -62,6 +59,21 @@ impl World<'_> {
         self.drain(false)
     }
 
+    /// What is on disk: as much as the engine has heard of, or more, or all but the end of what came of a call.
+    fn cut(&mut self, how: u64, dice: u64) -> Lsn {
+        let unheard = self.engine.lsn().0 - self.synced.0;
+        let batches = std::mem::take(&mut self.batches).into_iter();
+        let torn: Vec<(Lsn, Lsn)> = batches.filter(|(first, last)| first < last).collect();
+        match how % 3 {
+            0 => self.synced,
+            1 if !torn.is_empty() => {
+                let (first, last) = torn[(dice % torn.len() as u64) as usize];
+                Lsn(first.0 + draw(dice, [0; 4]) % (last.0 - first.0))
+            }
+            _ => Lsn(self.synced.0 + dice % (1 + unheard)),
+        }
+    }
+
     fn restore(&mut self, shadow: Shadow, was_under_way: bool) -> Result<RunKey, String> {
         let records = shadow.watched.as_ref().map_or(&[][..], |watched| &watched.records);
         let key = self.engine.restore(
@@ -72,6 +84,8 @@ impl World<'_> {
                 inputs: &shadow.inputs,
                 durability: shadow.durability,
                 records,
+                records_had: records.len() as u32,
+                again: None,
                 recoveries: if was_under_way { shadow.recoveries() + 1 } else { 0 },
             },
         );

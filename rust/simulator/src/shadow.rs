@@ -37,8 +37,20 @@ pub(crate) struct Watched {
     pub(crate) steps: Steps,
     /// Nodes that wait, and until when at most.
     pub(crate) waits: BTreeMap<Place, u64>,
+    /// Steps that have begun, and when all their attempts and waits together are to be over, if that is known.
+    pub(crate) limits: BTreeMap<Place, Option<u64>>,
     /// As it was after the last event.
     pub(crate) layout: Layout,
+}
+
+/// What says how long a node may wait, or take in all.
+#[derive(Clone, Copy)]
+pub(crate) struct Until {
+    pub(crate) now_ns: u64,
+    /// Limit of all attempts and waits; 0 for none.
+    pub(crate) total_ns: u64,
+    /// Whether somebody wanted it to be tried again.
+    pub(crate) anew: bool,
 }
 
 impl Shadow {
@@ -107,13 +119,19 @@ impl Shadow {
         if matches!(record.body, Body::Resumed) && from == RunStatus::CompensationFailed {
             watched.steps.undone_again();
         }
-        let waited =
-            matches!(record.body, Body::Fired | Body::Failed { cause: Cause::SignalTimeout, .. });
-        let until_ns = watched.waits.get(&record.node);
-        if let Some(until_ns) = until_ns.filter(|&&until_ns| waited && record.at_ns < until_ns) {
-            return Err(format!("{record:?}, though the wait ends at {until_ns}"));
+        let until_ns = match record.body {
+            Body::Fired | Body::Failed { cause: Cause::SignalTimeout, .. } => {
+                watched.waits.get(&record.node)
+            }
+            Body::Failed { cause: Cause::TotalTimeout, .. } => {
+                watched.limits.get(&record.node).and_then(Option::as_ref)
+            }
+            _ => None,
+        };
+        match until_ns.filter(|&&until_ns| record.at_ns < until_ns) {
+            Some(until_ns) => Err(format!("{record:?}, though there is time until {until_ns}")),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(crate) fn fold(&self, engine: &Engine, watched: &Watched) -> Run {
@@ -154,13 +172,32 @@ impl Shadow {
         }
         let Some(now) = &mut self.watched else { return Ok(()) };
         now.states = run.states().collect();
-        now.steps.remember_calls(&watched.steps);
+        now.steps.remember_calls(&watched.steps, now.states.len());
         now.effects.remember_begun(&watched.effects, self.seq);
+        let states = &now.states;
+        let state = |place: &Place| states.get(place.index()).copied();
         now.waits = watched.waits;
-        now.waits.retain(|place, _| now.states.get(place.index()) == Some(&NodeState::Awaiting));
+        now.waits.retain(|place, _| state(place) == Some(NodeState::Awaiting));
+        // What became ready and ended in the same call has not been seen to be ready.
+        let begun = (0..).map(Place).zip(states);
+        let begun = begun.filter(|(_, it)| matches!(it, NodeState::Ready | NodeState::Backoff));
+        now.limits =
+            begun.map(|(it, _)| (it, watched.limits.get(&it).copied().flatten())).collect();
         now.records = watched.records;
         now.retried.clear();
         Ok(())
+    }
+
+    /// Whether its deadline, or the time at which its process began, is behind. One that has stalled in its
+    /// last compensations has none any more.
+    pub(crate) fn is_late(&self, now_ns: u64) -> bool {
+        let records = self.watched.as_ref().map_or(&[][..], |watched| &watched.records);
+        let stalled = Body::Ended { status: RunStatus::CompensationFailed };
+        let first = records.first().filter(|_| records.iter().all(|it| it.body != stalled));
+        first.is_some_and(|record| match record.body {
+            Body::Accepted { deadline_ns, .. } => deadline_ns.max(self.restored_ns) < now_ns,
+            _ => false,
+        })
     }
 
     /// The handles that its records name, and its inputs.
@@ -188,18 +225,30 @@ impl Shadow {
 }
 
 impl Watched {
-    /// Notes since when a node waits.
-    pub(crate) fn moved(&mut self, node: Place, kind: NodeKind, to: NodeState, now_ns: u64) {
-        let limit_ns = match kind {
-            NodeKind::Sleep { duration_ns } => duration_ns,
-            NodeKind::Signal { timeout_ns: limit_ns @ 1.., .. } => limit_ns,
-            _ => return,
+    /// Notes how long a node may wait, or take in all.
+    pub(crate) fn moved(&mut self, node: Place, kind: NodeKind, to: NodeState, until: Until) {
+        let Until { now_ns, total_ns, anew } = until;
+        let waits_ns = match kind {
+            NodeKind::Sleep { duration_ns } => Some(duration_ns),
+            NodeKind::Signal { timeout_ns: limit_ns @ 1.., .. } => Some(limit_ns),
+            _ => None,
         };
-        if to == NodeState::Awaiting {
-            self.waits.insert(node, now_ns + limit_ns);
-        } else {
-            self.waits.remove(&node);
+        match waits_ns.filter(|_| to == NodeState::Awaiting) {
+            Some(waits_ns) => _ = self.waits.insert(node, now_ns + waits_ns),
+            None => _ = self.waits.remove(&node),
         }
+        let begun = matches!(to, NodeState::Ready | NodeState::Running | NodeState::Backoff);
+        if anew {
+            self.limits.remove(&node);
+        }
+        if begun && total_ns > 0 {
+            self.limits.entry(node).or_insert(Some(now_ns + total_ns));
+        }
+    }
+
+    /// When all attempts and waits of a step together are to be over.
+    pub(crate) fn limit_ns(&self, node: Place) -> u64 {
+        self.limits.get(&node).copied().flatten().unwrap_or_default()
     }
 
     /// Whether a timer should have fired by now that has not.
@@ -209,6 +258,7 @@ impl Watched {
             let due_ns = match state {
                 NodeState::Awaiting => self.waits.get(node).copied(),
                 NodeState::Backoff => Some(self.steps.due_ns(*node)),
+                NodeState::Ready => self.limits.get(node).copied().flatten(),
                 _ => None,
             };
             due_ns.is_some_and(|due_ns| due_ns.max(restored_ns) < now_ns)

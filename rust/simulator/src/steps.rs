@@ -141,9 +141,10 @@ impl Steps {
         self.0.values().any(|step| step.calls > 0)
     }
 
-    /// After a crash: what is on disk says how far each step is, what was called was called all the same.
-    pub(crate) fn remember_calls(&mut self, before: &Self) {
-        for (&place, earlier) in &before.0 {
+    /// After a crash: what is on disk says how far each step is, what was called was called all the same. Of
+    /// `count` nodes the frames are on disk; the places of others may be taken by other nodes.
+    pub(crate) fn remember_calls(&mut self, before: &Self, count: usize) {
+        for (&place, earlier) in before.0.iter().filter(|(place, _)| place.index() < count) {
             let step = self.0.entry(place).or_insert(Step::NEW);
             (step.calls, step.once) = (earlier.calls, earlier.once);
             if step.once && step.started.is_some() && step.calls > 0 {

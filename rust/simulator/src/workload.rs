@@ -208,7 +208,7 @@ fn stormy_behaviour(dice: &mut Dice) -> Behaviour {
         repeated: dice.below(200),
         sync_ns: dice.below(20) * MS,
         behind: if dice.one_in(3) { dice.below(1_000) } else { 0 },
-        crashes: if dice.one_in(3) { 1 + dice.below(6) } else { 0 },
+        crashes: if dice.one_in(2) { 1 + dice.below(8) } else { 0 },
     }
 }
 
@@ -246,7 +246,7 @@ pub(crate) fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
     let mut sometimes = |one_in: u64, below: u64| {
         if dice.below(one_in) == 0 { (1 + dice.below(below)) * MS } else { 0 }
     };
-    let (timeout_ns, total_timeout_ns) = (sometimes(3, 60), sometimes(5, 400));
+    let (timeout_ns, total_timeout_ns) = (sometimes(3, 60), sometimes(5, 200));
     let (queue_timeout_ns, heartbeat_timeout_ns) = (sometimes(5, 100), sometimes(6, 40));
     let once = dice.one_in(6);
     let attempts = if once { 0 } else { dice.below(4) as u32 };
@@ -258,7 +258,7 @@ pub(crate) fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
         step_priority: None,
         retry: RetryPolicy {
             attempts_max: NonZeroU32::MIN.saturating_add(attempts),
-            initial_ns: dice.below(40) * MS,
+            initial_ns: dice.below(150) * MS,
             coefficient: 2.0,
             max_ns: 200 * MS,
             jitter: [Jitter::None, Jitter::Equal, Jitter::Full][dice.below(3) as usize],

@@ -1,13 +1,13 @@
 //! Virtual time, and what happens in it: the driver of the simulated engine.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use penstock_engine::{
-    Action, AttemptKey, Cause, Engine, Evaluation, Event, Failure, Lsn, NodeId, NodeKind, Outcome,
-    Place, Record, Run, RunKey, Start, draw,
+    Action, AttemptKey, CancelCause, Cause, Engine, Evaluation, Event, Failure, Lsn, NodeId,
+    NodeKind, Outcome, Place, Record, Run, RunKey, Start, draw,
 };
 
 use crate::checker::{Checked, Checker, Violation};
@@ -151,6 +151,8 @@ pub(crate) struct World<'a> {
     pub(crate) number: u64,
     /// The last record on disk, as far as the engine knows.
     pub(crate) synced: Lsn,
+    /// Records, first and last, that came of one call and may not be on disk.
+    pub(crate) batches: VecDeque<(Lsn, Lsn)>,
     /// The process goes down once so many calls have been made.
     pub(crate) doomed: Option<u64>,
     /// By number, how runs ended that may have to be restored.
@@ -185,6 +187,7 @@ impl<'a> World<'a> {
             records: Vec::new(),
             number: 0,
             synced: Lsn(0),
+            batches: VecDeque::new(),
             doomed: None,
             ends: BTreeMap::new(),
             report: Report::default(),
@@ -240,6 +243,9 @@ impl<'a> World<'a> {
             let stuck = runs.iter().map(|&run| (run, self.engine.status(run), states(run)));
             return Err(format!("some runs never end: {:?}", stuck.collect::<Vec<_>>()));
         }
+        for &run in &runs {
+            self.checker.waits_for_something(&self.engine, run)?;
+        }
         for run in runs {
             for node in self.engine.unknown(run) {
                 self.happen(Happening::Resolves(run, node))?;
@@ -269,11 +275,13 @@ impl<'a> World<'a> {
             }
             self.attempts[slot] = Some(start);
             if self.is_doomed() {
-                return self.crash();
+                self.crash()?;
+                continue;
             }
             self.run_step(&start)?;
         }
-        Ok(())
+        // Starts that are to reach the disk first were recorded, though none was given.
+        self.drain(false)
     }
 
     fn run_step(&mut self, start: &Start) -> Checked {
@@ -322,6 +330,9 @@ impl<'a> World<'a> {
             Happening::Heartbeat(attempt) => self.handle(Event::Heartbeat { attempt }),
             Happening::Synced(lsn) => {
                 self.synced = self.synced.max(lsn);
+                while self.batches.front().is_some_and(|(_, last)| *last <= lsn) {
+                    self.batches.pop_front();
+                }
                 self.checker.synced(lsn);
                 self.handle(Event::Synced { lsn })
             }
@@ -410,9 +421,12 @@ impl<'a> World<'a> {
         for record in &self.records {
             self.checker.recorded(&self.engine, record)?;
         }
-        if let Some(last) = self.records.last().filter(|_| self.workload.config.journaled) {
-            let lsn = last.lsn;
-            self.schedule(self.workload.behaviour.sync_ns, Happening::Synced(lsn));
+        if let (Some(first), Some(last)) = (self.records.first(), self.records.last())
+            && self.workload.config.journaled
+        {
+            let (first, last) = (first.lsn, last.lsn);
+            self.batches.push_back((first, last));
+            self.schedule(self.workload.behaviour.sync_ns, Happening::Synced(last));
         }
         self.records.clear();
         while let Some(action) = self.engine.poll() {
@@ -470,7 +484,7 @@ impl<'a> World<'a> {
             }
             Action::Cancel { attempt, cause } => {
                 self.hash([2, attempt.0, cause as u64, 0]);
-                self.cancel(attempt)
+                self.cancel(attempt, cause)
             }
             Action::Drop { value } => {
                 self.hash([3, value.0.into(), 0, 0]);
@@ -510,16 +524,12 @@ impl<'a> World<'a> {
         }
     }
 
-    fn cancel(&mut self, attempt: AttemptKey) -> Checked {
-        if self
-            .attempts
-            .get(slot(attempt))
-            .copied()
-            .flatten()
-            .is_none_or(|it| it.attempt != attempt)
-        {
+    fn cancel(&mut self, attempt: AttemptKey, cause: CancelCause) -> Checked {
+        let start = self.attempts.get(slot(attempt)).copied().flatten();
+        let Some(start) = start.filter(|start| start.attempt == attempt) else {
             return Err(format!("{attempt:?} is cancelled, but not under way"));
-        }
+        };
+        self.checker.told(&start, cause, self.now_ns)?;
         let behaviour = &self.workload.behaviour;
         let dice = |what: u64| draw(self.workload.seed, [what, attempt.0, self.now_ns, 2]);
         let share = dice(1) % 1_000;

@@ -285,6 +285,8 @@ impl Engine {
     }
 
     /// Takes an attempt that has really ended off the books and gives its slots back.
+    #[expect(clippy::inline_always, reason = "on the dispatch path; an attempt is long to move")]
+    #[inline(always)]
     fn end_attempt(&mut self, key: AttemptKey, succeeded: bool) -> Option<Attempt> {
         let attempt = self.attempts.remove(key.0)?;
         self.running -= 1;
@@ -294,11 +296,8 @@ impl Engine {
             self.queues.unblock();
         }
         self.timers.cancel(usize::from(attempt.timers));
-        if attempt.phase != Phase::Abandoned
-            && let Some(run) = self.runs.get(attempt.run.0)
-        {
-            let step = self.plans[run.plan.0 as usize].policy_at(run, attempt.node).step;
-            let metrics = self.metrics.step(step);
+        if attempt.phase != Phase::Abandoned {
+            let metrics = self.metrics.step(attempt.step);
             metrics.duration.record(self.now_ns - attempt.started_ns);
             match attempt.phase {
                 Phase::Cancelling(cause) if timeout_cause(cause).is_some() => {

@@ -1,13 +1,15 @@
 //! The engine: decides what follows from an event, records it, and schedules what the record changed.
 
+mod again;
 mod attempts;
 mod commands;
 mod restore;
 mod settle;
 mod timeouts;
 
+pub use again::kept;
 pub use commands::Resolution;
-pub use restore::Restore;
+pub use restore::{Again, Restore};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -113,6 +115,8 @@ struct Registered {
     policies: Box<[Option<Policy>]>,
     /// The queues its steps wait in, each once.
     queues: Box<[QueueId]>,
+    /// Whether any step has a limit on all its attempts together.
+    timed: bool,
     /// What its runs have shown.
     coverage: Coverage,
 }
@@ -182,7 +186,7 @@ impl Engine {
         for (node, policy) in plan.nodes.iter().zip(&policies) {
             assert_eq!(node.kind.is_step(), policy.is_some(), "{} has no policy", node.path);
             if let Some(policy) = policy {
-                self.metrics.step(policy.step);
+                self.metrics.register(policy.step);
                 queues.push(policy.queue);
             }
         }
@@ -190,8 +194,9 @@ impl Engine {
         queues.dedup();
         self.metrics.workflows.push(WorkflowMetrics::default());
         let coverage = Coverage::new(&plan);
+        let timed = policies.iter().flatten().any(|policy| policy.total_timeout_ns > 0);
         let (policies, queues) = (policies.into(), queues.into());
-        self.plans.push(Registered { plan, policies, queues, coverage });
+        self.plans.push(Registered { plan, policies, queues, timed, coverage });
         PlanId(self.plans.len() as u32 - 1)
     }
 
@@ -230,6 +235,11 @@ impl Engine {
     /// A run's number: the n-th that was accepted, from 0.
     pub fn number(&self, run: RunKey) -> Option<u64> {
         self.runs.get(run.0).map(|run| run.number)
+    }
+
+    /// The number that the next run will have.
+    pub const fn next_number(&self) -> u64 {
+        self.number
     }
 
     /// When a run must be over, if ever.
@@ -531,7 +541,8 @@ impl Engine {
     }
 
     /// The next attempt to start, if a ready one has its slots free. The driver calls this as often as it
-    /// can start something.
+    /// can start something. Records may have been written even if none is given: of starts that are to reach
+    /// the disk first.
     pub fn dispatch(&mut self, now_ns: u64) -> Option<Start> {
         self.begin(now_ns);
         if !self.dispatching {
@@ -554,7 +565,7 @@ impl Engine {
             };
             let plan = run.plan;
             let registered = &self.plans[plan.0 as usize];
-            let (_, template) = run.locate(&registered.plan, entry.node);
+            let template = entry.template;
             let policy = registered.policy(template);
             if policy.lane == Lane::Threads {
                 if self.threads_running >= self.config.threads {
@@ -571,6 +582,7 @@ impl Engine {
                 started_ns: now_ns,
                 alive_ns: now_ns,
                 node: entry.node,
+                step: policy.step,
                 number,
                 queue: line.queue(),
                 lane: policy.lane,

@@ -26,11 +26,24 @@ pub struct Restore<'a> {
     pub inputs: &'a [ValueId],
     /// What must be on disk before what.
     pub durability: Durability,
-    /// All of its records, in order; which run they name does not matter.
+    /// All of its records that hold, in order; which run they name does not matter.
     pub records: &'a [Record],
+    /// Records that it has had, those included that no longer hold because it was tried again.
+    pub records_had: u32,
     /// How often the process went down while attempts of it were under way, this time included; 0 if it was
     /// not this time.
     pub recoveries: u32,
+    /// If the run is tried again: its records are what is kept then.
+    pub again: Option<Again>,
+}
+
+/// A run that was over and is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// How often that happened, this time included.
+    pub generation: u32,
+    /// The generation that its idempotency keys name.
+    pub keys: u32,
 }
 
 /// What restored runs wait for.
@@ -65,7 +78,7 @@ struct Eligible {
 
 /// What a fold gathers besides the run: what has been asked for and not answered yet.
 #[derive(Default)]
-struct Open {
+pub(super) struct Open {
     /// Since when a node is eligible, for the first time and for the last.
     eligible: BTreeMap<Place, (u64, u64)>,
     backoff: BTreeMap<Place, u64>,
@@ -106,18 +119,25 @@ impl Engine {
             inputs: restore.inputs,
             durability: restore.durability,
         };
-        let (run, open) = fold(&identity, restore.records, &mut self.changes);
+        let (mut run, open) = fold(&identity, restore.records, &mut self.changes);
+        run.seq = restore.records_had;
         let ending = run.ending.is_some();
-        let (goes_on, deadline_ns) = (run.goes_on(), run.deadline_ns);
+        let deadline_ns = run.has_deadline().then_some(run.deadline_ns);
         let key = RunKey(self.runs.insert(run));
         self.metrics.workflows[restore.plan.0 as usize].accepted += 1;
-        if deadline_ns != u64::MAX && goes_on {
+        if let Some(deadline_ns) = deadline_ns {
             self.timers.insert(deadline_ns.max(now_ns), TimerKind::Deadline { run: key });
         }
         self.restore_keys(key, restore.number, &open);
         if restore.recoveries > 0 {
             self.commit(key, Place(0), 0, Body::Recovered { count: restore.recoveries });
             // Else a run that brings its process down at once would never be found out.
+            if let Some(run) = self.runs.get_mut(key.0) {
+                run.wait_for(self.lsn);
+            }
+        }
+        if let Some(Again { generation, keys }) = restore.again {
+            self.commit(key, Place(0), 0, Body::Retried { generation, keys });
             if let Some(run) = self.runs.get_mut(key.0) {
                 run.wait_for(self.lsn);
             }
@@ -136,6 +156,35 @@ impl Engine {
         for node in unknown {
             let cause = Cause::OutcomeUnknown;
             self.actions.push_back(Action::Stalled { run: key, node, cause });
+        }
+        key
+    }
+
+    /// Takes in a copy of another run's records as a run of its own, with a number and records of its own. As
+    /// with [`Engine::restore`], none of its steps starts before [`Engine::go_on`].
+    ///
+    /// # Panics
+    /// If the records are not those of one run of this plan, in order.
+    pub fn fork(&mut self, now_ns: u64, restore: &Restore<'_>) -> RunKey {
+        self.begin(now_ns);
+        let number = self.number;
+        self.number += 1;
+        let first = self.records.len();
+        for (seq, record) in (0..).zip(restore.records) {
+            self.lsn.0 += 1;
+            self.records.push(Record { lsn: self.lsn, seq, ..*record });
+        }
+        let last = self.records.len();
+        let copies: Vec<Record> = self.records[first..last].to_vec();
+        let boundary = self.lsn;
+        let records_had = copies.len() as u32;
+        let forked = Restore { number, records: &copies, records_had, ..*restore };
+        let key = self.restore(now_ns, &forked);
+        if let Some(run) = self.runs.get_mut(key.0) {
+            run.wait_for(boundary);
+        }
+        for record in &mut self.records[first..last] {
+            record.run = key;
         }
         key
     }
@@ -280,8 +329,13 @@ fn fold(identity: &Identity<'_>, records: &[Record], changes: &mut Changes) -> (
 }
 
 impl Open {
+    /// Whether the driver has been asked for a node, and has not answered.
+    pub(super) fn is_asked(&self, node: Place) -> bool {
+        self.evaluate.contains_key(&node)
+    }
+
     /// What a record asks for.
-    fn take(&mut self, at_ns: u64, changes: &mut Changes) {
+    pub(super) fn take(&mut self, at_ns: u64, changes: &mut Changes) {
         for node in changes.eligible.drain(..) {
             self.eligible.entry(node).or_insert((at_ns, at_ns)).1 = at_ns;
         }
@@ -300,7 +354,7 @@ impl Open {
     }
 
     /// What a record answers.
-    fn answered(&mut self, record: &Record) {
+    pub(super) fn answered(&mut self, record: &Record) {
         match record.body {
             Body::Started => {
                 self.started.insert(record.node);

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::action::{Action, Evaluation, Outcome};
 use crate::attempt::CancelCause;
-use crate::ids::{AttemptKey, Lsn, Place, RunKey, ValueId};
+use crate::ids::{AttemptKey, Lsn, NodeId, Place, RunKey, ValueId};
 use crate::plan::{NodeKind, Policy};
 use crate::ready::Entry;
 use crate::record::{Body, Record, Then};
@@ -29,7 +29,8 @@ impl Engine {
         let before = run.status;
         run.apply(&registered.plan, &record, &mut self.changes);
         registered.coverage.moved(before, run.status);
-        if !matches!(body, Body::Done { .. } | Body::Decided { .. }) || registered.plan.undoes {
+        let left_the_way = matches!(body, Body::Failed { .. } | Body::Withdrawn | Body::Fired);
+        if left_the_way || (registered.plan.undoes && matches!(body, Body::Done { .. })) {
             let (_, template) = run.locate(&registered.plan, node);
             let policy = registered.policies[template.index()].as_ref();
             let attempts_max = policy.map_or(1, |policy| policy.retry.attempts_max.get());
@@ -42,7 +43,7 @@ impl Engine {
             Body::Done { .. } | Body::Failed { then: Then::Final, .. } | Body::Withdrawn
         );
         let timed = |policy: &Policy| policy.total_timeout_ns > 0;
-        if ends_node {
+        if ends_node && registered.timed {
             let (_, template) = run.locate(&registered.plan, node);
             if registered.policies[template.index()].as_ref().is_some_and(timed) {
                 self.timers.cancel(1);
@@ -78,10 +79,12 @@ impl Engine {
             self.withdraw(key, node);
         }
         for (node, due_ns) in std::mem::take(&mut self.changes.backoff) {
-            let Some(run) = self.runs.get(key.0) else { break };
+            let Some(run) = self.runs.get_mut(key.0) else { break };
             let cell = &run.cells[node.index()];
             if cell.state == NodeState::Backoff {
                 let attempts = cell.attempts;
+                // A slow disk may take longer than the pause between two attempts.
+                run.wait_for(run.gate(self.lsn));
                 self.timers.insert(due_ns, TimerKind::Backoff { run: key, node, attempts });
             }
         }
@@ -135,6 +138,12 @@ impl Engine {
 
     /// Puts an eligible step into its queue's line, unless the node or its run went another way.
     pub(super) fn enter_line(&mut self, key: RunKey, node: Place) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let (_, template) = run.locate(&self.plans[run.plan.0 as usize].plan, node);
+        self.enter_line_at(key, node, template);
+    }
+
+    fn enter_line_at(&mut self, key: RunKey, node: Place, template: NodeId) {
         let Some(run) = self.runs.get_mut(key.0) else { return };
         let waits = run.cells[node.index()].state == NodeState::Ready && !run.is_lined(node);
         if !waits || (run.status == RunStatus::Paused && run.ending.is_none()) {
@@ -146,10 +155,11 @@ impl Engine {
             *waits = true;
             return;
         }
-        let policy = self.plans[run.plan.0 as usize].policy_at(run, node);
+        let policy = self.plans[run.plan.0 as usize].policy(template);
         self.arrivals += 1;
         run.lined(node, Some(self.arrivals));
-        let entry = Entry { seq: self.arrivals, eligible_ns: self.now_ns, run: key, node };
+        let (seq, eligible_ns) = (self.arrivals, self.now_ns);
+        let entry = Entry { seq, eligible_ns, run: key, node, template };
         let priority = run.priority(policy);
         self.queues.push(policy.queue, policy.lane, priority, entry);
         if policy.queue_timeout_ns > 0 {
@@ -200,22 +210,33 @@ impl Engine {
             let at_ns = self.now_ns.saturating_add(total_timeout_ns);
             self.timers.insert(at_ns, TimerKind::TotalTimeout { run: key, node });
         }
-        self.await_disk(key, node);
+        self.await_disk_at(key, node, template);
     }
 
     /// An eligible step waits until what made it so is on disk, then in its queue's line.
     pub(super) fn await_disk(&mut self, key: RunKey, node: Place) {
-        let gate = self.runs.get(key.0).map_or(Lsn(0), |run| run.gate(self.lsn));
-        self.await_record(gate, key, node);
+        let Some(run) = self.runs.get(key.0) else { return };
+        let (_, template) = run.locate(&self.plans[run.plan.0 as usize].plan, node);
+        self.await_disk_at(key, node, template);
     }
 
     /// As [`Engine::await_disk`], for a record that is known.
-    #[inline]
     pub(super) fn await_record(&mut self, gate: Lsn, key: RunKey, node: Place) {
         if gate > self.synced {
             self.gated.push_back((gate, key, node));
         } else {
             self.enter_line(key, node);
+        }
+    }
+
+    #[inline]
+    fn await_disk_at(&mut self, key: RunKey, node: Place, template: NodeId) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let gate = run.gate(self.lsn);
+        if gate > self.synced {
+            self.gated.push_back((gate, key, node));
+        } else {
+            self.enter_line_at(key, node, template);
         }
     }
 

@@ -53,7 +53,7 @@ impl Engine {
             TimerKind::Wait { run, node } => {
                 cell(run, node).is_some_and(|it| it.state == NodeState::Awaiting)
             }
-            TimerKind::Deadline { run } => self.runs.get(run.0).is_some_and(Run::goes_on),
+            TimerKind::Deadline { run } => self.runs.get(run.0).is_some_and(Run::has_deadline),
             TimerKind::Timeout { attempt: key } | TimerKind::Heartbeat { attempt: key } => {
                 attempt(key).is_some_and(|it| it.phase == Phase::Running)
             }
@@ -66,10 +66,10 @@ impl Engine {
     fn fire(&mut self, kind: TimerKind) {
         match kind {
             TimerKind::Backoff { run, node, .. } => {
-                if let Some(run) = self.runs.get_mut(run.0) {
-                    run.retry_due(node);
-                }
-                self.enter_line(run, node);
+                let Some(retried) = self.runs.get_mut(run.0) else { return };
+                retried.retry_due(node);
+                let gate = retried.boundary();
+                self.await_record(gate, run, node);
             }
             TimerKind::QueueTimeout { run, node, .. } => {
                 self.leave_line(run, node);

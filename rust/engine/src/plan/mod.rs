@@ -91,6 +91,20 @@ pub(crate) struct Region {
     pub(crate) open: u32,
     /// Nodes with something to do as soon as a frame opens.
     pub(crate) first: Box<[NodeId]>,
+    /// 2^64 / `len`, rounded up: what a division by it is made of.
+    inverse: u64,
+}
+
+impl Region {
+    /// Which of the copies that begin at 0 the `at`th node stands in: `at / len`, without a division (Lemire,
+    /// Kaser and Kurz, "Faster remainder by direct computation", 2019).
+    #[inline]
+    pub(crate) fn copy(&self, at: u32) -> u32 {
+        if self.len == 1 {
+            return at;
+        }
+        ((u128::from(at) * u128::from(self.inverse)) >> 64) as u32
+    }
 }
 
 /// A set of nodes whose failures go no further than to `consumer`.
@@ -336,6 +350,7 @@ impl Links {
             output: NodeId(region.output),
             open: nodes().filter(works).count() as u32,
             first: first.map(NodeId).collect(),
+            inverse: (u64::MAX / u64::from(region.stop - region.start)).wrapping_add(1),
         }
     }
 }

@@ -3,8 +3,9 @@
 use crate::ids::{QueueId, StepId};
 use crate::retry::RetryPolicy;
 
-/// Where a step's attempts run.
+/// Where a step's attempts run. A whole word, so that what carries it has no gaps, which cost a wait to move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Lane {
     /// On the driver's event loop.
     Loop,

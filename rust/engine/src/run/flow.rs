@@ -15,12 +15,12 @@ impl Run {
         value: ValueId,
         changes: &mut Changes,
     ) {
-        let (_, node) = self.locate(plan, place);
+        let (frame, node) = self.locate(plan, place);
         if let NodeKind::Undo { of } = plan.kind(node) {
             changes.drops.push(value);
             return self.undo_done(plan, place, NodeId(of), changes);
         }
-        self.succeed(plan, place, value, changes);
+        self.succeed_at(plan, frame, node, value, changes);
         self.gone(plan, place, changes);
     }
 
@@ -34,6 +34,19 @@ impl Run {
         changes: &mut Changes,
     ) {
         let (frame, node) = self.locate(plan, place);
+        self.succeed_at(plan, frame, node, value, changes);
+    }
+
+    #[inline]
+    fn succeed_at(
+        &mut self,
+        plan: &Plan,
+        frame: Frame,
+        node: NodeId,
+        value: ValueId,
+        changes: &mut Changes,
+    ) {
+        let place = frame.place(node);
         let cell = &mut self.cells[place.index()];
         cell.value = value;
         let unused = cell.uses == 0 || (self.ending.is_some() && !plan.undoes);
@@ -107,7 +120,7 @@ impl Run {
     }
 
     /// A step or inline node has all it needs.
-    fn ready(&mut self, place: Place, changes: &mut Changes) {
+    pub(super) fn ready(&mut self, place: Place, changes: &mut Changes) {
         self.move_node(place, NodeState::Ready);
         changes.eligible.push(place);
     }
@@ -226,8 +239,8 @@ impl Run {
         changes: &mut Changes,
     ) {
         self.start_if_eligible(place);
-        let (_, node) = self.locate(plan, place);
-        self.succeed(plan, place, value, changes);
+        let (frame, node) = self.locate(plan, place);
+        self.succeed_at(plan, frame, node, value, changes);
         if matches!(plan.kind(node), NodeKind::Map { .. }) {
             self.results_gathered(plan, place, changes);
         }
@@ -426,7 +439,7 @@ impl Run {
         }
         if it.plain {
             for &input in &it.inputs {
-                self.unclaim(plan, frame.place(input), changes);
+                self.unclaim_in(plan, frame, input, changes);
             }
         } else {
             self.release_other(plan, frame, node, state, changes);

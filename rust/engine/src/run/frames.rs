@@ -10,7 +10,7 @@ use super::{Changes, Place, Resolution, Run, Work};
 use crate::action::Evaluation;
 use crate::failure::Cause;
 use crate::ids::{NodeId, ValueId};
-use crate::plan::{NodeKind, Plan};
+use crate::plan::{NodeKind, Plan, Region};
 use crate::run::{Blame, Cell};
 use crate::state::NodeState;
 
@@ -86,6 +86,11 @@ impl Frame {
     pub(crate) const fn node(self, place: Place) -> NodeId {
         NodeId(place.0.wrapping_sub(self.offset))
     }
+
+    /// The frame after it, of an opening whose region has `len` nodes.
+    pub(crate) const fn next(self, len: u32) -> Self {
+        Self { opening: self.opening, offset: self.offset.wrapping_add(len) }
+    }
 }
 
 impl Opening {
@@ -120,12 +125,8 @@ impl Run {
         };
         let opening = &openings[index];
         let region = &plan.regions[opening.region as usize];
-        let at = place.0 - opening.base;
-        let base = place.0 - at % region.len;
-        Frame {
-            opening: NonZeroU32::new(index as u32 + 1),
-            offset: base.wrapping_sub(region.start),
-        }
+        let item = region.copy(place.0 - opening.base);
+        opening.frame(plan, index as u32, item)
     }
 
     /// Which item, iteration or level of its opening a frame is.
@@ -133,12 +134,16 @@ impl Run {
         frame.opening().map_or(0, |index| {
             let opening = self.opening(index);
             let region = &plan.regions[opening.region as usize];
-            frame.offset.wrapping_add(region.start).wrapping_sub(opening.base) / region.len
+            region.copy(frame.offset.wrapping_add(region.start).wrapping_sub(opening.base))
         })
     }
 
-    pub(super) fn add_cells(&mut self, plan: &Plan, region: u32) {
+    /// Adds the cells of so many frames.
+    pub(super) fn add_cells(&mut self, plan: &Plan, region: u32, count: u32) {
         let region = &plan.regions[region as usize];
+        let first = self.cells.len();
+        let stop = first + count as usize * region.len as usize;
+        self.cells.reserve(stop - first);
         let nodes = &plan.nodes[region.start as usize..(region.start + region.len) as usize];
         self.cells.extend(nodes.iter().map(|node| Cell {
             value: ValueId::NONE,
@@ -148,20 +153,35 @@ impl Run {
             state: if node.kind.is_source() { NodeState::Succeeded } else { NodeState::Waiting },
             flags: 0,
         }));
+        // Every frame begins as the first one does.
+        while self.cells.len() < stop {
+            let there = self.cells.len();
+            self.cells.extend_from_within(first..there.min(first + stop - there));
+        }
     }
 
     /// Starts what a frame begins with.
-    pub(super) fn start_frame(&mut self, plan: &Plan, frame: Frame, changes: &mut Changes) {
-        let region = frame.opening().map_or(0, |opening| self.opening(opening).region);
-        for &node in &plan.regions[region as usize].first {
+    pub(super) fn start_frame(
+        &mut self,
+        plan: &Plan,
+        frame: Frame,
+        region: &Region,
+        changes: &mut Changes,
+    ) {
+        for &node in &region.first {
+            let place = frame.place(node);
             if plan.kind(node).is_source() {
                 self.spread(plan, frame, node, Resolution::Taken, changes);
-            } else if self.cells[frame.place(node).index()].state == NodeState::Waiting {
-                self.inputs_there(plan, frame, node, changes);
+            } else if self.cells[place.index()].state == NodeState::Waiting {
+                if plan.kind(node).is_started_by_inputs() {
+                    self.ready(place, changes);
+                } else {
+                    self.inputs_there(plan, frame, node, changes);
+                }
             }
         }
         if let Some(opening) = frame.opening()
-            && plan.regions[region as usize].open == 0
+            && region.open == 0
         {
             changes.work.push_back(Work::FrameOver { opening, item: self.item(plan, frame) });
         }
@@ -241,6 +261,7 @@ impl Run {
         it.succeeded += 1;
         let owner = it.owner;
         let (succeeded, over, count) = (it.succeeded, it.succeeded + it.failed, it.count());
+        let waits = it.next < count;
         let (_, node) = self.locate(plan, owner);
         if self.cells[owner.index()].state != NodeState::Running {
             self.forget_result(plan, opening, item, changes);
@@ -256,7 +277,7 @@ impl Run {
                 if fires && cancel_rest {
                     let rest = self.withdraw_opening(plan, opening, changes);
                     self.undo_frames(plan, opening, &rest, changes);
-                } else {
+                } else if waits {
                     self.start_frames(plan, opening, changes);
                 }
             }
@@ -370,27 +391,47 @@ impl Run {
     /// The nodes whose values make the list that a map or collect gives, in order; `Err` for an item that
     /// failed, where that is tolerated. Frames that are not over are left out.
     pub(crate) fn gathered(&self, plan: &Plan, place: Place) -> Vec<Result<Place, Blame>> {
+        let mut gathered = Vec::new();
+        self.each_gathered(plan, place, |result| gathered.push(result.map(|(place, _)| place)));
+        gathered
+    }
+
+    /// As [`Run::gathered`], with the nodes' places in the plan.
+    #[inline]
+    pub(super) fn each_gathered(
+        &self,
+        plan: &Plan,
+        place: Place,
+        mut each: impl FnMut(Result<(Place, NodeId), Blame>),
+    ) {
         let (frame, node) = self.locate(plan, place);
         let NodeKind::Map { tolerated, .. } = plan.kind(node) else {
-            let inputs = plan.node(node).inputs.iter().map(|&input| frame.place(input));
-            let taken = |place: &Place| self.cells[place.index()].has_given();
-            return inputs.filter(taken).map(Ok).collect();
-        };
-        let Some(latest) = self.cells[place.index()].attempts.checked_sub(1) else {
-            return Vec::new();
-        };
-        let opening = self.opening(latest);
-        let len = plan.regions[opening.region as usize].len;
-        (0..opening.count())
-            .filter_map(|item| match opening.frames[item as usize].phase {
-                Phase::Succeeded => Some(Ok(self.result_place(plan, latest, item))),
-                Phase::Over if tolerated.is_some() => {
-                    let base = Place(opening.base + item * len);
-                    self.more.as_ref()?.failures.get(&base).copied().map(Err)
+            for &input in &plan.node(node).inputs {
+                let place = frame.place(input);
+                if self.cells[place.index()].has_given() {
+                    each(Ok((place, input)));
                 }
-                Phase::Waiting | Phase::Live | Phase::Over => None,
-            })
-            .collect()
+            }
+            return;
+        };
+        let Some(latest) = self.cells[place.index()].attempts.checked_sub(1) else { return };
+        let opening = self.opening(latest);
+        let region = &plan.regions[opening.region as usize];
+        let mut frame = opening.frame(plan, latest, 0);
+        for state in &opening.frames {
+            match state.phase {
+                Phase::Succeeded => each(Ok((frame.place(region.output), region.output))),
+                Phase::Over if tolerated.is_some() => {
+                    let base = frame.place(NodeId(region.start));
+                    let failures = self.more.as_ref().map(|more| &more.failures);
+                    if let Some(&blame) = failures.and_then(|failures| failures.get(&base)) {
+                        each(Err(blame));
+                    }
+                }
+                Phase::Waiting | Phase::Live | Phase::Over => {}
+            }
+            frame = frame.next(region.len);
+        }
     }
 
     /// The last value of a loop.
@@ -402,13 +443,18 @@ impl Run {
     /// A map has its list: the single results are no longer needed, nor are the failures.
     pub(super) fn results_gathered(&mut self, plan: &Plan, owner: Place, changes: &mut Changes) {
         let Some(latest) = self.cells[owner.index()].attempts.checked_sub(1) else { return };
-        let len = plan.regions[self.opening(latest).region as usize].len;
+        let (_, node) = self.locate(plan, owner);
+        let keeps = plan.node(node).keeps;
+        let region = &plan.regions[self.region_of(latest)];
+        let failed = !self.more().failures.is_empty();
         for item in 0..self.opening(latest).count() {
-            if self.opening(latest).frames[item as usize].phase == Phase::Succeeded {
-                self.forget_result(plan, latest, item, changes);
+            let it = self.opening(latest);
+            let frame = it.frame(plan, latest, item);
+            if !keeps && it.frames[item as usize].phase == Phase::Succeeded {
+                self.unclaim_in(plan, frame, region.output, changes);
             }
-            let base = Place(self.opening(latest).base + item * len);
-            if let Some(blame) = self.more().failures.remove(&base) {
+            let base = frame.place(NodeId(region.start));
+            if failed && let Some(blame) = self.more().failures.remove(&base) {
                 super::values::drop_error(blame.cause, changes);
             }
         }
@@ -471,9 +517,7 @@ impl Run {
         let region = plan.kind(node).body().expect("only what has a body opens frames");
         let base = self.cells.len() as u32;
         let open = plan.regions[region as usize].open;
-        for _ in 0..count {
-            self.add_cells(plan, region);
-        }
+        self.add_cells(plan, region, count);
         self.open += open * count;
         let previous = self.cells[owner.index()].attempts.checked_sub(1);
         let recursion = matches!(plan.kind(node), NodeKind::Recurse { limit: 1.., .. });
@@ -503,6 +547,7 @@ impl Run {
     /// Starts frames of an opening as far as it may have them under way.
     pub(super) fn start_frames(&mut self, plan: &Plan, opening: u32, changes: &mut Changes) {
         let (_, node) = self.locate(plan, self.opening(opening).owner);
+        let region = &plan.regions[self.region_of(opening)];
         let at_once = match plan.kind(node) {
             NodeKind::Map { concurrency: limit @ 1.., .. } => limit,
             _ => u32::MAX,
@@ -520,8 +565,8 @@ impl Run {
             }
             state.phase = Phase::Live;
             it.live += 1;
-            let frame = self.opening(opening).frame(plan, opening, item);
-            self.start_frame(plan, frame, changes);
+            let frame = it.frame(plan, opening, item);
+            self.start_frame(plan, frame, region, changes);
         }
     }
 

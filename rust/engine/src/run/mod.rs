@@ -268,13 +268,13 @@ impl Run {
             moves: [0; NODE_STATES.len()],
             more: None,
         };
-        run.add_cells(plan, 0);
+        run.add_cells(plan, 0, 1);
         // The inputs are a region's first nodes.
         for (cell, &value) in run.cells.iter_mut().zip(identity.inputs) {
             cell.value = value;
         }
         changes.at_ns = record.at_ns;
-        run.start_frame(plan, Frame::OUTERMOST, changes);
+        run.start_frame(plan, Frame::OUTERMOST, region, changes);
         run.propagate(plan, changes);
         run
     }
@@ -353,7 +353,8 @@ impl Run {
             | Body::Abandoned
             | Body::Recovered { .. }
             | Body::Held
-            | Body::Released => {}
+            | Body::Released
+            | Body::Retried { .. } => {}
             Body::Ended { status } => {
                 self.move_run(status);
                 if status != RunStatus::CompensationFailed {
@@ -394,6 +395,19 @@ impl Run {
         self.boundary
     }
 
+    /// Whether a place is that of the same node in this run as in another of its plan: so it is, unless frames
+    /// were opened in another order.
+    pub(crate) fn has_place_of(&self, other: &Self, plan: &Plan, place: Place) -> bool {
+        if place.0 < self.outermost {
+            return true;
+        }
+        let Some(index) = other.locate(plan, place).0.opening() else { return false };
+        let openings = |run: &Self| run.layout().openings;
+        let (own, theirs) = (openings(self), openings(other));
+        let index = index as usize;
+        own.len() > index && own[..=index] == theirs[..=index]
+    }
+
     /// No step of it starts before this record is on disk, whatever its durability.
     pub(crate) const fn wait_for(&mut self, boundary: Lsn) {
         self.boundary = boundary;
@@ -402,6 +416,12 @@ impl Run {
     /// Whether it has neither begun to end nor stalled.
     pub(crate) fn goes_on(&self) -> bool {
         self.ending.is_none() && !self.status.is_terminal()
+    }
+
+    /// Whether its deadline still stands. Where effects of withdrawn branches could not be undone at first,
+    /// nothing else is left to be late.
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.deadline_ns != u64::MAX && self.goes_on() && self.status != RunStatus::Compensating
     }
 
     /// Whether nothing of it is under way and, unless it is ending, nothing of it waits.

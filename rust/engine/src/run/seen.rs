@@ -74,11 +74,22 @@ impl Run {
 
     /// Every frame, with the region it is of.
     pub(crate) fn all_frames<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (usize, Frame)> {
+        self.all_openings(plan).flat_map(move |(region, first, count)| {
+            let len = plan.regions[region].len;
+            let frames = std::iter::successors(Some(first), move |frame| Some(frame.next(len)));
+            frames.take(count as usize).map(move |frame| (region, frame))
+        })
+    }
+
+    /// What was opened together: the region, the first frame and how many there are.
+    pub(crate) fn all_openings<'a>(
+        &'a self,
+        plan: &'a Plan,
+    ) -> impl Iterator<Item = (usize, Frame, u32)> {
         let openings = self.more.as_ref().map_or(&[][..], |more| &more.openings);
-        let opened = (0..).zip(openings).flat_map(move |(index, opening)| {
-            let region = opening.region as usize;
-            (0..opening.count()).map(move |item| (region, opening.frame(plan, index, item)))
+        let opened = (0..).zip(openings).map(move |(index, opening)| {
+            (opening.region as usize, opening.frame(plan, index, 0), opening.count())
         });
-        std::iter::once((0, Frame::OUTERMOST)).chain(opened)
+        std::iter::once((0, Frame::OUTERMOST, 1)).chain(opened)
     }
 }

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Changes, Frame, Place, Run};
+use super::{Blame, Changes, Frame, Place, Run};
 use crate::failure::Cause;
 use crate::ids::{NodeId, ValueId};
 use crate::plan::{NodeKind, Plan};
@@ -38,15 +38,60 @@ impl Run {
     /// What a node carries, if that is no item of anything and needs no search: as most often. O(1).
     #[inline]
     pub fn own_value(&self, plan: &Plan, place: Place) -> Option<Base> {
-        if place.0 >= self.outermost {
-            return None;
-        }
-        let node = NodeId(place.0);
+        let (_, node) = self.locate(plan, place);
+        self.own_value_at(plan, place, node)
+    }
+
+    #[inline]
+    fn own_value_at(&self, plan: &Plan, place: Place, node: NodeId) -> Option<Base> {
         let cell = &self.cells[place.index()];
         let it = plan.node(node);
         let constant = matches!(it.kind, NodeKind::Constant);
         let known = it.plain && !constant && cell.carries() && cell.value.is_some();
         known.then_some(Base::Value(cell.value))
+    }
+
+    /// Tells `each` where the values are to be found that a node is given, in order: a base, and which item
+    /// of it, outermost first. As cheap as [`Run::own_value`] for most, an item of a map included.
+    #[inline]
+    pub fn given(&self, plan: &Plan, place: Place, mut each: impl FnMut(Base, &[u32])) {
+        let (frame, node) = self.locate(plan, place);
+        for &input in plan.inputs_of(node) {
+            let place = frame.place(input);
+            if let Some(base) = self.own_value_at(plan, place, input) {
+                each(base, &[]);
+            } else if frame.opening().is_some()
+                && plan.kind(input) == NodeKind::Input
+                && let (outer, Some(item)) = self.input_of_frame(plan, frame, input)
+                && let Some(base) = self.own_value(plan, outer)
+            {
+                each(base, &[item]);
+            } else {
+                let Source { base, items } = self.source(plan, place);
+                each(base, &items);
+            }
+        }
+    }
+
+    /// Tells `each` where the values are to be found that the list of a map or collect is made of, in order;
+    /// `Err` for an item that failed, where that is tolerated. O(inputs or items).
+    pub fn gather(
+        &self,
+        plan: &Plan,
+        place: Place,
+        mut each: impl FnMut(Result<(Base, &[u32]), Blame>),
+    ) {
+        self.each_gathered(plan, place, |result| match result {
+            Err(blame) => each(Err(blame)),
+            Ok((place, node)) => {
+                if let Some(base) = self.own_value_at(plan, place, node) {
+                    each(Ok((base, &[])));
+                } else {
+                    let Source { base, items } = self.source(plan, place);
+                    each(Ok((base, &items)));
+                }
+            }
+        });
     }
 
     /// Where a node's value is to be found. O(nodes it was passed through).
@@ -92,10 +137,33 @@ impl Run {
         }
     }
 
+    /// As [`Run::unclaim`], where the node's frame is known.
+    #[expect(clippy::inline_always, reason = "as for `unclaim`")]
+    #[inline(always)]
+    pub(super) fn unclaim_in(
+        &mut self,
+        plan: &Plan,
+        frame: Frame,
+        node: NodeId,
+        changes: &mut Changes,
+    ) {
+        let place = frame.place(node);
+        let cell = &mut self.cells[place.index()];
+        cell.uses -= 1;
+        if cell.uses == 0 && cell.state == NodeState::Succeeded {
+            self.forget_at(plan, place, node, changes);
+        }
+    }
+
     /// Nobody will ask for a node's value again; neither does it for the value it passes on.
     #[inline]
     pub(super) fn forget(&mut self, plan: &Plan, place: Place, changes: &mut Changes) {
         let (_, node) = self.locate(plan, place);
+        self.forget_at(plan, place, node, changes);
+    }
+
+    #[inline]
+    fn forget_at(&mut self, plan: &Plan, place: Place, node: NodeId, changes: &mut Changes) {
         if !plan.node(node).plain {
             return self.forget_passed(plan, place, changes);
         }

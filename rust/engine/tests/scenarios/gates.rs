@@ -2,7 +2,7 @@
 
 use penstock_engine::{Base, Config, Durability, Lsn, Outcome, Place, RunKey};
 
-use crate::harness::{World, apply, input, step};
+use crate::harness::{SECOND, World, apply, input, step};
 
 fn journaled() -> World {
     World::with(Config { journaled: true, ..Config::default() })
@@ -93,4 +93,31 @@ fn in_memory_everything_counts_as_synced() {
     let start = world.started();
     world.done(start);
     assert!(world.start().is_some());
+}
+
+#[test]
+fn a_retry_waits_for_the_record_of_the_failure() {
+    // On a disk slower than the pause, a crash made the attempt before that one again, and again.
+    let mut world = journaled();
+    let plan = world.single(step(&[]).attempts(2));
+    world.accept(plan);
+    world.sync(Lsn(1));
+    let first = world.started();
+    world.fail(first);
+    world.advance(SECOND);
+    assert!(world.start().is_none(), "the failure is not on disk");
+    world.sync(Lsn(2));
+    assert_eq!(world.started().number, 2);
+}
+
+#[test]
+fn an_async_retry_waits_for_its_pause_alone() {
+    let mut world = journaled();
+    let plan = world.single(step(&[]).attempts(2));
+    world.accept_with(plan, |accept| accept.durability = Durability::Async);
+    world.sync(Lsn(1));
+    let first = world.started();
+    world.fail(first);
+    world.advance(SECOND);
+    assert_eq!(world.started().number, 2);
 }

@@ -378,6 +378,8 @@ impl World {
                 inputs: &history.inputs,
                 durability: history.durability,
                 records: &history.records,
+                records_had: history.records.len() as u32,
+                again: None,
                 recoveries: known.map_or(0, |(_, count)| *count),
             };
             let run = self.engine.restore(self.now_ns, &restore);

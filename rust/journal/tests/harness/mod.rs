@@ -14,10 +14,20 @@ pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new() -> Self {
+        Self::under(&std::env::temp_dir())
+    }
+
+    /// One in memory, where there is such a place: for tests of many stores that need no disk.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::under(memory) } else { Self::new() }
+    }
+
+    fn under(parent: &Path) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("penstock-journal-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = parent.join(name);
         std::fs::create_dir_all(&path).expect("a folder for the test");
         Self(path)
     }
@@ -115,6 +125,7 @@ pub fn every_kind(run: u64, lsn: u64) -> Batch {
         Body::Recovered { count: 2 },
         Body::Held,
         Body::Released,
+        Body::Retried { generation: 1, keys: 0 },
         Body::CancelRequested,
         Body::DeadlinePassed,
         Body::Paused,
