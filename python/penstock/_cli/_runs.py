@@ -119,12 +119,8 @@ def dead_letters(
 
 def plain(info: RunInfo) -> dict[str, Any]:
     """A run as JSON has it."""
-    return {**{k: v for k, v in asdict_of(info).items() if k != "tags"}, "tags": dict(info.tags)}
-
-
-def asdict_of(info: RunInfo) -> dict[str, Any]:
-    """A run's fields, without a copy of what is in them."""
-    return {name: getattr(info, name) for name in RunInfo.__slots__}
+    fields = {name: getattr(info, name) for name in RunInfo.__slots__}
+    return {**fields, "tags": dict(info.tags)}
 
 
 def _print(found: Sequence[RunInfo]) -> None:

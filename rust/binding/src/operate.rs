@@ -21,10 +21,10 @@ pub(crate) fn known_runs(py: Python<'_>, state: &State) -> Vec<KnownRun> {
         .store
         .runs()
         .filter_map(|(run, id, history, outcome)| {
-            live += usize::from(outcome.is_none());
             let accepted_ns = history.first().map_or(0, |entry| entry.at_ns);
             let ended_ns = outcome.and(history.last()).map(|entry| entry.at_ns);
             let status = state.status(run)?;
+            live += usize::from(outcome.is_none());
             let tenant = state.side(run).and_then(|side| side.tenant(py));
             let plan = state.plan_of(run).map(|plan| plan.0);
             let ended = ended_ns.map(seconds);
@@ -32,7 +32,6 @@ pub(crate) fn known_runs(py: Python<'_>, state: &State) -> Vec<KnownRun> {
             Some((accepted_ns, known))
         })
         .collect();
-    let live = live.min(runs.len());
     runs[..live].sort_by_key(|(accepted_ns, _)| std::cmp::Reverse(*accepted_ns));
     runs.into_iter().map(|(_, known)| known).collect()
 }
