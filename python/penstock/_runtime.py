@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import random
 from asyncio import _get_running_loop  # the public one raises outside of a loop
@@ -14,9 +12,8 @@ from os import PathLike
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, cast, overload
+from typing import Any, Final, Literal, Self, TypeVar, cast, overload
 
-from pydantic_core import to_jsonable_python
 from typing_extensions import Unpack
 
 from . import _engine
@@ -28,7 +25,6 @@ from ._coverage_collect import collect, coverage_of_runtime
 from ._driver import Driver
 from ._durability import Codecs, Durability, checks_payloads, location, refuse_exit
 from ._durability import durability as checked_durability
-from ._durability import tags as checked_tags
 from ._errors import (
     ContractError,
     DefinitionError,
@@ -42,11 +38,12 @@ from ._errors import (
 )
 from ._forks import forget, leave_to_parent
 from ._graph import Wait
-from ._options import Task, priority
+from ._options import Task
 from ._policies import Queue, Retention, Seconds, seconds, whole, word
 from ._pruning import Pruner
 from ._registry import Registry
 from ._run import Run, ended
+from ._run_options import Admission, RunOptions, checked_options, fingerprint, optional_word
 from ._signals import Signal
 from ._stages import (
     A1,
@@ -71,36 +68,6 @@ from ._workflows import Workflow
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-Admission: TypeAlias = Literal["raise", "wait"]
-OnExisting: TypeAlias = Literal["return", "retry", "error"]
-
-
-class RunOptions(TypedDict, total=False):
-    """How a run is started.
-
-    Attributes:
-        run_id: the run's identity and idempotency key; made up if not given.
-        priority: 1 to 5, lower first, for nodes without their own; if not given, what the steps
-            say, or 3.
-        tenant: whom the run is for.
-        deadline: seconds from now in which it must be over.
-        admission: what to do when a queue is full: "raise" `Overloaded`, or "wait".
-        durability: "sync", "async" or "exit", in a runtime with a store; the workflow's, or else
-            the runtime's, if not given.
-        tags: what the run is found by in a store.
-        on_existing: when the id is taken by a run of the same workflow and input: "return" that
-            run, "retry" it if it did not succeed, or raise `DuplicateRun` as an "error".
-    """
-
-    run_id: str | None
-    priority: int
-    tenant: str | None
-    deadline: Seconds | None
-    admission: Admission
-    durability: Durability | None
-    tags: Mapping[str, str]
-    on_existing: OnExisting
 
 
 class Runtime:
@@ -546,7 +513,7 @@ class Runtime:
             options["priority"] = priority
         if tags is not None:
             options["tags"] = tags
-        checked = _checked(options)
+        checked = checked_options(options)
         waits = checked.pop("admission") == "wait"
         checked["durability"] = self._durability_of(workflow, durability)
         values = list(inputs)
@@ -559,9 +526,9 @@ class Runtime:
         batch = [
             (
                 arguments := (value,) if single else tuple(cast("Sequence[Any]", value)),
-                _word(run_id, "run_id"),
-                None if run_id is None else _fingerprint(workflow.name, arguments),
-                _word(tenant(value) if callable(tenant) else tenant, "tenant"),
+                optional_word(run_id, "run_id"),
+                None if run_id is None else fingerprint(workflow.name, arguments),
+                optional_word(tenant(value) if callable(tenant) else tenant, "tenant"),
             )
             for value, run_id in zip(values, ids, strict=True)
         ]
@@ -685,12 +652,12 @@ class Runtime:
         watch: bool,
     ) -> tuple[int, bool]:
         core = self._open()
-        checked = _checked(options)
+        checked = checked_options(options)
         waits = checked.pop("admission", "raise") == "wait"
         on_existing = checked.pop("on_existing", "return")
         checked["durability"] = self._durability_of(stage, checked.get("durability"))
         if checked.get("run_id") is not None:
-            checked["fingerprint"] = _fingerprint(stage.name, inputs)
+            checked["fingerprint"] = fingerprint(stage.name, inputs)
         while True:
             try:
                 key, new = core.start(plan, inputs, watch=watch, **checked)
@@ -799,41 +766,6 @@ class Runtime:
 _UNDER_WAY: Final = ("running", "paused", "compensating")
 
 
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Run options in the native side's terms.
-
-    Raises:
-        DefinitionError: a value is out of its range.
-    """
-    checked = dict(options)
-    if "priority" in checked:
-        checked["priority"] = priority(checked["priority"])
-    if checked.get("deadline") is not None:
-        checked["deadline"] = seconds(checked["deadline"], "deadline", zero=True)
-    if checked.get("durability") is not None:
-        checked_durability(checked["durability"], "durability")
-    if checked.get("on_existing", "return") not in ("return", "retry", "error"):
-        raise DefinitionError(
-            f"on_existing is {checked['on_existing']!r}", remedy="give 'return', 'retry' or 'error'"
-        )
-    if "tags" in checked:
-        checked["tags"] = checked_tags(checked["tags"])
-    for name in ("run_id", "tenant"):
-        if name in checked:
-            checked[name] = _word(checked[name], name)
-    if checked.get("admission", "raise") not in ("raise", "wait"):
-        raise DefinitionError(
-            f"admission is {checked['admission']!r}", remedy="give 'raise' or 'wait'"
-        )
-    if unknown := checked.keys() - RunOptions.__annotations__.keys():
-        raise TypeError(f"a run has no option {min(unknown)!r}")
-    return checked
-
-
-def _word(value: object, name: str) -> str | None:
-    return None if value is None else word(value, name)
-
-
 def _stage(stage: Any) -> Stage[..., Any]:
     if not isinstance(stage, Stage):
         raise DefinitionError(
@@ -860,16 +792,6 @@ def _seed(seed: Any) -> int:
     if type(seed) is not int:
         raise DefinitionError(f"Runtime.seed is {seed!r}", remedy="give an int, or None")
     return seed % 2**64
-
-
-def _fingerprint(workflow: str, inputs: tuple[Any, ...]) -> bytes | None:
-    """Hash of a workflow's name and canonical JSON of its input; None if that has no JSON."""
-    try:
-        content = to_jsonable_python([workflow, inputs])
-    except ValueError:
-        return None
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).digest()
 
 
 _log: Final = logging.getLogger("penstock")

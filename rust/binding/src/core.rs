@@ -8,12 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use penstock_engine::{
     AttemptKey, Config, Engine, Event, Failure, Lsn, NodeKind, PlanId, QueueLimits, RunKey,
 };
-use penstock_journal::{CommandDone, Interface};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 use smallvec::SmallVec;
 
 use crate::asyncio::Asyncio;
@@ -21,7 +20,7 @@ use crate::carrier::is_fatal;
 use crate::cell::{GilCell, Guard};
 use crate::clock::Clock;
 use crate::codec::{self, Codec};
-use crate::durable::{Ack, Durable};
+use crate::durable::Durable;
 use crate::plan::{ContextPlace, Mode, NodePart, Plan, PlanParts, PolicyParts, StepPart};
 use crate::pump::{Pump, resolve_all};
 use crate::python::{current_context, refuse_unsupported};
@@ -446,14 +445,6 @@ impl Core {
 const UNWRITTEN: &[u8] =
     br#"{"type":"builtins.Exception","message":"(it could not be written)","traceback":""}"#;
 
-/// As Python takes it.
-fn told(wish: crate::again::Wish) -> (Option<u64>, String) {
-    match wish {
-        Ok(key) => (Some(key.0), String::new()),
-        Err(why) => (None, why),
-    }
-}
-
 #[pymethods]
 impl Core {
     #[new]
@@ -681,236 +672,6 @@ impl Core {
         Ok(taken)
     }
 
-    /// Paths of the nodes of a run that wait for a signal, longest first.
-    fn awaiting(&self, py: Python<'_>, run: u64) -> Vec<String> {
-        let (state, run) = (self.lock(py), RunKey(run));
-        let nodes = state.engine.awaiting(run).iter();
-        nodes.filter_map(|&node| state.engine.path(run, node)).collect()
-    }
-
-    /// Paths of the nodes of a run whose outcome nobody knows.
-    fn unknown(&self, py: Python<'_>, run: u64) -> Vec<String> {
-        let (state, run) = (self.lock(py), RunKey(run));
-        let nodes = state.engine.unknown(run).into_iter();
-        nodes.filter_map(|node| state.engine.path(run, node)).collect()
-    }
-
-    /// Tells what became of a node whose outcome is not known: "done" with its value, "retry", or "failed"
-    /// with its error. Whether there was such a node.
-    fn resolve_unknown(
-        slf: &Bound<'_, Self>,
-        run: u64,
-        path: &str,
-        how: &str,
-        value: Py<PyAny>,
-    ) -> PyResult<bool> {
-        let resolved = slf.get().found_out(slf.py(), RunKey(run), path, how, value)?;
-        slf.get().schedule_pump(slf)?;
-        Ok(resolved)
-    }
-
-    /// Takes in the runs of the store that are not over; `(how many go on, [(run id, why held)])`.
-    fn recover(slf: &Bound<'_, Self>, max_recoveries: u32) -> PyResult<crate::recovery::Recovered> {
-        Self::recover_all(slf, max_recoveries)
-    }
-
-    /// Tries a run again; its key, or why not.
-    fn retry(
-        slf: &Bound<'_, Self>,
-        run_id: &str,
-        new_keys: bool,
-    ) -> PyResult<(Option<u64>, String)> {
-        Ok(told(Self::retry_run(slf, run_id, new_keys)?))
-    }
-
-    /// Starts a copy of a run, without what came of a node and after it; its key, or why not.
-    #[pyo3(name = "fork", signature = (run_id, new_id, from_step=None))]
-    fn py_fork(
-        slf: &Bound<'_, Self>,
-        run_id: &str,
-        new_id: String,
-        from_step: Option<&str>,
-    ) -> PyResult<(Option<u64>, String)> {
-        Ok(told(Self::fork_run(slf, run_id, new_id, from_step)?))
-    }
-
-    /// Keeps an interface with the runs: `(kind, name, version, digest)`, and its content.
-    fn keep_interface(
-        &self,
-        py: Python<'_>,
-        identity: (String, String, String, String),
-        content: String,
-    ) {
-        let (kind, name, version, digest) = identity;
-        let at_ns = self.read_clock(py);
-        if let Some(durable) = &mut self.lock(py).durable {
-            let interface = Interface { kind, name, version, digest, content, at_ns };
-            durable.outbox().interfaces.push(interface);
-        }
-    }
-
-    /// The interfaces of a kind, name and version that the store knows: `(digest, content)`.
-    fn interfaces(
-        &self,
-        py: Python<'_>,
-        kind: &str,
-        name: &str,
-        version: &str,
-    ) -> PyResult<Vec<(String, String)>> {
-        let known = match &self.lock(py).durable {
-            Some(durable) => durable.reader.interfaces(Some(kind)),
-            None => Ok(Vec::new()),
-        };
-        let known = known.map_err(|error| self.store_error(py, &error))?.into_iter();
-        let same = known.filter(|it| it.name == name && it.version == version);
-        Ok(same.map(|it| (it.digest, it.content)).collect())
-    }
-
-    /// A future that is done when everything said so far is on disk; None if it is already.
-    fn when_synced<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (py, core) = (slf.py(), slf.get());
-        if !core.durable {
-            return Ok(None);
-        }
-        let future = core.asyncio.future(py)?;
-        let waits = {
-            let mut state = core.lock(py);
-            match &mut state.durable {
-                Some(durable) if !durable.is_synced(durable.lsn()) => {
-                    let lsn = durable.lsn();
-                    durable.await_disk(lsn, Ack::Future(future.clone().unbind()));
-                    true
-                }
-                _ => false,
-            }
-        };
-        core.schedule_pump(slf)?;
-        Ok(waits.then_some(future))
-    }
-
-    /// What the loop is to watch for reading, and to answer with `_woken`.
-    fn wake_fd(&self, py: Python<'_>) -> PyResult<i32> {
-        let state = self.lock(py);
-        let durable = state.durable.as_ref();
-        let fd = durable.map(|durable| durable.journal.wake_fd());
-        fd.ok_or_else(|| PyRuntimeError::new_err("the runtime has no store"))
-    }
-
-    /// What a forked child has to close, so as not to keep others out of the store.
-    fn lock_fd(&self, py: Python<'_>) -> Option<i32> {
-        self.lock(py).durable.as_ref().and_then(|durable| durable.journal.lock_fd())
-    }
-
-    /// Why the store can't be written at the moment, if it can't.
-    fn store_failure(&self, py: Python<'_>) -> Option<String> {
-        self.lock(py).durable.as_ref().and_then(|durable| durable.journal.failure())
-    }
-
-    /// Has the last record of each commit noted from now on, for who measures; gives those noted so far.
-    fn trace_commits(&self, py: Python<'_>) -> Vec<u64> {
-        let state = self.lock(py);
-        state.durable.as_ref().map_or_else(Vec::new, |durable| durable.journal.trace_commits())
-    }
-
-    /// Commands that the records from now on carry out, until None.
-    fn carry_out(&self, py: Python<'_>, command: Option<String>) {
-        if let Some(durable) = &mut self.lock(py).durable {
-            durable.command = command.map(Into::into);
-        }
-    }
-
-    /// A command of another process is done with.
-    fn command_done(slf: &Bound<'_, Self>, number: i64, outcome: String) -> PyResult<()> {
-        let core = slf.get();
-        let at_ns = core.read_clock(slf.py());
-        if let Some(durable) = &mut core.lock(slf.py()).durable {
-            durable.outbox().done.push(CommandDone { id: number, at_ns, outcome });
-        }
-        core.schedule_pump(slf)
-    }
-
-    /// Forgets ended runs of the store, by their numbers; gives how many that are. Those under way stay.
-    fn prune(slf: &Bound<'_, Self>, runs: Vec<u64>) -> PyResult<usize> {
-        let pruned = slf.get().forget_ended(slf.py(), runs);
-        slf.get().schedule_pump(slf)?;
-        Ok(pruned)
-    }
-
-    /// Has a held run go on when the store is opened next; whether it is held.
-    fn release(slf: &Bound<'_, Self>, run_id: &str) -> PyResult<bool> {
-        let released = slf.get().release_held(slf.py(), run_id)?;
-        slf.get().schedule_pump(slf)?;
-        Ok(released)
-    }
-
-    /// What is known in memory of runs, newest first: `(run id, workflow's number | None, status, accepted,
-    /// ended | None, tenant)`. O(runs).
-    fn known_runs(&self, py: Python<'_>) -> Vec<crate::operate::KnownRun> {
-        crate::operate::known_runs(py, &self.lock(py))
-    }
-
-    #[pyo3(name = "_woken")]
-    fn py_woken(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if let Some(durable) = &slf.get().lock(slf.py()).durable {
-            durable.journal.disarm_and_drain();
-        }
-        slf.get().take_commands(slf.py())?;
-        Self::py_pump(slf)
-    }
-
-    /// Ends the work of a durable runtime: what is left stays in the store, and goes on when that is opened
-    /// again. Whoever waits is told. Gives the number of runs that are not over.
-    fn suspend(&self, py: Python<'_>) -> PyResult<usize> {
-        self.suspend_all(py)
-    }
-
-    /// Paths of the nodes of a run whose effects are not undone, or could not be.
-    fn left_to_undo(&self, py: Python<'_>, run: u64) -> Vec<String> {
-        let (state, run) = (self.lock(py), RunKey(run));
-        let nodes = state.engine.left_to_undo(run).into_iter();
-        nodes.filter_map(|node| state.engine.path(run, node)).collect()
-    }
-
-    /// Keys of the runs under way.
-    fn runs(&self, py: Python<'_>) -> Vec<u64> {
-        self.lock(py).engine.runs().map(|run| run.0).collect()
-    }
-
-    /// The run's state by name, `None` if it is not known (any more).
-    fn status(&self, py: Python<'_>, run: u64) -> Option<&'static str> {
-        self.lock(py).status(RunKey(run)).map(penstock_engine::RunStatus::name)
-    }
-
-    /// The run's id, `None` if it is not known (any more).
-    fn run_id(&self, py: Python<'_>, run: u64) -> Option<String> {
-        self.lock(py).run_id(RunKey(run))
-    }
-
-    /// The number of a run's workflow, None if it is not known (any more).
-    fn plan_of(&self, py: Python<'_>, run: u64) -> Option<u32> {
-        self.lock(py).plan_of(RunKey(run)).map(|plan| plan.0)
-    }
-
-    /// The key of a run by its id.
-    fn find(&self, py: Python<'_>, run_id: &str) -> PyResult<Option<u64>> {
-        Ok(self.load(py, run_id)?.map(|run| run.0))
-    }
-
-    /// What is known of a run's past: `(at, kind, path, attempt, detail, due)` by record.
-    fn history(&self, py: Python<'_>, run: u64) -> Option<Vec<report::HistoryRow>> {
-        report::history(&self.lock(py), RunKey(run))
-    }
-
-    /// Counts by workflow, step and queue.
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        report::stats(py, &self.lock(py))
-    }
-
-    /// What the runs of a workflow that have ended have shown of it, by node.
-    fn coverage<'py>(&self, py: Python<'py>, plan: u32) -> PyResult<Bound<'py, PyDict>> {
-        report::coverage(py, &self.lock(py), PlanId(plan))
-    }
-
     /// Notes of a run go to `follower` from now on; false if it is over.
     fn follow(&self, py: Python<'_>, run: u64, follower: Py<PyAny>) -> bool {
         self.lock(py).follow(RunKey(run), follower)
@@ -935,11 +696,6 @@ impl Core {
         }
     }
 
-    /// How many more runs of a workflow would be accepted now.
-    fn room(&self, py: Python<'_>, plan: u32) -> usize {
-        self.lock(py).engine.room(PlanId(plan))
-    }
-
     /// A future that is done when a run of the workflow is likely to be accepted. First come, first
     /// served.
     fn when_room<'py>(&self, py: Python<'py>, plan: u32) -> PyResult<Bound<'py, PyAny>> {
@@ -957,11 +713,6 @@ impl Core {
         Ok(future)
     }
 
-    /// What an attempt belongs to: `(run, run id, path, attempt, deadline | None, tenant)`.
-    fn attempt(&self, py: Python<'_>, attempt: u64) -> Option<report::AttemptRow> {
-        report::attempt(py, &self.lock(py), AttemptKey(attempt))
-    }
-
     /// A sign of life of an attempt; from any thread.
     fn heartbeat(&self, py: Python<'_>, attempt: u64) {
         self.handle(py, Event::Heartbeat { attempt: AttemptKey(attempt) });
@@ -974,11 +725,6 @@ impl Core {
             self.hooks.publish.call1(py, (follower, event))?;
         }
         Ok(())
-    }
-
-    /// Whether an attempt has been told to stop; from any thread.
-    fn is_cancelled(&self, py: Python<'_>, attempt: u64) -> bool {
-        self.lock(py).engine.is_cancelled(AttemptKey(attempt))
     }
 
     /// Engine time in seconds since 1970.
@@ -1002,11 +748,6 @@ impl Core {
             core.complete(py, attempt, &part, outcome);
         }
         core.schedule_pump(slf)
-    }
-
-    /// Attempts under way, abandoned ones included.
-    fn running(&self, py: Python<'_>) -> u32 {
-        self.lock(py).engine.running()
     }
 
     /// No attempt starts from now on.
@@ -1051,13 +792,8 @@ impl Core {
         Ok(runs.len())
     }
 
-    /// Number of Python objects held for runs: what a leak would show in.
-    fn object_count(&self, py: Python<'_>) -> usize {
-        self.lock(py).values.len()
-    }
-
     #[pyo3(name = "_pump")]
-    fn py_pump(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(crate) fn py_pump(slf: &Bound<'_, Self>) -> PyResult<()> {
         let core = slf.get();
         core.pump_scheduled.store(false, Ordering::Relaxed);
         if core.closed.load(Ordering::Relaxed) {

@@ -200,4 +200,4 @@ impl Core {
 }
 
 /// How long closing waits for a disk that does not answer.
-const FLUSH_MAX: Duration = Duration::from_secs(30);
+const FLUSH_MAX: Duration = Duration::from_secs(5);

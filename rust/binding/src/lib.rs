@@ -24,11 +24,13 @@ mod own_task;
 mod plan;
 mod pump;
 mod python;
+mod queries;
 mod reader;
 mod recovery;
 mod report;
 mod runs;
 mod state;
+mod store;
 mod values;
 
 use pyo3::prelude::*;
