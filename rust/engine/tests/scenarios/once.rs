@@ -357,11 +357,13 @@ fn one_that_is_tried_again_has_all_of_its_time() {
         sketch.policy(0, |policy| policy.timeout_ns = 0);
         sketch
     };
-    for crash in [false, true] {
+    for (wait_ns, crash) in [(0, false), (49 * SECOND, false), (49 * SECOND, true)] {
         let mut play = Play::new(long());
         play.advance(SECOND);
         play.stops("a");
-        play.advance(49 * SECOND);
+        if wait_ns > 0 {
+            play.advance(wait_ns);
+        }
         let node = play.world.place(play.run, "a");
         assert!(play.world.resolve(play.run, node, Resolution::Retry));
         if crash {
