@@ -7,6 +7,7 @@ mod choices;
 mod compensation;
 mod containment;
 mod deadlines;
+mod every_record;
 mod gates;
 mod harness;
 mod interrupt;

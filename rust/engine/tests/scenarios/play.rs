@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use penstock_engine::{
-    Accept, Cause, Config, Event, Failure, NodeState, Outcome, Place, PlanId, Resolution, RunKey,
-    RunStatus, Start, ValueId,
+    Accept, Cause, Config, Event, Failure, Lsn, NodeState, Outcome, Place, PlanId, Resolution,
+    RunKey, RunStatus, Start, ValueId,
 };
 
 use crate::harness::World;
@@ -90,6 +90,18 @@ impl Play {
     /// Paths of the steps told to stop since the last call.
     pub(crate) fn told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.told)
+    }
+
+    /// Whether a step under way has been told to stop.
+    pub(crate) fn is_told(&self, path: &str) -> bool {
+        self.told.iter().any(|told| told == path)
+    }
+
+    /// Paths of the nodes that records of this kind are about, one for each record up to `last`.
+    pub(crate) fn recorded(&self, kind: &str, last: Lsn) -> Vec<String> {
+        let records = self.world.records.iter().filter(|it| it.run == self.run && it.lsn <= last);
+        let of_kind = records.filter(|it| it.body.name() == kind);
+        of_kind.map(|it| self.world.path(self.run, it.node)).collect()
     }
 
     fn take(&mut self, path: &str) -> Start {
@@ -221,6 +233,11 @@ impl Play {
     /// Where the nodes at these paths are.
     pub(crate) fn states<const N: usize>(&self, paths: [&str; N]) -> [NodeState; N] {
         paths.map(|path| self.state(path))
+    }
+
+    /// Where every node is, or was when the run ended, by its path.
+    pub(crate) fn all_states(&self) -> BTreeMap<String, NodeState> {
+        self.world.states(self.run).into_iter().collect()
     }
 
     /// How the run ended, if it has.
