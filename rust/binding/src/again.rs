@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use crate::core::Core;
 use crate::plan::PlanParts;
 use crate::recovery::{DEAD_LETTER, How};
+use crate::state::Effects;
 
 /// What came of a wish to try again: the run's key, or why not.
 pub(crate) type Wish = Result<RunKey, String>;
@@ -50,8 +51,10 @@ impl Core {
         };
         let again = Again { generation, keys };
         let taken = this.restore(py, &row, (&lines, &kept), How::Again(again))?;
-        Self::set_off(core)?;
-        Ok(taken)
+        match taken {
+            Ok((key, effects)) => Self::set_off(core, effects).map(|()| Ok(key)),
+            Err(why) => Ok(Err(why)),
+        }
     }
 
     /// Starts a copy of a run under another id: what the run has recorded is kept, but for a node and all that
@@ -96,12 +99,14 @@ impl Core {
             generation: 0,
         };
         let taken = this.restore(py, &row, (&kept, &kept), How::Fork(&fork))?;
-        Self::set_off(core)?;
-        Ok(taken)
+        match taken {
+            Ok((key, effects)) => Self::set_off(core, effects).map(|()| Ok(key)),
+            Err(why) => Ok(Err(why)),
+        }
     }
 
     /// What was taken in may start.
-    fn set_off(core: &Bound<'_, Self>) -> PyResult<()> {
+    fn set_off(core: &Bound<'_, Self>, asked: Effects) -> PyResult<()> {
         let (py, this) = (core.py(), core.get());
         let now_ns = this.read_clock(py);
         let effects = {
@@ -109,6 +114,7 @@ impl Core {
             state.engine.go_on(now_ns);
             state.drain(py)
         };
+        this.perform(py, asked);
         this.perform(py, effects);
         this.schedule_pump(core)
     }

@@ -313,6 +313,15 @@ impl Core {
         let mut state = self.lock(py);
         let now_ns = self.now_ns.load(Ordering::Relaxed);
         let Some(start) = state.take_next(now_ns, riding) else { return Ok(None) };
+        if state.is_cold(start.run) {
+            let part = state.part(&start).clone();
+            drop(state);
+            if let Err(error) = self.warm(py, start.run) {
+                self.complete(py, start.attempt, &part, Err(error));
+                return self.next(core, riding);
+            }
+            state = self.lock(py);
+        }
         let prepared = state.prepared(py, &start);
         if state.followed > 0 {
             let notes = state.note_start(py, &start);
@@ -343,7 +352,8 @@ impl Core {
             let now_ns = self.now_ns.load(Ordering::Relaxed);
             let Some(start) = state.take_next(now_ns, true) else { return Ok(false) };
             let plain = state.part(&start).context == ContextPlace::Nowhere;
-            if plain && state.followed == 0 && !faults::are_injected() {
+            let cold = state.is_cold(start.run);
+            if plain && !cold && state.followed == 0 && !faults::are_injected() {
                 Some(state.prepare(py, &start, prepared))
             } else {
                 state.pending = Some(start);

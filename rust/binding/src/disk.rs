@@ -29,9 +29,10 @@ impl Core {
                 durable.journal.arm();
             }
             if !self.take_synced(py) {
-                return;
+                break;
             }
         }
+        self.cool_some(py, self.now_ns.load(Ordering::Relaxed));
     }
 
     /// Tells the engine what has reached the disk, and those who waited for it; whether anything has.

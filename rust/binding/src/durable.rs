@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::cold::COOL_AFTER_NS;
 use crate::flight::{Flight, Left};
 use crate::plan::PlanParts;
 use crate::state::{EndedRun, slot};
@@ -45,6 +46,11 @@ pub(crate) struct Durable {
     accepting: Option<Accepting>,
     /// Keys of commands from outside that the records of this call carry out.
     pub(crate) command: Option<Box<str>>,
+    is_inline: bool,
+    cold_count: usize,
+    /// Where looking for runs to cool goes on, and when.
+    look_from: usize,
+    look_ns: u64,
 }
 
 /// What the store needs of a run under way.
@@ -56,6 +62,10 @@ struct Kept {
     keys: u32,
     /// Records written, of a run that writes few.
     written: u32,
+    /// When something was recorded of it last.
+    touched_ns: u64,
+    /// Whether its values are in the store only.
+    cold: bool,
 }
 
 /// What waits for the disk.
@@ -118,6 +128,10 @@ impl Durable {
             lsn,
             accepting: None,
             command: None,
+            is_inline: inline,
+            cold_count: 0,
+            look_from: 0,
+            look_ns: 0,
         })
     }
 
@@ -143,7 +157,8 @@ impl Durable {
         if slot >= self.runs.len() {
             self.runs.resize(slot + 1, Kept::default());
         }
-        self.runs[slot] = Kept { number, durability, keys: 0, written: 0 };
+        self.set_cold(run, false);
+        self.runs[slot] = Kept { number, durability, ..Kept::default() };
     }
 
     /// The generation that a run's idempotency keys name.
@@ -153,6 +168,50 @@ impl Durable {
 
     pub(crate) fn set_keys(&mut self, run: RunKey, keys: u32) {
         self.runs[slot(run.0)].keys = keys;
+    }
+
+    /// Runs whose values are in the store only.
+    pub(crate) const fn cold_count(&self) -> usize {
+        self.cold_count
+    }
+
+    /// Whether a run's values are in the store only.
+    pub(crate) fn is_cold(&self, run: RunKey) -> bool {
+        self.cold_count > 0 && self.runs.get(slot(run.0)).is_some_and(|kept| kept.cold)
+    }
+
+    pub(crate) fn set_cold(&mut self, run: RunKey, cold: bool) {
+        let kept = &mut self.runs[slot(run.0)];
+        self.cold_count += usize::from(cold);
+        self.cold_count -= usize::from(std::mem::replace(&mut kept.cold, cold));
+    }
+
+    /// Whether nothing has been recorded of a warm run for long.
+    pub(crate) fn may_cool(&self, run: RunKey, now_ns: u64) -> bool {
+        let kept = &self.runs[slot(run.0)];
+        !kept.cold && now_ns.saturating_sub(kept.touched_ns) >= COOL_AFTER_NS
+    }
+
+    /// The slots of the runs to look at now, if it is time to.
+    pub(crate) fn next_looks(
+        &mut self,
+        now_ns: u64,
+        most: usize,
+    ) -> Option<std::ops::Range<usize>> {
+        if now_ns < self.look_ns {
+            return None;
+        }
+        let from = self.look_from.min(self.runs.len());
+        let to = (from + most).min(self.runs.len());
+        let is_last = to == self.runs.len();
+        self.look_from = if is_last { 0 } else { to };
+        self.look_ns = if is_last { now_ns + COOL_AFTER_NS } else { now_ns };
+        Some(from..to)
+    }
+
+    /// When to look at runs next; never where time is virtual, as it would never stand still.
+    pub(crate) const fn look_ns(&self) -> Option<u64> {
+        if self.is_inline { None } else { Some(self.look_ns) }
     }
 
     /// An attempt is about to be called.
@@ -187,7 +246,9 @@ impl Durable {
         if let Some(Accepting { run, .. }) = &accepting {
             self.keep(record.run, run.run, run.durability);
         }
-        let Kept { number, durability, .. } = self.runs[slot(record.run.0)];
+        let kept = &mut self.runs[slot(record.run.0)];
+        kept.touched_ns = record.at_ns;
+        let Kept { number, durability, .. } = *kept;
         if durability == Durability::Exit && !record.body.is_about_run() {
             return;
         }
@@ -443,12 +504,16 @@ fn end_facts(
 
 /// Where a value is, as JSON, and its payload if it is nowhere yet.
 fn place_of(values: &mut Values, value: ValueId) -> (String, Option<Box<[u8]>>) {
-    match std::mem::take(values.payload_mut(value)) {
-        Payload::Fresh(bytes) => (r#""here""#.to_owned(), Some(bytes)),
-        Payload::Written { lsn, input: None } => (format!(r#"{{"lsn":{lsn}}}"#), None),
-        Payload::Written { lsn, input: Some(input) } => {
-            (format!(r#"{{"input":{input},"lsn":{lsn}}}"#), None)
-        }
+    let payload = values.payload_mut(value);
+    match *payload {
+        Payload::Written { lsn, input } | Payload::Cold { lsn, input } => match input {
+            None => (format!(r#"{{"lsn":{lsn}}}"#), None),
+            Some(input) => (format!(r#"{{"input":{input},"lsn":{lsn}}}"#), None),
+        },
         Payload::Unknown => ("null".to_owned(), None),
+        Payload::Fresh(_) => match std::mem::take(payload) {
+            Payload::Fresh(bytes) => (r#""here""#.to_owned(), Some(bytes)),
+            _ => unreachable!("it was looked at"),
+        },
     }
 }

@@ -32,7 +32,12 @@ impl Core {
     fn perform_rest(&self, py: Python<'_>, rest: Box<Rest>) {
         let mut next = Some(rest);
         while let Some(rest) = next {
-            let Rest { evaluate, cancel, ended, notes, forgotten, on_disk } = *rest;
+            let Rest { evaluate, cancel, ended, notes, forgotten, on_disk, ended_cold } = *rest;
+            let mut more = Effects::default();
+            // First of all: their places in the tables are free already.
+            for ended in ended_cold {
+                self.end_warm(py, ended, &mut more);
+            }
             drop(forgotten);
             if let Err(error) = resolve_all(py, on_disk) {
                 self.asyncio.report(py, "an acknowledgement could not be delivered", &error);
@@ -46,7 +51,6 @@ impl Core {
             for EndedRun { run, plan, ended, waiters } in ended {
                 self.resolve(py, (run, plan), &ended, &waiters);
             }
-            let mut more = Effects::default();
             for inline in evaluate {
                 let Effects { garbage, rest } = self.evaluate(py, inline);
                 drop(garbage);
@@ -133,6 +137,16 @@ impl Core {
     }
 }
 
+impl Effects {
+    /// Adds what another call asks for.
+    pub(crate) fn absorb(&mut self, more: Self) {
+        self.garbage.extend(more.garbage);
+        if let Some(rest) = more.rest {
+            self.rest().absorb(*rest);
+        }
+    }
+}
+
 impl Rest {
     pub(crate) fn absorb(&mut self, more: Self) {
         self.evaluate.extend(more.evaluate);
@@ -141,5 +155,6 @@ impl Rest {
         self.notes.extend(more.notes);
         self.forgotten.extend(more.forgotten);
         self.on_disk.extend(more.on_disk);
+        self.ended_cold.extend(more.ended_cold);
     }
 }

@@ -99,6 +99,7 @@ impl Core {
     }
 
     fn answer(&self, py: Python<'_>, inline: Inline, spawned: &mut Effects) -> PyResult<Answer> {
+        self.warm(py, inline.run)?;
         let Some(given) = self.given(py, inline) else { return Ok(Answer::Value(py.None())) };
         let part = &given.parts.nodes[inline.template.index()];
         let answer = match (inline.what, part) {

@@ -10,6 +10,7 @@ mod carrier;
 mod cell;
 mod clock;
 mod codec;
+mod cold;
 mod core;
 mod disk;
 mod durable;

@@ -91,7 +91,9 @@ impl Core {
         let py = core.py();
         let (ready, deadline_ns) = {
             let mut state = self.lock(py);
-            (state.pending.is_some() || state.engine.has_ready(), state.engine.next_deadline_ns())
+            let ready = state.pending.is_some() || state.engine.has_ready();
+            let due_ns = [state.engine.next_deadline_ns(), state.look_ns()];
+            (ready, due_ns.into_iter().flatten().min())
         };
         if ready {
             self.schedule_pump(core)?;

@@ -17,7 +17,7 @@ use crate::core::{Core, Hooks};
 use crate::durable::Accepting;
 use crate::plan::PlanParts;
 use crate::python::current_context;
-use crate::state::{Ended, Extra, FailedAt, Past, Side, State};
+use crate::state::{Effects, Ended, Extra, FailedAt, Past, Side, State};
 use crate::values::Payload;
 
 /// What came of opening a store: how many runs go on, and which are kept aside, with the reason.
@@ -57,6 +57,7 @@ impl Core {
         let py = core.py();
         let this = core.get();
         let mut restored = 0;
+        let mut asked = Effects::default();
         let mut held: Vec<(String, String)> = Vec::new();
         let mut problem: Option<PyErr> = None;
         let reader = this.another_reader(py)?;
@@ -73,7 +74,10 @@ impl Core {
                 this.restore(py, &row, (&lines, &holding), How::Recovered(recoveries))
             };
             match outcome {
-                Ok(Ok(_)) => restored += 1,
+                Ok(Ok((_, effects))) => {
+                    restored += 1;
+                    asked.absorb(effects);
+                }
                 Ok(Err(why)) => {
                     this.hold(py, &row, &lines, recoveries, &why);
                     held.push((row.run_id, why));
@@ -95,6 +99,8 @@ impl Core {
             state.engine.go_on(now_ns);
             state.drain(py)
         };
+        // Who holds which key is known only now.
+        this.perform(py, asked);
         this.perform(py, effects);
         this.schedule_pump(core)?;
         Ok((restored, held))
@@ -128,14 +134,14 @@ impl Core {
     }
 
     /// Has the engine take a run in as the records that hold leave it; `lines` are all it has had. The reason if
-    /// it has to be held instead.
+    /// it has to be held instead. What it asks of Python is to be performed after `go_on`.
     pub(crate) fn restore(
         &self,
         py: Python<'_>,
         row: &RunRow,
         (lines, holding): (&[Line], &[Line]),
         how: How<'_>,
-    ) -> PyResult<Result<RunKey, String>> {
+    ) -> PyResult<Result<(RunKey, Effects), String>> {
         let now_ns = self.read_clock(py);
         let context = current_context(py)?.unbind();
         let tenant = row.tenant.as_ref().map(|tenant| tenant.into_pyobject(py)).transpose()?;
@@ -182,8 +188,7 @@ impl Core {
         for end in ends {
             self.lock(py).take_action(py, end, &mut effects);
         }
-        self.perform(py, effects);
-        Ok(Ok(key))
+        Ok(Ok((key, effects)))
     }
 
     /// Reads the values that are still needed; the reason if one can't be read.
@@ -210,7 +215,7 @@ impl Core {
     }
 
     /// A value or an error from its JSON.
-    fn decode(
+    pub(crate) fn decode(
         &self,
         py: Python<'_>,
         parts: &PlanParts,
@@ -394,7 +399,7 @@ pub(crate) fn keys_of(lines: &[Line]) -> u32 {
 }
 
 /// The elements of a JSON array, as they are written.
-fn split(json: &[u8]) -> Option<Vec<&[u8]>> {
+pub(crate) fn split(json: &[u8]) -> Option<Vec<&[u8]>> {
     let elements: Vec<&RawValue> = serde_json::from_slice(json).ok()?;
     Some(elements.into_iter().map(|element| element.get().as_bytes()).collect())
 }

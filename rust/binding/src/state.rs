@@ -190,6 +190,16 @@ pub(crate) struct Rest {
     pub(crate) forgotten: Vec<Past>,
     /// Futures of those whose record is on disk.
     pub(crate) on_disk: Vec<Py<PyAny>>,
+    /// Runs that ended with a value that is to be read first.
+    pub(crate) ended_cold: Vec<EndedCold>,
+}
+
+/// A run that has ended with a value that is in the store only.
+pub(crate) struct EndedCold {
+    pub(crate) run: RunKey,
+    pub(crate) status: RunStatus,
+    pub(crate) outcome: Outcome,
+    pub(crate) layout: Option<Box<Layout>>,
 }
 
 /// A run that has ended, for those who wait for it.
@@ -277,6 +287,9 @@ impl State {
                     effects.rest().cancel.push(task.clone_ref(py));
                 }
             }
+            Action::Ended { run, status, outcome, layout } if self.ends_cold(&outcome) => {
+                effects.rest().ended_cold.push(EndedCold { run, status, outcome, layout });
+            }
             Action::Ended { run, status, outcome, layout } => {
                 self.end(py, run, status, (outcome, layout), effects);
             }
@@ -307,7 +320,7 @@ impl State {
     }
 
     /// A run is over: its outcome goes to the store, to live handles and to those who wait.
-    fn end(
+    pub(crate) fn end(
         &mut self,
         py: Python<'_>,
         run: RunKey,
@@ -317,6 +330,9 @@ impl State {
     ) {
         let Some(side) = self.sides.get_mut(slot(run.0)).and_then(Option::take) else { return };
         let Side { context, waiter, plan, extra } = side;
+        if let Some(durable) = &mut self.durable {
+            durable.set_cold(run, false);
+        }
         let ended = self.ended(py, plan, outcome, layout.as_deref());
         let lsn = self.durable.as_ref().map_or(0, |durable| durable.lsn());
         let past = Past { plan, status, ended, layout, lsn };

@@ -22,6 +22,8 @@ pub(crate) enum Payload {
     Fresh(Box<[u8]>),
     /// It is in the payload of this record: all of it, or the run's input of this index.
     Written { lsn: u64, input: Option<u32> },
+    /// It is only there: the handle stands for nothing in memory.
+    Cold { lsn: u64, input: Option<u32> },
 }
 
 impl Values {
@@ -41,6 +43,10 @@ impl Values {
             self.payloads.resize_with(slot + 1, Payload::default);
         }
         &mut self.payloads[slot]
+    }
+
+    pub(crate) fn payload(&self, value: ValueId) -> Option<&Payload> {
+        self.payloads.get(value.0 as usize)
     }
 
     /// The JSON of a value that its record is to take along.

@@ -18,6 +18,7 @@ import uvloop
 import penstock as ps
 from durable.crash.log import Line, Log
 from durable.crash.workload import APPROVAL, KINDS, WORLD, durability_of, kind_of, run_id_of
+from penstock._durability import Durability
 
 ABANDONED = 7
 """One run in so many is not asked for again if its start was not acknowledged."""
@@ -129,13 +130,18 @@ class Service:
         await self._follow(number, run)
 
     async def _batch(self, numbers: list[int]) -> None:
+        """Start runs together that are of one kind, and of one mode each time."""
+        for mode in dict.fromkeys(map(durability_of, numbers)):
+            await self._of_mode(mode, [it for it in numbers if durability_of(it) == mode])
+
+    async def _of_mode(self, mode: Durability, numbers: list[int]) -> None:
         self._log.write("asked", numbers=numbers)
         WORLD.point("before a start")
         runs = await self._rt.start_many(
             KINDS[kind_of(numbers[0])].workflow,
             numbers,
             run_ids=map(run_id_of, numbers),
-            durability=durability_of(numbers[0]),
+            durability=mode,
         )
         WORLD.point("after a start")
         self._log.write("accepted", numbers=numbers)

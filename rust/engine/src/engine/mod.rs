@@ -222,6 +222,11 @@ impl Engine {
         self.runs.iter().map(|(key, _)| RunKey(key))
     }
 
+    /// The run under way in a slot of the table.
+    pub fn run_in(&self, slot: u32) -> Option<RunKey> {
+        self.runs.key_of(slot).map(RunKey)
+    }
+
     /// A run under way.
     pub fn run(&self, run: RunKey) -> Option<&Run> {
         self.runs.get(run.0)

@@ -413,6 +413,11 @@ impl Run {
         self.boundary = boundary;
     }
 
+    /// Whether nothing of it is ready or under way. O(nodes).
+    pub fn is_waiting(&self) -> bool {
+        self.running == 0 && self.cells.iter().all(|cell| cell.state != NodeState::Ready)
+    }
+
     /// Whether it has neither begun to end nor stalled.
     pub(crate) fn goes_on(&self) -> bool {
         self.ending.is_none() && !self.status.is_terminal()

@@ -120,6 +120,19 @@ impl Run {
         Source { base, items }
     }
 
+    /// Handles of the values that its nodes carry, and of the signals that are kept. O(nodes).
+    pub fn values(&self, plan: &Plan) -> Vec<ValueId> {
+        let places = (0..self.cells.len() as u32).map(Place);
+        let carried = places.filter_map(|place| {
+            let cell = &self.cells[place.index()];
+            let own = cell.carries() && cell.value.is_some();
+            (own && !plan.kind(self.locate(plan, place).1).is_alias()).then_some(cell.value)
+        });
+        let signals =
+            self.more.iter().flat_map(|more| more.signals.iter().map(|(_, value)| *value));
+        carried.chain(signals).collect()
+    }
+
     /// What the run's output carries.
     pub(crate) fn result(&self, plan: &Plan) -> Base {
         let output = Frame::OUTERMOST.place(plan.output());
