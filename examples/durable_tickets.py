@@ -212,11 +212,12 @@ async def work(folder: Path, runs: int, seed: int) -> None:
 
 
 def notes(file: Path, after: int = 0) -> Iterator[dict[str, Any]]:
-    """What was noted, without the first bytes."""
+    """What was noted, without the first bytes; a note that is being written is left for later."""
     with suppress(FileNotFoundError), file.open("rb") as lines:
         lines.seek(after)
         for line in lines:
-            yield json.loads(line)
+            if line.endswith(b"\n"):
+                yield json.loads(line)
 
 
 # The one who kills it.
