@@ -341,7 +341,7 @@ impl Core {
                     path: facts["path"].as_str().unwrap_or_default().into(),
                     node: NodeId(facts["template"].as_u64().unwrap_or_default() as u32),
                     attempts: facts["attempts"].as_u64().unwrap_or_default() as u32,
-                    cause: CAUSES.iter().find(|it| **it == cause).unwrap_or(&"error"),
+                    cause: penstock_journal::cause_word(cause).unwrap_or("error"),
                     error,
                 }))
             }
@@ -369,18 +369,6 @@ pub(crate) fn store_error(py: Python<'_>, hooks: &Hooks, error: &StoreError) -> 
 
 /// How the reason of a run begins that brought the process down too often.
 pub(crate) const DEAD_LETTER: &str = "dead letter";
-
-const CAUSES: [&str; 9] = [
-    "error",
-    "timeout",
-    "total_timeout",
-    "heartbeat_timeout",
-    "queue_timeout",
-    "signal_timeout",
-    "not_enough",
-    "exhausted",
-    "outcome_unknown",
-];
 
 /// What stands for a run that is over, beside the engine's own keys.
 pub(crate) const fn past_key(number: u64) -> RunKey {

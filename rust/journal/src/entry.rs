@@ -58,6 +58,11 @@ const CAUSES: [&str; 10] = [
     "outcome_unknown",
 ];
 
+/// The word for a cause, if it is one.
+pub fn cause_word(name: &str) -> Option<&'static str> {
+    CAUSES.into_iter().find(|word| *word == name && !word.is_empty())
+}
+
 /// Index of a body's word in [`KINDS`]; a jump, since each record asks.
 const fn kind(body: &Body) -> u8 {
     match body {

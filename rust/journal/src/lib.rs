@@ -30,7 +30,7 @@ mod write;
 mod writer;
 
 pub use batch::{Batch, Command, CommandDone, Head, Interface, NewRun};
-pub use entry::Entry;
+pub use entry::{Entry, cause_word};
 pub use error::StoreError;
 pub use filter::Filter;
 pub use id::{Ids, RunId, Uuid};

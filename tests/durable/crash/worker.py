@@ -131,8 +131,11 @@ class Service:
 
     async def _batch(self, numbers: list[int]) -> None:
         """Start runs together that are of one kind, and of one mode each time."""
-        for mode in dict.fromkeys(map(durability_of, numbers)):
-            await self._of_mode(mode, [it for it in numbers if durability_of(it) == mode])
+        by_mode: dict[Durability, list[int]] = {}
+        for number in numbers:
+            by_mode.setdefault(durability_of(number), []).append(number)
+        for mode, same in by_mode.items():
+            await self._of_mode(mode, same)
 
     async def _of_mode(self, mode: Durability, numbers: list[int]) -> None:
         self._log.write("asked", numbers=numbers)
