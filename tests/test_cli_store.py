@@ -243,6 +243,28 @@ async def test_orders_reach_the_runtime_that_has_the_store_open(tmp_path: Path) 
         assert pruned == (0, "prune: forgot 0 runs\n", "")
 
 
+async def test_what_is_over_is_tried_again_or_copied(tmp_path: Path) -> None:
+    """Orders about runs that are over were refused, these too."""
+    async with runtime(tmp_path) as rt:
+        store = tmp_path / "a.db"
+        waits = await rt.start(shop, 1, run_id="a")
+        await standing(waits, records=4)
+        await waits.cancel()
+        with pytest.raises(ps.RunCancelled):
+            await waits.result()
+        await rt.run(noop, 7, run_id="good")
+        retried, copied = await asyncio.gather(
+            beside("retry", store, "a"),
+            beside("fork", store, "good", "--from-step", "noop/noop", "--run-id", "copy"),
+        )
+        assert retried == (0, "retry of run 'a': tried again; it is running now\n", "")
+        assert copied == (0, "fork of run 'good': the copy is run copy\n", "")
+        assert await rt.get("copy").result() == 7
+        again = await beside("retry", store, "good")
+        assert again[0] == 1
+        assert "there is nothing to retry" in again[2]
+
+
 async def test_an_order_that_is_not_answered_in_time_says_so(tmp_path: Path) -> None:
     async with runtime(tmp_path) as rt:
         await standing(await rt.start(shop, 1, run_id="a"), records=4)

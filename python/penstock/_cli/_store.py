@@ -135,7 +135,7 @@ def order(
 
     Exits with 1 if it is refused, or not answered in time.
     """
-    if info.ended is not None:
+    if info.ended is not None and verb not in _OF_THE_OVER:
         refused(f"run {info.run_id!r} is over: {info.status}")
     number = leave(view, verb, info.run_id, arguments)
     if not view.reader.owner()[0]:
@@ -230,3 +230,7 @@ _COLOURS: Final = {
     "compensated": "magenta",
     "compensation_failed": "bold red",
 }
+
+
+# What can be asked of a run that is over.
+_OF_THE_OVER: Final = ("retry", "fork")
