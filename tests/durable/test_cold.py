@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -90,6 +92,12 @@ def naps(flow: ps.Flow, scan: ps.Node[Scan]) -> ps.Node[Scan]:
     return flow.sleep(flow.call(read, scan), HOUR)
 
 
+@ps.workflow(version="1")
+def later(flow: ps.Flow, scan: ps.Node[Scan]) -> ps.Node[Scan]:
+    double = flow.call(read, scan)
+    return flow.call(read, double, after=[flow.sleep(double, HOUR)])
+
+
 async def cooled(rt: ps.Runtime) -> None:
     """In virtual time nobody looks while nothing happens, so something has to."""
     for _ in range(2):
@@ -130,6 +138,39 @@ def test_a_run_that_ends_by_a_timer_gives_what_it_had(tmp_path: Path) -> None:
             assert await run.result() == Scan(text="zz")
         async with ps.Runtime(tmp_path / "a.db", workflows=[naps]) as rt:
             assert await rt.get("z").result() == Scan(text="zz")
+
+    VirtualClock().run(story())
+
+
+LOSE = """
+import sqlite3, sys
+store = sqlite3.connect(sys.argv[1])
+gone = store.execute(
+    "DELETE FROM journal WHERE run = (SELECT min(run) FROM journal) AND kind = 'done' AND node = 1"
+)
+assert gone.rowcount == 1
+store.commit()
+"""
+"""Deletes the result of a run's first step."""
+
+
+def lose(path: Path) -> None:
+    """Another process does it: two copies of SQLite in one are in each other's way."""
+    subprocess.run([sys.executable, "-c", LOSE, str(path)], check=True)
+
+
+@pytest.mark.parametrize(("flow", "error"), [(later, ps.RunFailed), (naps, ps.RunHeld)])
+def test_a_value_that_is_gone_is_an_error_and_not_nothing(
+    tmp_path: Path, flow: ps.Workflow[[Scan], Scan], error: type[Exception]
+) -> None:
+    async def story() -> None:
+        async with ps.Runtime(tmp_path / "a.db", workflows=[flow]) as rt:
+            run = await rt.start(flow, Scan(text="ab"), run_id="a")
+            await asyncio.sleep(0.1)
+            await cooled(rt)
+            lose(tmp_path / "a.db")
+            with pytest.raises(error, match="it is gone"):
+                await run.result()
 
     VirtualClock().run(story())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 import penstock as ps
+from penstock._stored import StoreView
 from penstock.testing import VirtualClock, faults
 
 DAY = 86_400.0
@@ -219,6 +221,26 @@ async def test_every_mode_keeps_start_and_end(tmp_path: Path, durability: Any) -
         for number in range(20):
             assert await rt.get(f"o{number}").result() == Order(f"o{number}", number)
     assert calls == []
+
+
+def test_results_that_nobody_waits_for_are_on_disk_after_50_ms(tmp_path: Path) -> None:
+    @ps.workflow(version="1", durability="async")
+    def naps(flow: ps.Flow, order: ps.Node[Order]) -> ps.Node[Order]:
+        return flow.sleep(flow.call(reserve, order), 60.0)
+
+    def results() -> int:
+        with closing(StoreView(tmp_path / "a.db")) as store:
+            return sum(record.kind == "done" for record in store.records("a"))
+
+    async def story() -> None:
+        async with ps.Runtime(tmp_path / "a.db", workflows=[naps]) as rt:
+            await rt.start(naps, Order("a", 1), run_id="a")
+            await asyncio.sleep(0.04)
+            assert results() == 0
+            await asyncio.sleep(0.02)
+            assert results() == 1
+
+    VirtualClock().run(story())
 
 
 def test_exit_is_refused_where_something_must_be_kept() -> None:

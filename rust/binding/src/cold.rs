@@ -5,11 +5,12 @@
 //! before: a step that starts, a question about an inline node, its end.
 
 use penstock_engine::{Body, NodeId, Outcome, PlanId, RunKey, ValueId};
+use penstock_journal::StoreError;
 use pyo3::prelude::*;
 
 use crate::core::Core;
 use crate::recovery::split;
-use crate::state::{Effects, EndedCold, State};
+use crate::state::{Effects, Ended, EndedCold, State};
 use crate::values::Payload;
 
 /// How long nothing may have been recorded of a run before it is cooled.
@@ -45,7 +46,11 @@ impl Core {
             let values = state.values_of(run);
             (state.cold(run, &values), state.plan_of(run))
         };
-        self.read(py, plan, cold)
+        let read = self.read(py, plan, cold);
+        if let (Err(_), Some(durable)) = (&read, &mut self.lock(py).durable) {
+            durable.set_cold(run, true);
+        }
+        read
     }
 
     /// A run has ended while it was cold: what it ended with is read first.
@@ -65,13 +70,27 @@ impl Core {
             };
             (state.cold_by(&value, plan, template), plan)
         };
-        if let Err(error) = self.read(py, read.1, read.0) {
-            self.asyncio.report(py, "the result of a run could not be read again", &error);
-        }
-        self.lock(py).end(py, run, status, (outcome, layout), effects);
+        let (cold, plan) = read;
+        let Err(error) = self.read(py, plan, cold) else {
+            return self.lock(py).end(py, run, status, (outcome, layout), effects);
+        };
+        let why = format!("its result can't be read: {}", error.value(py));
+        let let_go = {
+            let mut state = self.lock(py);
+            let let_go = plan.map(|plan| state.ended(py, plan, outcome, layout.as_deref()));
+            state.end_as(py, run, status, (Ended::Held(why.into()), layout), effects);
+            let_go
+        };
+        drop(let_go);
     }
 
-    fn read(&self, py: Python<'_>, plan: Option<PlanId>, cold: Vec<Cold>) -> PyResult<()> {
+    fn read(
+        &self,
+        py: Python<'_>,
+        plan: Option<PlanId>,
+        cold: Result<Vec<Cold>, StoreError>,
+    ) -> PyResult<()> {
+        let cold = cold.map_err(|error| self.store_error(py, &error))?;
         let Some(plan) = plan else { return Ok(()) };
         let parts = self.lock(py).plans[plan.0 as usize].clone();
         for Cold { value, json, node } in cold {
@@ -129,7 +148,7 @@ impl State {
         self.engine.run(run).map_or_else(Vec::new, |run| run.values(plan))
     }
 
-    fn cold(&self, run: RunKey, values: &[ValueId]) -> Vec<Cold> {
+    fn cold(&self, run: RunKey, values: &[ValueId]) -> Result<Vec<Cold>, StoreError> {
         let plan = self.engine.plan_of(run);
         self.cold_by(values, plan, |line| self.engine.template(run, line.record.node))
     }
@@ -140,25 +159,29 @@ impl State {
         values: &[ValueId],
         plan: Option<PlanId>,
         template: impl Fn(&penstock_journal::Line) -> Option<NodeId>,
-    ) -> Vec<Cold> {
-        let (Some(durable), Some(plan)) = (&self.durable, plan) else { return Vec::new() };
+    ) -> Result<Vec<Cold>, StoreError> {
+        let (Some(durable), Some(plan)) = (&self.durable, plan) else { return Ok(Vec::new()) };
         let parts = &self.plans[plan.0 as usize];
         let mut cold = Vec::new();
         for &value in values {
             let Some((lsn, input)) = self.values.cold_at(value) else { continue };
-            let Ok(Some(line)) = durable.reader.line(lsn) else { continue };
-            let Some(payload) = line.payload.as_deref() else { continue };
+            let gone = || StoreError::Corrupt {
+                place: format!("record {lsn}"),
+                why: "it is gone, and a run under way needs its value".into(),
+            };
+            let line = durable.reader.line(lsn)?.ok_or_else(gone)?;
+            let payload = line.payload.as_deref().ok_or_else(gone)?;
             let (json, node) = match (input, line.record.body) {
                 (Some(input), _) => {
                     let json = split(payload).and_then(|all| all.get(input as usize).copied());
-                    (json.unwrap_or(b"null"), Some(NodeId(input)))
+                    (json.ok_or_else(gone)?, Some(NodeId(input)))
                 }
                 (None, Body::Signal { signal, .. }) => (payload, parts.plan.awaits(signal)),
                 (None, _) => (payload, template(&line)),
             };
             cold.push(Cold { value, json: json.into(), node });
         }
-        cold
+        Ok(cold)
     }
 
     /// Whether the value that a run ends with is in the store only.
@@ -172,7 +195,7 @@ impl State {
     }
 
     /// The plan of a run that the engine has let go of, and Python's side has not.
-    fn plan_of_side(&self, run: RunKey) -> Option<PlanId> {
+    pub(crate) fn plan_of_side(&self, run: RunKey) -> Option<PlanId> {
         self.sides.get(crate::state::slot(run.0))?.as_ref().map(|side| side.plan)
     }
 }

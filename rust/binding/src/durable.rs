@@ -327,23 +327,26 @@ impl Durable {
         });
     }
 
-    /// Hands over what is written, if somebody waits for it or it has become much or old. Gives when to
-    /// come back, if not.
-    pub(crate) fn flush(&mut self, now_ns: u64) -> Option<u64> {
+    /// Hands over what is written, if somebody waits for it or it has become much or old.
+    pub(crate) fn flush(&mut self, now_ns: u64) {
         if self.outbox.is_empty() {
-            return None;
+            return;
         }
-        let due_ns = self.lazy_since_ns.map_or(now_ns, |since_ns| since_ns + LAZY_NS);
-        if self.urgent || self.outbox.lines.len() >= LAZY_MAX || due_ns <= now_ns {
+        let old = self.flush_ns().is_none_or(|due_ns| due_ns <= now_ns);
+        if self.urgent || self.outbox.lines.len() >= LAZY_MAX || old {
             // The next one will be about as large.
             let lines = Vec::with_capacity(self.outbox.lines.len().min(LAZY_MAX));
             let next = Batch { lines, ..Batch::default() };
             self.journal.submit(std::mem::replace(&mut self.outbox, next));
             self.urgent = false;
             self.lazy_since_ns = None;
-            return None;
         }
-        Some(due_ns)
+    }
+
+    /// When what is written, and nobody waits for, is handed over at the latest.
+    pub(crate) fn flush_ns(&self) -> Option<u64> {
+        let since_ns = self.lazy_since_ns.filter(|_| !self.outbox.is_empty());
+        since_ns.map(|since_ns| since_ns + LAZY_NS)
     }
 
     /// Hands over everything.

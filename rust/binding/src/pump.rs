@@ -9,6 +9,7 @@ use pyo3::types::PyTuple;
 
 use crate::carrier;
 use crate::core::{Core, Prepared};
+use crate::durable::Durable;
 use crate::own_task;
 use crate::plan::Mode;
 use crate::python::copy_context;
@@ -92,7 +93,8 @@ impl Core {
         let (ready, deadline_ns) = {
             let mut state = self.lock(py);
             let ready = state.pending.is_some() || state.engine.has_ready();
-            let due_ns = [state.engine.next_deadline_ns(), state.look_ns()];
+            let flush_ns = state.durable.as_deref().and_then(Durable::flush_ns);
+            let due_ns = [state.engine.next_deadline_ns(), state.look_ns(), flush_ns];
             (ready, due_ns.into_iter().flatten().min())
         };
         if ready {

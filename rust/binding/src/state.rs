@@ -328,12 +328,25 @@ impl State {
         (outcome, layout): (Outcome, Option<Box<Layout>>),
         effects: &mut Effects,
     ) {
+        let Some(plan) = self.plan_of_side(run) else { return };
+        let ended = self.ended(py, plan, outcome, layout.as_deref());
+        self.end_as(py, run, status, (ended, layout), effects);
+    }
+
+    /// The same, where what it ended with is known already.
+    pub(crate) fn end_as(
+        &mut self,
+        py: Python<'_>,
+        run: RunKey,
+        status: RunStatus,
+        (ended, layout): (Ended, Option<Box<Layout>>),
+        effects: &mut Effects,
+    ) {
         let Some(side) = self.sides.get_mut(slot(run.0)).and_then(Option::take) else { return };
         let Side { context, waiter, plan, extra } = side;
         if let Some(durable) = &mut self.durable {
             durable.set_cold(run, false);
         }
-        let ended = self.ended(py, plan, outcome, layout.as_deref());
         let lsn = self.durable.as_ref().map_or(0, |durable| durable.lsn());
         let past = Past { plan, status, ended, layout, lsn };
         let mut waiters: SmallVec<[Py<PyAny>; 2]> = waiter.into_iter().collect();
@@ -400,7 +413,7 @@ impl State {
         }
     }
 
-    fn ended(
+    pub(crate) fn ended(
         &mut self,
         py: Python<'_>,
         plan: PlanId,
