@@ -154,6 +154,7 @@ async def mail(ticket: Ticket, ctx: ps.Context) -> None:
 # The steps.
 
 PROVIDER = ps.Queue("provider", concurrency=24)
+HANDBOOK, BANK, MAIL = ps.Queue("handbook"), ps.Queue("bank"), ps.Queue("mail")
 PATIENT = ps.RetryPolicy(max_attempts=3, initial_interval=0.1, max_interval=2.0)
 STUBBORN = ps.RetryPolicy(max_attempts=5)
 BY_HAND = "Answer the ticket by hand."
@@ -167,7 +168,9 @@ async def classify(ticket: Ticket, ctx: ps.Context) -> Case:
     return Case(ticket=ticket, kind="refund" if "refund" in about else "question", topics=about)
 
 
-@ps.step(owner="search", effects="pure", timeout=0.2, retry=PATIENT, playbook=BY_HAND)
+@ps.step(
+    owner="search", effects="pure", queue=HANDBOOK, timeout=0.2, retry=PATIENT, playbook=BY_HAND
+)
 async def search(topic: str) -> Passage:
     """Look a topic up in the handbook."""
     await asyncio.sleep(0.008)
@@ -188,7 +191,7 @@ async def large(case: Case, passages: list[Passage], ctx: ps.Context) -> Answer:
     return written_by("large model", case, passages, skill=0.95)
 
 
-@ps.step(owner="billing", effects="idempotent", timeout=1.0, retry=STUBBORN)
+@ps.step(owner="billing", effects="idempotent", queue=BANK, timeout=1.0, retry=STUBBORN)
 async def revoke(case: Case, approval: Approval, paid: Answer | None, ctx: ps.Context) -> None:
     """Take a refund back, if it came to be paid."""
     if paid is not None:
@@ -198,6 +201,7 @@ async def revoke(case: Case, approval: Approval, paid: Answer | None, ctx: ps.Co
 @ps.step(
     owner="billing",
     effects="idempotent",
+    queue=BANK,
     timeout=1.0,
     retry=STUBBORN,
     compensate=revoke,
@@ -209,7 +213,14 @@ async def refund(case: Case, approval: Approval, ctx: ps.Context) -> Answer:
     return Answer(text=f"{approval.cents / 100:.2f} are on their way.", author="billing")
 
 
-@ps.step(owner="cx", effects="idempotent", timeout=1.0, retry=STUBBORN, playbook="Telephone.")
+@ps.step(
+    owner="cx",
+    effects="idempotent",
+    queue=MAIL,
+    timeout=1.0,
+    retry=STUBBORN,
+    playbook="Telephone.",
+)
 async def send(ticket: Ticket, answer: Answer, ctx: ps.Context) -> Reply:
     """Send the answer to the customer. A mail that bounces would bounce again."""
     await mail(ticket, ctx)

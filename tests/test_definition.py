@@ -479,7 +479,7 @@ def _wrong_result(flow: Any, text: Any) -> Any:
         (_applied_coroutine, "takes a plain function", "use a step"),
         (_priority, "node 'w/shout': priority is 9", "give 1 (first)"),
         (_timeout, "node 'w/shout': timeout is -1", "more than 0"),
-        (_unknown_option, "'patience' is no option", "retry, timeout"),
+        (_unknown_option, "'patience' is no option", "retry, hedge, timeout"),
         (_bad_after, "after is 'measure'", "give a node"),
         (_unused_input, "node 'w/text': this input is not used", "remove the parameter"),
         (_returns_value, "it returned 'x'", "return the node"),

@@ -109,6 +109,199 @@ def test_a_policy(old: dict[str, Any], new: dict[str, Any], said: str) -> None:
     assert difference.changes[0].reason
 
 
+ARRIVES = "more of it reaches the dependency at once"
+WAITS = "work waits longer, or is refused, under the same load"
+RETRIES = "an outage is met with more retries"
+FEWER = "more retries wait, or fail"
+TOKENS = ps.RateLimit(90_000, per=60.0, unit="tokens")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said", "reason", "back"),
+    [
+        (
+            {"retry_budget": ps.RetryBudget(ratio=0.1)},
+            {"retry_budget": ps.RetryBudget(ratio=0.3)},
+            "risky: ratio of gpt's retry budget 0.1 -> 0.3",
+            RETRIES,
+            FEWER,
+        ),
+        (
+            {},
+            {"retry_budget": ps.RetryBudget(on_denial="fail")},
+            "risky: on_denial of gpt's retry budget park -> fail",
+            "retries that it does not cover end in another way",
+            "retries that it does not cover end in another way",
+        ),
+        (
+            {},
+            {"retry_budget": None},
+            "risky: gpt's retry budget is gone",
+            "an outage is met with all the retries that policies allow",
+            "retries that it does not cover wait, or fail",
+        ),
+        (
+            {"breaker": ps.Breaker()},
+            {"breaker": ps.Breaker(failure_ratio=0.7)},
+            "risky: failure_ratio of gpt's breaker 0.5 -> 0.7",
+            "work goes to a failing dependency for longer",
+            "work waits for it sooner",
+        ),
+        (
+            {},
+            {"breaker": ps.Breaker()},
+            "risky: gpt's breaker is new",
+            "work waits, or fails, while it is open",
+            "a dependency that is down gets all the work there is",
+        ),
+        (
+            {"shed": ps.CoDel()},
+            {"shed": ps.CoDel(target=0.2)},
+            "risky: target of gpt's shedding 0.05 -> 0.2",
+            "runs wait longer before new ones are refused",
+            "new runs are refused sooner",
+        ),
+        (
+            {"rate_limit": ps.RateLimit(600, per=60.0, burst=10)},
+            {"rate_limit": [TOKENS, ps.RateLimit(900, per=60.0, burst=10)]},
+            "risky: gpt's rate limit of tokens is new",
+            WAITS,
+            ARRIVES,
+        ),
+        (
+            {"rate_limit": [TOKENS, ps.RateLimit(600, per=60.0, burst=10)]},
+            {"rate_limit": [ps.RateLimit(900, per=60.0, burst=10), TOKENS]},
+            "risky: limit of gpt's rate limit of requests 600 -> 900",
+            ARRIVES,
+            WAITS,
+        ),
+        (
+            {"rate_limit": ps.RateLimit(600, per=60.0, burst=10)},
+            {"rate_limit": ps.RateLimit(600, per=90.0, burst=10)},
+            "risky: per of gpt's rate limit of requests 60 -> 90",
+            WAITS,
+            ARRIVES,
+        ),
+        (
+            {"concurrency": 8},
+            {"concurrency": ps.Adaptive()},
+            "risky: concurrency of queue gpt 8 -> adaptive",
+            "how much of it reaches the dependency at once is decided in another way",
+            "how much of it reaches the dependency at once is decided in another way",
+        ),
+        (
+            {"concurrency": ps.Adaptive()},
+            {"concurrency": ps.Adaptive(max_limit=2_000)},
+            "risky: max_limit of gpt's adaptive concurrency 1000 -> 2000",
+            ARRIVES,
+            WAITS,
+        ),
+        (
+            {"concurrency": 8},
+            {"concurrency": None},
+            "risky: concurrency of queue gpt 8 -> none",
+            ARRIVES,
+            WAITS,
+        ),
+        (
+            {},
+            {"fairness": ps.Fairness()},
+            "risky: gpt's fairness is new",
+            "tenants take turns, whatever each of them has waiting",
+            "a tenant's backlog stands before the others",
+        ),
+        (
+            {"fairness": ps.Fairness(weights={"acme": 2, "odd": 3})},
+            {"fairness": ps.Fairness(weights={"odd": 3, "acme": 2, "new": 4})},
+            "risky: weight of new in gpt's fairness 1 -> 4",
+            "other tenants wait longer",
+            "this tenant waits longer",
+        ),
+        (
+            {"fairness": ps.Fairness()},
+            {"fairness": ps.Fairness(by="tokens")},
+            "risky: by of gpt's fairness time -> tokens",
+            "other tenants get more of it than before",
+            "other tenants get more of it than before",
+        ),
+        (
+            {},
+            {"aging": 60},
+            "compatible: aging of queue gpt 30 -> 60",
+            "work of low priority waits longer",
+            "work of low priority gets its turn sooner",
+        ),
+        (
+            {"capacity": 100},
+            {"capacity": 200},
+            "risky: capacity of queue gpt 100 -> 200",
+            "more work waits before any is refused",
+            WAITS,
+        ),
+    ],
+)
+def test_a_part_of_a_queue(
+    old: dict[str, Any], new: dict[str, Any], said: str, reason: str, back: str
+) -> None:
+    """What changed inside of a queue is named, and no model is printed as a whole."""
+    before, after = (one(queue=ps.Queue("gpt", **options)) for options in (old, new))
+    told = [(f"{c.verdict}: {c.what}", c.reason) for c in changed(before, after).changes]
+    assert (said, reason) in told
+    assert back in [change.reason for change in changed(after, before).changes]
+    assert all("{" not in change and len(change) < 80 for change, _ in told)
+    assert not changed(before, after).strands_runs
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said", "reason"),
+    [
+        (
+            {},
+            {"hedge": ps.Hedge()},
+            "its hedge is new",
+            "slow attempts run twice, and use twice as much",
+        ),
+        ({"hedge": ps.Hedge()}, {}, "its hedge is gone", "slow attempts are waited for"),
+        (
+            {"hedge": ps.Hedge(after=1)},
+            {"hedge": ps.Hedge(after=0.5)},
+            "after of its hedge 1 -> 0.5",
+            "more attempts run twice",
+        ),
+        (
+            {"hedge": ps.Hedge()},
+            {"hedge": ps.Hedge(quantile=0.99)},
+            "quantile of its hedge 0.95 -> 0.99",
+            "slow attempts are waited for longer",
+        ),
+        ({}, {"estimate": ps.Cost()}, "its estimate is new", "a limit of tokens counts it"),
+        (
+            {"estimate": ps.Cost(tokens=9)},
+            {"estimate": ps.Cost(tokens=5)},
+            "tokens of its estimate 9 -> 5",
+            "more attempts fit into it at once",
+        ),
+    ],
+)
+def test_a_hedge_and_an_estimate(
+    old: dict[str, Any], new: dict[str, Any], said: str, reason: str
+) -> None:
+    (change,) = changed(one(**old), one(**new)).changes
+    assert (change.verdict, change.subject, change.place) == ("risky", "policy", "work")
+    assert (change.what, change.reason) == (said, reason)
+
+
+def test_a_queue_that_an_earlier_version_wrote() -> None:
+    """It had two limits; what it does not tell is not taken for a change."""
+    content = interface(one(queue=ps.Queue("gpt", concurrency=4)))
+    (policy,) = (entry["policy"] for entry in content["nodes"] if "policy" in entry)
+    policy["queue"] = {"name": "gpt", "version": "1", "concurrency": 4, "capacity": None}
+    now = one(queue=ps.Queue("gpt", version="2", concurrency=8, breaker=ps.Breaker()))
+    assert lines(ps.diff(json.dumps(content), now)) == [
+        "risky policy work: concurrency of queue gpt 4 -> 8"
+    ]
+
+
 @pytest.mark.parametrize(
     ("new", "said"),
     [

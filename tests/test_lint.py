@@ -3,6 +3,7 @@
 import datetime as dt
 import random
 import re
+import subprocess
 import time
 import uuid
 from collections.abc import Callable
@@ -198,6 +199,28 @@ def retries_inside_a_loop(defect: bool) -> ps.Workflow[..., Any]:
         return flow.loop(body, text, until=bool, max_iterations=3)
 
     return drawn
+
+
+@seed("R6.2")
+def retries_that_nothing_pays_for(defect: bool) -> ps.Workflow[..., Any]:
+    return of_one(echo(retry=TWICE, queue=None if defect else ps.Queue("gpt")))
+
+
+@seed("R6.3")
+def retries_around_retries(defect: bool) -> ps.Workflow[..., Any]:
+    inner = of_one(shout)
+
+    @a_step(retry=TWICE)
+    async def ask(text: str) -> str:
+        async with ps.Runtime() as service:
+            return await service.run(inner, text)
+
+    @a_step()
+    async def ask_once(text: str) -> str:
+        async with ps.Runtime() as service:
+            return await service.run(inner, text)
+
+    return of_one(ask if defect else ask_once)
 
 
 def size(text: str) -> Literal["long", "short"]:
@@ -464,6 +487,62 @@ def test_a_step_in_many_nodes_is_told_once() -> None:
     (finding,) = drawn.lint().findings
     assert finding.node == "drawn/echo"
     assert "at 3 more nodes" in finding.what
+
+
+def test_a_queue_that_only_the_runtime_knows_may_have_a_budget() -> None:
+    """Lint does not guess; a queue that is told to have none is told."""
+    assert codes(of_one(echo(retry=TWICE, queue="gpt")).lint()) == set()
+    free = ps.Queue("gpt", retry_budget=None)
+    (finding,) = of_one(echo(retry=TWICE, queue=free)).lint().findings
+    assert (finding.code, finding.severity) == ("R6.2", "info")
+    assert "its queue 'gpt' has no retry budget" in finding.what
+
+
+class Desk:
+    """Runs things; as a service it has a runtime."""
+
+    runtime: ps.Runtime
+
+    async def run(self, *what: object) -> str:
+        return str(what)
+
+
+DESK = Desk()
+
+
+async def by_its_name(text: str) -> str:
+    return str(await DESK.runtime.run(of_one(shout), text))
+
+
+async def by_what_it_is_given(text: str) -> str:
+    return await DESK.run(shout, text)
+
+
+async def a_process(text: str) -> str:
+    return subprocess.run(text, check=True, capture_output=True, text=True).stdout  # noqa: ASYNC221
+
+
+async def a_function(text: str) -> str:
+    return await DESK.run(text)
+
+
+@pytest.mark.parametrize(
+    ("function", "called"),
+    [
+        (by_its_name, "DESK.runtime.run"),
+        (by_what_it_is_given, "DESK.run"),
+        (a_process, None),
+        (a_function, None),
+    ],
+)
+def test_runs_of_a_runtime_are_told_from_others(
+    function: Callable[[str], object], called: str | None
+) -> None:
+    """Many things are run; only workflows retry by themselves."""
+    workflow = of_one(a_step(retry=TWICE)(function))
+    found = [f.what for f in workflow.lint().findings if f.code == "R6.3"]
+    assert len(found) == (called is not None)
+    assert called is None or f"calls {called} (line " in found[0]
 
 
 def test_a_contained_failure_needs_no_playbook() -> None:

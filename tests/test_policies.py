@@ -1,4 +1,7 @@
-"""Retry policies, queues and durations: what they accept, and what they say when they do not."""
+"""Retry policies and durations: what they accept, and what they say when they do not.
+
+The parts of queues, and what policies look like as JSON, have files of their own in `policies`.
+"""
 
 import asyncio
 import pickle
@@ -112,6 +115,24 @@ def test_broken_contract_is_retried_only_when_named() -> None:
     error = ps.ContractError("expected int, got str")
     assert not ps.RetryPolicy().retries(error)
     assert ps.RetryPolicy(retry_on=(ps.ContractError,)).retries(error)
+
+
+def run_failed(attempts: int) -> ps.RunFailed:
+    return ps.RunFailed("step 'ask' failed", run_id="r", step="ask", attempts=attempts)
+
+
+def test_a_run_that_retried_is_not_retried_again_unless_named() -> None:
+    """Three attempts around three attempts are nine calls of what is just failing."""
+    assert ps.RetryPolicy().retries(run_failed(attempts=1))
+    assert not ps.RetryPolicy().retries(run_failed(attempts=3))
+    assert not ps.RetryPolicy(retry_on=(ps.RunError, OSError)).retries(run_failed(attempts=3))
+    assert ps.RetryPolicy(retry_on=(OSError, ps.RunFailed)).retries(run_failed(attempts=3))
+
+    class Refused(ps.RunFailed): ...
+
+    named = ps.RetryPolicy(retry_on=(Refused,))
+    assert named.retries(Refused("no", run_id="r", step="ask", attempts=2))
+    assert not named.retries(run_failed(attempts=2))
 
 
 def test_retry_after_takes_seconds_from_zero() -> None:

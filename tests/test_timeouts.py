@@ -228,6 +228,7 @@ async def test_a_deadline_ends_the_run_wherever_it_is(task: Task) -> None:
 
     async with ps.Runtime(task=task) as rt:
         running = await rt.start(sleeps, 1, deadline=5.0)
+        await asyncio.sleep(0)  # else the more urgent one goes first
         queued = await rt.start(sleeps, 2, deadline=timedelta(seconds=3))
         at_once = await rt.start(sleeps, 3, deadline=0)
         for run, when in ((at_once, 0.0), (queued, 3.0), (running, 5.0)):

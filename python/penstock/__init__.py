@@ -7,6 +7,7 @@ from ._contracts import Contract
 from ._coverage import Coverage
 from ._diff import Change, Difference, diff
 from ._errors import (
+    BreakerOpen,
     BudgetExceeded,
     CompensationFailed,
     ContractError,
@@ -30,31 +31,49 @@ from ._errors import (
     StoreError,
     VersionConflict,
 )
-from ._events import Event, EventsLost
+from ._events import Event, EventsLost, QueueEvent
 from ._failures import Failure
 from ._flow import Flow
 from ._flow_calls import Overrides
 from ._lint import Finding, Report
 from ._nodes import Node
-from ._policies import Queue, Retention, RetryPolicy, Threshold
+from ._policies import (
+    Adaptive,
+    Breaker,
+    CoDel,
+    Cost,
+    Fairness,
+    Hedge,
+    Queue,
+    RateLimit,
+    Retention,
+    RetryBudget,
+    RetryPolicy,
+    Threshold,
+)
 from ._run import Run
 from ._runtime import Runtime
 from ._scopes import FlowScope
 from ._signals import Signal
 from ._stages import AsyncStep, PlainStep, Stage, step
-from ._stats import Stats
+from ._stats import QueueStats, Stats
 from ._stored import RunInfo
 from ._workflows import Workflow, workflow
 
 __all__ = [
+    "Adaptive",
     "AsyncStep",
+    "Breaker",
+    "BreakerOpen",
     "BudgetExceeded",
     "Cases",
     "Change",
+    "CoDel",
     "CompensationFailed",
     "Context",
     "Contract",
     "ContractError",
+    "Cost",
     "Coverage",
     "DeadlineExceeded",
     "DefinitionError",
@@ -63,9 +82,11 @@ __all__ = [
     "Event",
     "EventsLost",
     "Failure",
+    "Fairness",
     "Finding",
     "Flow",
     "FlowScope",
+    "Hedge",
     "LeaseLost",
     "Node",
     "NonRetryable",
@@ -75,10 +96,14 @@ __all__ = [
     "PenstockError",
     "PlainStep",
     "Queue",
+    "QueueEvent",
+    "QueueStats",
+    "RateLimit",
     "RecordedError",
     "Report",
     "Retention",
     "RetryAfter",
+    "RetryBudget",
     "RetryPolicy",
     "Run",
     "RunCancelled",

@@ -14,6 +14,10 @@ class Host(Protocol):
         """A sign of life of an attempt."""
         ...
 
+    def used(self, attempt: int, tokens: int, /) -> None:
+        """What an attempt has used."""
+        ...
+
     def emit(self, attempt: int, event: object, /) -> None:
         """An event of the user's own, for those who follow the run."""
         ...
@@ -105,6 +109,18 @@ class Context:
         self._host.heartbeat(self._key)
         if details is not None:
             self.emit(details)
+
+    def used(self, *, tokens: int) -> None:
+        """Say how many tokens the attempt has used, in addition to what it said before.
+
+        Rate limits and fair shares by tokens count with the step's `estimate` until then.
+
+        Raises:
+            ValueError: no whole number from 0.
+        """
+        if type(tokens) is not int or not 0 <= tokens < 2**32:
+            raise ValueError(f"tokens is {tokens!r}; give a whole number from 0")
+        self._host.used(self._key, tokens)
 
     def emit(self, event: object) -> None:
         """Hand an event of one's own to those who follow the run with `Run.events`."""

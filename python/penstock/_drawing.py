@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ._contracts import Contract, assignable
 from ._errors import DefinitionError
 from ._graph import Detail, Graph, GraphNode, NodeKind, Region, Scope, Undo
+from ._hedges import wrong_hedges
 from ._nodes import Node
 from ._options import Options, checked
 from ._stages import Step, label
@@ -278,6 +279,7 @@ class Drawing:
                 ending()
             self._check_inputs_used(output)
             self._check_output(output)
+            self._check_hedges()
         finally:
             self._open = False
         if self.problems:
@@ -313,6 +315,11 @@ class Drawing:
                     f"it is returned and gives {output.contract.name}, but the workflow's "
                     f"annotation says {result.name}; correct one of them",
                 )
+
+    def _check_hedges(self) -> None:
+        for part in self.parts:
+            for path, text in wrong_hedges(part.nodes):
+                self.problem(path, text)
 
     def _graph(self, version: str) -> Graph:
         starts: list[int] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context as ContextVars
 from threading import get_ident
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ._context import Context
 from ._errors import (
+    BreakerOpen,
     CompensationFailed,
     ContractError,
     DeadlineExceeded,
@@ -27,12 +29,13 @@ from ._errors import (
     StoreCorrupt,
     StoreError,
 )
-from ._events import Event, Feed, Row
+from ._events import Event, Feed, QueueEvent, Row
 from ._failures import Failure
 from ._graph import Collect, Graph, GraphNode, Loop, Map, Recurse, Wait
 from ._payloads import decode_error, encode_error
 from ._policies import Queue, RetryPolicy
 from ._stages import Step
+from ._stats import counted
 from ._threads import Threads
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ class Driver:
         self.commanded: Callable[[Command], None] = lambda _: None
         self.graphs: list[Graph] = []
         self.queues: list[Queue] = []
+        self.feeds: list[Feed[QueueEvent]] = []
 
     # Hooks, named as in the native `Hooks`.
 
@@ -132,6 +136,13 @@ class Driver:
                 node=path,
                 remedy="find out, then call Run.resolve(node, result=... | retry=True | fail=True)",
             )
+        if cause == "retry_denied":
+            return RunHeld(
+                f"no retry is paid for after {_attempts(attempts)}: the retry budget is spent",
+                run_id=run_id,
+                node=path,
+                remedy="call Run.resume() once the queue is well again, or cancel the run",
+            )
         node = self.graphs[plan].nodes[index]
         error = error or _reason(node, cause)
         tries = f" after {_attempts(attempts)}" if attempts else ""
@@ -176,7 +187,7 @@ class Driver:
         """Run a plain function in the thread pool."""
         self._threads.submit(attempt, function, arguments, context)
 
-    def publish(self, feed: Feed, note: Row | Event) -> None:
+    def publish(self, feed: Feed[Event], note: Row | Event) -> None:
         """Hand a follower an event."""
         feed.push(note if isinstance(note, Event) else Event.of(note))
 
@@ -186,6 +197,13 @@ class Driver:
             name = self.queues[int(what)].name
             return Overloaded(
                 f"queue {name!r} is full",
+                retry_after=retry_after,
+                remedy=f"try again in {retry_after:.3g} s, or start with admission='wait'",
+            )
+        if kind == "shedding":
+            name = self.queues[int(what)].name
+            return Overloaded(
+                f"what waits in queue {name!r} waits too long",
                 retry_after=retry_after,
                 remedy=f"try again in {retry_after:.3g} s, or start with admission='wait'",
             )
@@ -227,7 +245,37 @@ class Driver:
         """Another process wants something of a run."""
         self.commanded(Command(number, key, run_id, verb, arguments, actor))
 
+    def news(self, queue: int, kind: str) -> None:
+        """Something happened to a queue."""
+        name = self.queues[queue].name
+        seen = counted(self.core.stats()["queues"][queue])
+        level = logging.WARNING if kind in ("storm_started", "breaker_opened") else logging.INFO
+        _log.log(
+            level,
+            "queue %r: %s (demand %.2f, goodput %.2f of first attempts, %d parked)",
+            name,
+            kind.replace("_", " "),
+            seen.demand_ratio,
+            seen.goodput,
+            seen.parked,
+        )
+        if self.feeds:
+            event = QueueEvent(
+                at=self.now(),
+                kind=kind,
+                queue=name,
+                demand_ratio=seen.demand_ratio,
+                goodput=seen.goodput,
+                parked=seen.parked,
+            )
+            for feed in self.feeds:
+                feed.push(event)
+
     # The host of contexts.
+
+    def used(self, attempt: int, tokens: int) -> None:
+        """What an attempt has used, from any thread."""
+        self.core.used(attempt, tokens)
 
     def heartbeat(self, attempt: int) -> None:
         """A sign of life of an attempt, from any thread."""
@@ -259,15 +307,26 @@ class Driver:
 def _before(failure: tuple[str, BaseException | None]) -> BaseException:
     """The failure that led to a fallback."""
     cause, error = failure
-    return error or TimeoutError(f"{cause} passed")
+    return error or _unraised(cause) or TimeoutError(f"{cause} passed")
 
 
 def _attempts(count: int) -> str:
     return "1 attempt" if count == 1 else f"{count} attempts"
 
 
+def _unraised(cause: str) -> Exception | None:
+    """The exception for a step that its queue did not let start."""
+    if cause == "breaker_open":
+        return BreakerOpen("the breaker of its queue is open: too many attempts failed")
+    if cause == "deadline":
+        return TimeoutError("it could not have ended before the run's deadline")
+    return None
+
+
 def _reason(node: GraphNode, cause: str) -> Exception:
     """The exception for a failure that no code of the user's raised."""
+    if (unraised := _unraised(cause)) is not None:
+        return unraised
     match node.detail:
         case Wait(signal=signal, timeout=seconds):
             return TimeoutError(f"signal {signal.name!r} did not come within {seconds:g} s")
@@ -293,5 +352,6 @@ def _told(error: BaseException) -> str:
 Told: TypeAlias = tuple[str, int, int, BaseException | None, bool]
 """Of a failure: path, node of the graph, attempts, exception, whether the run is stalled by it."""
 
+_log: Final = logging.getLogger("penstock")
 _RESUME: Final = "repair what it needs, then call Run.resume()"
 _LIMITS: Sequence[str] = ("timeout", "total_timeout", "heartbeat_timeout", "queue_timeout")

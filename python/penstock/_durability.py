@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 from ._engine import NODE_TABLE, RUN_TABLE, TABLE_VERSION
 from ._errors import ContractError, DefinitionError, StoreCorrupt, StoreError, VersionConflict
 from ._payloads import Codec
-from ._policies import word
+from ._policies import canonical, word
 
 if TYPE_CHECKING:
     from ._contracts import Contract
@@ -135,7 +135,7 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
                 remedy="give the changed workflow another version; both may be registered",
             )
     name, version = workflow.name, workflow.version
-    graph = _canonical({"graph": json.loads(text), "digest": workflow.digest})
+    graph = canonical({"graph": json.loads(text), "digest": workflow.digest})
     core.keep_interface(("graph", name, version, pinned(workflow)), graph)
     keep_model(core, ("state machines", "penstock"), str(TABLE_VERSION), _STATE_MACHINES)
     policies = {
@@ -147,14 +147,14 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
 
 
 def keep_queue(core: Core, queue: Queue) -> None:
-    """Keep the model of a queue that runs wait in."""
-    limits = {"concurrency": queue.concurrency, "capacity": queue.capacity}
-    keep_model(core, ("queue", queue.name), queue.version, limits)
+    """Keep the model of a queue that runs wait in, under its own digest."""
+    identity = ("queue", queue.name, queue.version, queue.digest)
+    core.keep_interface(identity, canonical(queue.to_dict()))
 
 
 def keep_model(core: Core, identity: tuple[str, str], version: str, content: object) -> None:
     """Keep a versioned interface with its digest; one that is known stays as it is."""
-    text = _canonical(content)
+    text = canonical(content)
     digest = hashlib.sha256(text.encode()).hexdigest()
     core.keep_interface((*identity, version, digest), text)
 
@@ -189,10 +189,6 @@ def _difference(kept: str, text: str) -> str:
     return "; ".join(told[:3]) or "its nodes are drawn in another order"
 
 
-def _canonical(content: object) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
 def _plain(value: object) -> object:
     return value if isinstance(value, int | float | str | None) else repr(value)
 
@@ -224,10 +220,12 @@ _KEPT: Final[Mapping[str, str]] = {
 }
 _POLICIES: Final = (
     "retry",
+    "hedge",
     "timeout",
     "total_timeout",
     "heartbeat_timeout",
     "queue_timeout",
     "queue",
+    "estimate",
     "priority",
 )

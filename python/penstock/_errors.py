@@ -13,6 +13,7 @@
     │   │   ├── OutcomeUnknown    an effect that may happen once was cut off; somebody must look
     │   │   └── RunHeld           the run can't go on here, and is kept aside
     │   ├── Overloaded            a queue is full; try again after `retry_after` seconds
+    │   ├── BreakerOpen           a queue is left alone for a while, and there is a fallback
     │   ├── RunNotFound           no run has that id
     │   ├── DuplicateRun          the id belongs to a run with another input
     │   ├── RuntimeClosed         the runtime does not accept work any more
@@ -171,11 +172,18 @@ class OutcomeUnknown(RunError):
 
 
 class RunHeld(RunError):
-    """The run is kept aside: its workflow is not registered, or it brought the process down."""
+    """The run is kept aside until somebody sees to it.
+
+    Its workflow is not registered, it brought the process down, or no retry is paid for.
+    """
+
+
+class BreakerOpen(PenstockError):
+    """The queue's breaker is open, so the step was not tried: `ctx.failure` of its fallback."""
 
 
 class Overloaded(PenstockError):
-    """A queue is full, so the run was not accepted; nothing of it was kept.
+    """A queue is full, or what waits in it waits too long: the run was not accepted, nothing kept.
 
     Attributes:
         retry_after: seconds after which another try is worthwhile.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Generic, TypeAlias, TypeVar
 
 Row: TypeAlias = tuple[float, str, str, int, str, float, int]
 """As the engine gives it: at, kind, node, attempt, detail, when, number."""
@@ -18,12 +18,13 @@ class Event:
     Attributes:
         at: when, in seconds since 1970 (in virtual time: of the virtual clock).
         kind: "accepted", "started", "done", "failed", "decided", "chosen", "opened", "fired",
-            "signal", "acquired", "withdrawn", "interrupted", "abandoned", "cancel_requested",
-            "deadline_passed", "paused", "resumed", "compensating", "ended", or "emitted" for one
-            of a step's own.
+            "signal", "acquired", "parked", "withdrawn", "interrupted", "abandoned",
+            "cancel_requested", "deadline_passed", "paused", "resumed", "compensating", "ended", or
+            "emitted" for one of a step's own.
         node: the node's path; empty where it is about the run.
         attempt: from 1; 0 where there is none.
-        detail: the cause of a failure ("error", "timeout", ...), or how the run ended.
+        detail: the cause of a failure ("error", "timeout", ...), why a step is parked ("budget",
+            "breaker"), or how the run ended.
         started: when the attempt was dispatched, for "done".
         due: when the next attempt is, for a "failed" that is retried.
         value: what the step emitted; the outcome of a decision, by number, for "chosen"; how many
@@ -55,6 +56,28 @@ class Event:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueEvent:
+    """Something that happened to a queue.
+
+    Attributes:
+        at: when, in seconds since 1970 (in virtual time: of the virtual clock).
+        kind: "storm_started" and "storm_ended", "breaker_opened" and "breaker_closed", or
+            "configured".
+        queue: its name.
+        demand_ratio: attempts and denied retries by first attempts, of the last five seconds.
+        goodput: attempts that succeeded in time by first attempts, of the last five seconds.
+        parked: nodes that are parked.
+    """
+
+    at: float
+    kind: str
+    queue: str
+    demand_ratio: float
+    goodput: float
+    parked: int
+
+
 @dataclass(frozen=True, slots=True)
 class EventsLost:
     """In place of events that a slow follower missed.
@@ -66,20 +89,21 @@ class EventsLost:
     count: int
 
 
+E = TypeVar("E")
 RING: Final = 1024
 
 
-class Feed:
+class Feed(Generic[E]):
     """A follower's ring of events: bounded, so that a slow one never holds the engine up."""
 
     __slots__ = ("_events", "_lost", "_waiter")
 
     def __init__(self) -> None:
-        self._events: deque[Event] = deque()
+        self._events: deque[E] = deque()
         self._lost = 0
         self._waiter: asyncio.Future[None] | None = None
 
-    def push(self, event: Event) -> None:
+    def push(self, event: E) -> None:
         """Add an event; the oldest gives way if the ring is full."""
         if len(self._events) == RING:
             self._events.popleft()
@@ -88,7 +112,7 @@ class Feed:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def next(self) -> Event | EventsLost:
+    async def next(self) -> E | EventsLost:
         """The next event, as soon as there is one."""
         while not self._events:
             self._waiter = asyncio.get_running_loop().create_future()

@@ -182,7 +182,7 @@ class Choices(Draws):
             )
         if len(stages) == 1:
             drawing.problem(path, "a cascade has two tiers or more; use flow.call for one")
-        share = drawing.tried(path, lambda: number(explore, "explore", below=1.0), 0.0)
+        share = drawing.tried(path, lambda: number(explore, "explore", least=0, below=1), 0.0)
         judge, at = _judge(accept)
         producers, waits = producers_of(drawing, nodes, path), waits_of(drawing, after, path)
         return contained(

@@ -24,6 +24,7 @@ from ._graph import (
     Switch,
     Wait,
 )
+from ._policies import canonical
 from ._signals import Signal
 from ._stages import Stage
 
@@ -47,7 +48,7 @@ def written(graph: Graph) -> str:
         content["calls"] = [{"parent": parent, "output": output} for parent, output in calls]
     if graph.scopes:
         content["scopes"] = [{"path": scope.path, "parent": scope.parent} for scope in graph.scopes]
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return canonical(content)
 
 
 def digest(graph: Graph) -> str:

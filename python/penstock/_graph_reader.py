@@ -17,6 +17,7 @@ from ._edges import ANYTHING
 from ._errors import DefinitionError
 from ._graph import Graph, GraphNode, NodeKind, Region, Scope, Undo
 from ._graph_details import Definitions, Sizes, contract_of, definitions_of, detail_of
+from ._hedges import wrong_hedges
 from ._json_fields import Fields
 from ._stages import Stage, Step, label
 
@@ -77,6 +78,7 @@ class _Reader:
         nodes = self._with_contracts(nodes, order)
         for node in nodes:
             self._check_edges(node, nodes)
+        self.problems += [f"node {path!r}: {text}" for path, text in wrong_hedges(nodes)]
         arranged, regions = _arranged(nodes, order, prefixes, self.outputs)
         place = {old: new for new, old in enumerate(arranged)}
         return Graph(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from ._errors import DefinitionError
-from ._policies import Queue, RetryPolicy, Seconds, seconds, word
+from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, instance, seconds, word
 
 if TYPE_CHECKING:
     from ._stages import Stage, Step
@@ -23,11 +23,13 @@ class Options(TypedDict, total=False):
 
     Attributes:
         retry: how often a failed attempt is repeated.
+        hedge: when a slow attempt gets a second copy; only where the step may run twice.
         timeout: for one attempt.
         total_timeout: for all attempts of a node and the waits between them.
         heartbeat_timeout: between two heartbeats of an attempt.
         queue_timeout: for the wait in the queue.
         queue: what the step waits in, or its name.
+        estimate: what one attempt is expected to use.
         priority: 1 to 5, lower first.
         task: "own" gives each attempt an asyncio task from the start, "auto" lets the runtime
             choose.
@@ -37,11 +39,13 @@ class Options(TypedDict, total=False):
     """
 
     retry: RetryPolicy | None
+    hedge: Hedge | None
     timeout: Seconds | None
     total_timeout: Seconds | None
     heartbeat_timeout: Seconds | None
     queue_timeout: Seconds | None
     queue: Queue | str | None
+    estimate: Cost | None
     priority: int | None
     task: Task | None
     compensate: Step[..., Any] | None
@@ -51,11 +55,13 @@ class Options(TypedDict, total=False):
 
 OptionName: TypeAlias = Literal[
     "retry",
+    "hedge",
     "timeout",
     "total_timeout",
     "heartbeat_timeout",
     "queue_timeout",
     "queue",
+    "estimate",
     "priority",
     "task",
     "compensate",
@@ -103,11 +109,16 @@ def priority(value: object) -> int:
 
 
 def _retry(value: object) -> RetryPolicy:
-    if not isinstance(value, RetryPolicy):
-        raise DefinitionError(
-            f"retry is {value!r}", remedy="give a RetryPolicy, such as RetryPolicy(max_attempts=3)"
-        )
-    return value
+    remedy = "give a RetryPolicy, such as RetryPolicy(max_attempts=3)"
+    return instance(value, "retry", RetryPolicy, remedy)
+
+
+def _hedge(value: object) -> Hedge:
+    return instance(value, "hedge", Hedge, "give a Hedge, such as Hedge(after=0.5)")
+
+
+def _estimate(value: object) -> Cost:
+    return instance(value, "estimate", Cost, "give a Cost, such as Cost(tokens=1_200)")
 
 
 def _queue(value: object) -> Queue | str:
@@ -163,11 +174,13 @@ def _duration(name: str) -> Callable[[object], float]:
 
 _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "retry": _retry,
+    "hedge": _hedge,
     "timeout": _duration("timeout"),
     "total_timeout": _duration("total_timeout"),
     "heartbeat_timeout": _duration("heartbeat_timeout"),
     "queue_timeout": _duration("queue_timeout"),
     "queue": _queue,
+    "estimate": _estimate,
     "priority": priority,
     "task": _task,
     "compensate": _compensate,

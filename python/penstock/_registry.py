@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ._durability import Codecs, keep_interfaces, keep_queue, pinned
 from ._errors import DefinitionError, VersionConflict
 from ._graph import Accept, Graph, GraphNode, Spawn, Switch
-from ._policies import Queue, RetryPolicy
+from ._policies import Adaptive, Cost, Hedge, Queue, RetryPolicy
 from ._stages import Stage, Step
 
 if TYPE_CHECKING:
@@ -76,9 +76,14 @@ class Registry:
         if self._codecs is not None:
             keep_interfaces(self._core, workflow)
             digest = pinned(workflow)
+        replaced = _replaced(workflow.graph)
         nodes = [
-            (node.contract, *self._parts(node), self.codec(node.contract))
-            for node in workflow.graph.nodes
+            (
+                node.contract,
+                *self._parts(node, replaced=index in replaced),
+                self.codec(node.contract),
+            )
+            for index, node in enumerate(workflow.graph.nodes)
         ]
         number = self._core.add_plan(workflow.plan, digest, nodes)
         self.plans[workflow] = number
@@ -94,10 +99,10 @@ class Registry:
         """The graph of a registered workflow, by its number."""
         return self._driver.graphs[plan]
 
-    def _parts(self, node: GraphNode) -> tuple[object, dict[str, object] | None]:
+    def _parts(self, node: GraphNode, *, replaced: bool) -> tuple[object, dict[str, object] | None]:
         """What the native side needs for a node: its detail by kind, and a step's policy."""
         if node.step is not None:
-            return self._detail(node, node.step), self._policy(node, node.step)
+            return self._detail(node, node.step), self._policy(node, node.step, replaced=replaced)
         match node.detail:
             case Switch(by_type=True) as switch:
                 return (switch.keys, _default(switch)), None
@@ -116,8 +121,10 @@ class Registry:
         mode = "threads" if step.flavour == "plain" else "own" if own else "carrier"
         return (step, step.function, step.name, _retry_of(node), mode, step.takes_context)
 
-    def _policy(self, node: GraphNode, step: Step[..., Any]) -> dict[str, object]:
+    def _policy(self, node: GraphNode, step: Step[..., Any], *, replaced: bool) -> dict[str, object]:
         retry = _retry_of(node)
+        hedge: Hedge | None = node.option("hedge")
+        estimate: Cost | None = node.option("estimate")
         return {
             "step": self._step(step),
             "queue": self._queue(node),
@@ -130,6 +137,9 @@ class Registry:
             "jitter": retry.jitter,
             "retry_timeouts": retry.retries(TimeoutError()),
             "once": step.effects == "once",
+            "tokens": estimate.tokens if estimate is not None else 0,
+            "fallback": replaced,
+            "hedge": hedge and (hedge.after or 0.0, hedge.quantile),
             "timeout": node.option("timeout") or 0.0,
             "total_timeout": node.option("total_timeout") or 0.0,
             "queue_timeout": node.option("queue_timeout") or 0.0,
@@ -172,12 +182,79 @@ class Registry:
             raise DefinitionError(
                 f"two queues are called {queue.name!r}", remedy="give each its own name"
             )
-        number = self._core.add_queue(queue.concurrency, queue.capacity)
+        number = self._core.add_queue(_model(queue))
         if self._codecs is not None:
             keep_queue(self._core, queue)
         self._queue_numbers[queue.name] = number
         self.queues.append(queue)
         return number
+
+    def number_of(self, queue: str) -> int:
+        """The number of a queue, by its name."""
+        return self._queue_numbers[queue]
+
+    def configure(self, queue: Queue) -> None:
+        """Serve the queue of this name by another model from now on.
+
+        Raises:
+            DefinitionError: there is no queue of this name.
+        """
+        number = self._queue_numbers.get(queue.name)
+        if number is None:
+            names = ", ".join(sorted(self._queue_numbers))
+            raise DefinitionError(
+                f"there is no queue {queue.name!r}",
+                remedy=f"configure one of {names}; others come with the steps that name them",
+            )
+        if self._codecs is not None:
+            keep_queue(self._core, queue)
+        self._core.configure_queue(number, _model(queue))
+        self.queues[number] = queue
+        # Steps that bring the former one along still mean this queue.
+        self._given.add(queue.name)
+
+
+def _model(queue: Queue) -> dict[str, object]:
+    """A queue as the native side takes it."""
+    rates = {rate.unit: (rate.limit, rate.per, rate.burst) for rate in queue.rate_limit}
+    concurrency, adaptive = queue.concurrency, None
+    if isinstance(concurrency, Adaptive):
+        adaptive = (concurrency.initial, concurrency.min_limit, concurrency.max_limit)
+        concurrency = None
+    fairness, budget, breaker, shed = (
+        queue.fairness,
+        queue.retry_budget,
+        queue.breaker,
+        queue.shed,
+    )
+    return {
+        "concurrency": concurrency,
+        "capacity": queue.capacity,
+        "adaptive": adaptive,
+        "requests": rates.get("requests"),
+        "tokens": rates.get("tokens"),
+        "fairness": fairness and (fairness.by, dict(fairness.weights)),
+        "aging": queue.aging,
+        "aging_share": queue.aging_share,
+        "budget": budget
+        and (budget.ratio, budget.floor, budget.stored, budget.window, budget.on_denial),
+        "breaker": breaker
+        and (
+            breaker.failure_ratio,
+            breaker.min_calls,
+            breaker.window,
+            breaker.open_for,
+            breaker.max_open,
+            breaker.probes,
+        ),
+        "shed": shed and (shed.target, shed.interval),
+    }
+
+
+def _replaced(graph: Graph) -> set[int]:
+    """The steps whose place a fallback takes when they fail."""
+    judges = (node for node in graph.nodes if node.kind == "accept" and node.function is None)
+    return {node.inputs[0] for node in judges}
 
 
 def _retry_of(node: GraphNode) -> RetryPolicy:
@@ -190,4 +267,4 @@ def _default(switch: Switch) -> int | None:
 
 
 _ONCE: Final = RetryPolicy(max_attempts=1)
-_DEFAULT: Final = Queue("default")
+_DEFAULT: Final = Queue("default", retry_budget=None)

@@ -271,7 +271,7 @@ class Run(Generic[R_co]):
         The ring holds 1,024 events; a follower that is slower than that gets `EventsLost` in place
         of the oldest ones, and never holds the run up.
         """
-        core, feed = self._runtime._open(), Feed()  # noqa: SLF001
+        core, feed = self._runtime._open(), Feed[Event]()  # noqa: SLF001
         if not core.follow(self._key, feed):
             return
         try:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from asyncio import _get_running_loop  # the public one raises outside of a loop
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -36,6 +36,7 @@ from ._errors import (
     RuntimeClosed,
     StoreError,
 )
+from ._events import EventsLost, Feed, QueueEvent
 from ._forks import forget, leave_to_parent
 from ._graph import Wait
 from ._options import Task
@@ -150,6 +151,7 @@ class Runtime:
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._core: _engine.Core
+        self._driver: Driver
         self._registry: Registry
         self._plans: Mapping[Stage[..., Any], int]
         self._threads: Threads
@@ -168,7 +170,7 @@ class Runtime:
         self._loop = loop
         self._thread = get_ident()
         self._threads = Threads(loop, self._threads_most, f"{self._name}-thread")
-        driver = Driver(loop, self._threads)
+        self._driver = driver = Driver(loop, self._threads)
         self._core = driver.core = _engine.Core(
             loop,
             driver,
@@ -601,6 +603,36 @@ class Runtime:
                 if core.status(key) in _UNDER_WAY:
                     await ended(core.wait(key))
         await self._on_disk()
+
+    def configure(self, queue: Queue) -> None:
+        """Serve a queue by another model from now on.
+
+        What runs or waits stays as it is, and what was counted or saved up is kept where both
+        models have it. In a store the model is kept beside the ones before.
+
+        Args:
+            queue: the new model, under the name of a queue that is in use.
+
+        Raises:
+            DefinitionError: no queue of this name is in use.
+        """
+        self._open()
+        self._registry.configure(_queue(queue))
+        self._driver.news(self._registry.number_of(queue.name), "configured")
+
+    async def events(self) -> AsyncIterator[QueueEvent | EventsLost]:
+        """What happens to the runtime's queues from now on: storms, breakers, other models.
+
+        The ring holds 1,024 events, as that of `Run.events`. It ends when the caller ends it.
+        """
+        self._open()
+        feed = Feed[QueueEvent]()
+        self._driver.feeds.append(feed)
+        try:
+            while True:
+                yield await feed.next()
+        finally:
+            self._driver.feeds.remove(feed)
 
     def stats(self) -> Stats:
         """What was counted since the runtime was opened; also when it is closed again."""

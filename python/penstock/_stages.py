@@ -40,7 +40,7 @@ from ._contracts import Contract
 from ._errors import DefinitionError
 from ._nodes import Node
 from ._options import ConcurrencyKey, Options, Task, checked
-from ._policies import Queue, RetryPolicy, Seconds, word
+from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, word
 from ._signatures import Side, step_signature
 
 if TYPE_CHECKING:
@@ -233,11 +233,13 @@ def step(
     owner: str | None = None,
     effects: Effects | None = None,
     retry: RetryPolicy | None = None,
+    hedge: Hedge | None = None,
     timeout: Seconds | None = None,
     total_timeout: Seconds | None = None,
     heartbeat_timeout: Seconds | None = None,
     queue_timeout: Seconds | None = None,
     queue: Queue | str | None = None,
+    estimate: Cost | None = None,
     priority: int | None = None,
     task: Task | None = None,
     compensate: Step[..., Any] | None = None,
@@ -268,11 +270,13 @@ def step(
         owner: the team that answers for it.
         effects: "pure", "idempotent", or "once" (at most one attempt).
         retry: how often a failed attempt is repeated; one attempt and no more unless given.
+        hedge: when a slow attempt gets a second copy; not with effects="once" or `compensate`.
         timeout: seconds for one attempt.
         total_timeout: seconds for all attempts and the waits between them.
         heartbeat_timeout: seconds between two heartbeats of an attempt.
         queue_timeout: seconds in the queue.
         queue: a `Queue`, or its name.
+        estimate: what one attempt is expected to use, such as Cost(tokens=1_200).
         priority: 1 to 5, lower first.
         task: "own" for an asyncio task from the start of each attempt; "auto" lets the runtime
             choose.
@@ -303,6 +307,8 @@ def step(
             _check_identity(owner, effects, playbook)
             if effects == "once":
                 good["retry"] = _at_most_once(good.get("retry"))
+            if "hedge" in good:
+                _check_hedge(effects, good)
         except DefinitionError as error:
             raise DefinitionError.of(subject, error.problems) from None
         return kind(
@@ -369,6 +375,19 @@ def _at_most_once(retry: RetryPolicy | None) -> RetryPolicy:
             remedy="give retry=RetryPolicy(max_attempts=1), or effects='idempotent'",
         )
     return retry or RetryPolicy(max_attempts=1)
+
+
+def _check_hedge(effects: object, options: Options) -> None:
+    if effects == "once":
+        raise DefinitionError(
+            "effects='once' does not go with hedge=, as a hedge runs it twice",
+            remedy="leave hedge= out, or declare effects='idempotent'",
+        )
+    if "compensate" in options:
+        raise DefinitionError(
+            "compensate= does not go with hedge=, as a hedge runs it twice",
+            remedy="leave hedge= out, as only one of the two effects would be undone",
+        )
 
 
 _RESERVED = frozenset("/[]")

@@ -19,7 +19,7 @@ from ._mermaid import mermaid
 from ._nodes import Node
 from ._options import STRUCTURAL, Options, Task, checked
 from ._plan import plan_of
-from ._policies import Queue, RetryPolicy, Seconds, word
+from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, word
 from ._signatures import annotations_of
 from ._stages import A1, A2, A3, A4, A5, A6, P, R, R_co, Stage, Step, label
 
@@ -211,11 +211,13 @@ def workflow(
     version: str = "1",
     owner: str | None = None,
     retry: RetryPolicy | None = None,
+    hedge: Hedge | None = None,
     timeout: Seconds | None = None,
     total_timeout: Seconds | None = None,
     heartbeat_timeout: Seconds | None = None,
     queue_timeout: Seconds | None = None,
     queue: Queue | str | None = None,
+    estimate: Cost | None = None,
     task: Task | None = None,
     durability: Durability | None = None,
 ) -> WorkflowDecorator: ...
@@ -240,7 +242,8 @@ def workflow(
         version: changes when the graph does.
         owner: the team that answers for it.
         durability: "sync", "async" or "exit": what of its runs is on disk before what.
-        **options: what its steps do unless they say otherwise: retry, the timeouts, queue, task.
+        **options: what its steps do unless they say otherwise: retry, hedge, the timeouts, queue,
+            estimate, task.
 
     Raises:
         DefinitionError: with every problem of the graph, each naming its node and the remedy.

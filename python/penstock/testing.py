@@ -79,18 +79,24 @@ class Recorder:
     Attributes:
         heartbeats: how many it gave.
         emitted: the events it emitted.
+        tokens: how many it used.
         cancelled: what `Context.cancelled` answers.
         time: what the clock says, in seconds since 1970.
     """
 
     heartbeats: int = 0
     emitted: list[object] = field(default_factory=list[object])
+    tokens: int = 0
     cancelled: bool = False
     time: float = 0.0
 
     def heartbeat(self, _attempt: int, /) -> None:
         """Count one."""
         self.heartbeats += 1
+
+    def used(self, _attempt: int, tokens: int, /) -> None:
+        """Add them up."""
+        self.tokens += tokens
 
     def emit(self, _attempt: int, event: object, /) -> None:
         """Keep one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -189,7 +190,8 @@ async def test_another_process_may_ask_for_both(tmp_path: Path) -> None:
 
 
 async def test_what_runs_are_pinned_to_is_kept(tmp_path: Path) -> None:
-    queue = ps.Queue("gpt", version="2", concurrency=8)
+    limit = ps.RateLimit(600, per=60.0)
+    queue = ps.Queue("gpt", version="2", concurrency=8, rate_limit=limit, shed=ps.CoDel())
 
     @ps.step(queue=queue, retry=ps.RetryPolicy(max_attempts=2))
     async def ask(text: str) -> str:
@@ -206,6 +208,8 @@ async def test_what_runs_are_pinned_to_is_kept(tmp_path: Path) -> None:
     ):
         ((found, of, digest, _),) = reader.interfaces(kind)
         assert (found, of, len(digest)) == (name, version, 64)
+    ((_, _, digest, content),) = reader.interfaces("queue")
+    assert (ps.Queue.from_dict(json.loads(content)), digest) == (queue, queue.digest)
 
 
 async def test_without_a_store_there_is_nothing_to_try_again_from() -> None:

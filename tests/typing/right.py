@@ -43,6 +43,42 @@ async def draft(query: Query, docs: Sequence[Doc]) -> Reply:
     return Reply()
 
 
+gpt = ps.Queue(
+    "gpt",
+    version="2",
+    concurrency=ps.Adaptive(initial=64, max_limit=200),
+    capacity=10_000,
+    rate_limit=(
+        ps.RateLimit(600, per=timedelta(minutes=1), burst=60),
+        ps.RateLimit(9e4, per=60, unit="tokens"),
+    ),
+    fairness=ps.Fairness(key="tenant", weights={"acme": 2}, by="tokens"),
+    aging=30,
+    aging_share=0.1,
+    retry_budget=ps.RetryBudget(ratio=0.1, window=timedelta(seconds=10), on_denial="dead_letter"),
+    breaker=ps.Breaker(failure_ratio=0.5, open_for=5),
+    shed=ps.CoDel(target=0.05),
+)
+assert_type(gpt.rate_limit, tuple[ps.RateLimit, ...])
+assert_type(gpt.concurrency, int | ps.Adaptive | None)
+assert_type(gpt.retry_budget, ps.RetryBudget | None)
+assert_type(ps.Queue.from_dict(gpt.to_dict()), ps.Queue)
+assert_type(ps.RetryPolicy.from_dict({}), ps.RetryPolicy)
+assert_type(gpt.digest, str)
+ps.Queue("free", rate_limit=ps.RateLimit(3), retry_budget=None)
+ps.Queue("both", rate_limit=[ps.RateLimit(3)], concurrency=4)
+
+
+@ps.step(queue=gpt, estimate=ps.Cost(tokens=1_200), hedge=ps.Hedge(after=0.5))
+async def summarise(doc: Doc) -> str:
+    return ""
+
+
+@ps.workflow(hedge=ps.Hedge(quantile=0.9), estimate=ps.Cost())
+def hedged(flow: ps.Flow, doc: ps.Node[Doc]) -> ps.Node[str]:
+    return flow.call(summarise, doc, hedge=ps.Hedge(), estimate=ps.Cost(tokens=3), queue=gpt)
+
+
 @ps.step(queue=ps.Queue("desk", concurrency=2))
 def review(reply: Reply) -> Reply:
     return reply

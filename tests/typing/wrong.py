@@ -175,12 +175,24 @@ def waits(flow: ps.Flow, query: ps.Node[Query]) -> ps.Node[Reply]:
     flow.cancel("desk", when=query)  # error
     flow.call(guess, query, on_failure="retry")  # error
     flow.call(guess, query, compensate=judge)  # error
+    flow.call(guess, query, hedge=0.5)  # error
+    flow.call(guess, query, estimate=1_200)  # error
     flow.call(guess, query, fallback="apologise")  # error
     return flow.signal(approval)  # error
 
 
 @ps.step(compensate=judge)  # error
 async def book(query: Query) -> Reply:
+    return Reply()
+
+
+@ps.step(hedge=0.5)  # error
+async def hurry(query: Query) -> Reply:
+    return Reply()
+
+
+@ps.step(estimate=1_200)  # error
+async def count(query: Query) -> Reply:
     return Reply()
 
 
@@ -198,6 +210,26 @@ async def direct(ctx: ps.Context) -> None:
     await retrieve(Doc(), ctx)  # error
     await retrieve(Query())  # error
     ps.RetryPolicy(max_attempts="3")  # error
+    ps.RateLimit()  # error
+    ps.RateLimit(3, unit="bytes")  # error
+    ps.RateLimit(3, burst=1.5)  # error
+    ps.Fairness(key="region")  # error
+    ps.Fairness(weights=["acme"])  # error
+    ps.RetryBudget(on_denial="wait")  # error
+    ps.RetryBudget(0.1)  # error
+    ps.Breaker(probes="all")  # error
+    ps.CoDel(target="soon")  # error
+    ps.Adaptive(initial=2.5)  # error
+    ps.Hedge(after="soon")  # error
+    ps.Cost(tokens=1.5)  # error
+    ps.Cost(usd=0.01)  # error
+    ps.Queue("gpt", rate_limit=600)  # error
+    ps.Queue("gpt", rate_limit=[600])  # error
+    ps.Queue("gpt", concurrency=ps.CoDel())  # error
+    ps.Queue("gpt", fairness={"acme": 2.0})  # error
+    ps.Queue("gpt", retry_budget=0.1)  # error
+    ps.Queue("gpt", breaker=True)  # error
+    ps.Queue("gpt").concurrency = 3  # error
     support(Query(), Doc())  # error
 
 

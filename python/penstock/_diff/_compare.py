@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from ._changes import VERDICTS, Change, Difference, Subject, Verdict
-from ._policies import compared, told
+from ._parts import told
+from ._policies import compared
 from ._schemas import Relation, relation
 
 Entry: TypeAlias = Mapping[str, Any]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any, Final, cast
 
 from penstock._errors import DefinitionError
 from penstock._graph import GraphNode, Wait
 from penstock._graph_json import written
 from penstock._options import OptionName
+from penstock._policies import plain
 from penstock._workflows import Workflow
 
 from ._schemas import schema_of
@@ -87,25 +87,19 @@ def _is_node(node: Any, count: int) -> bool:
 
 def _policy(node: GraphNode) -> dict[str, object]:
     """The options in force at a node, as far as anything sets them."""
-    values = {name: _plain(node.option(name)) for name in _OPTIONS}
+    values = {name: plain(node.option(name)) for name in _OPTIONS}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _plain(value: Any) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in cast("Sequence[Any]", value)]
-    return value.__qualname__ if isinstance(value, type) else value
 
 
 _OPTIONS: Final[tuple[OptionName, ...]] = (
     "retry",
+    "hedge",
     "timeout",
     "total_timeout",
     "heartbeat_timeout",
     "queue_timeout",
     "queue",
+    "estimate",
     "priority",
     "task",
 )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from math import inf
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from ._changes import Verdict
-
-Told: TypeAlias = tuple[Verdict, str, str]
-"""Verdict, what changed, why it matters."""
+from ._parts import ESTIMATE, HEDGE, Told, queues, told
 
 
 def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Told]:
@@ -22,6 +20,8 @@ def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Told]:
             yield from _retry(before or _ONCE, after or _ONCE)
         elif name == "queue":
             yield from _queue(before, after)
+        elif name in _PARTS:
+            yield from _PARTS[name].compared("its", before, after)
         else:
             verdict, reason = _JUDGES[name](before, after) if name in _JUDGES else _UNKNOWN
             yield verdict, f"{name} {told(before)} -> {told(after)}", reason
@@ -62,15 +62,8 @@ def _queue(old: Any, new: Any) -> Iterator[Told]:
         return
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return
-    limits_old, limits_new = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
-    for name, after in limits_new.items():
-        before = limits_old.get(name)
-        if before != after and name != "version":
-            what = f"{name} of queue {_name(new)} {told(before)} -> {told(after)}"
-            if (after or inf) > (before or inf):
-                yield "risky", what, "more of it reaches the dependency at once"
-            else:
-                yield "risky", what, "work waits longer, or is refused, under the same load"
+    models = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
+    yield from queues(models[1]["name"], *models)
 
 
 def _name(queue: Any) -> str | None:
@@ -86,16 +79,8 @@ def _limit(shorter: str, longer: str) -> Callable[[Any, Any], tuple[Verdict, str
     return judge
 
 
-def told(value: Any) -> str:
-    """A value from JSON, in a sentence."""
-    if isinstance(value, list):
-        return f"({', '.join(str(item) for item in cast('list[object]', value))})"
-    if isinstance(value, dict):
-        return " ".join(str(part) for part in cast("dict[str, object]", value).values())
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
 _ONCE: Final[Mapping[str, Any]] = {"max_attempts": 1}
+_PARTS: Final = {"hedge": HEDGE, "estimate": ESTIMATE}
 _UNKNOWN: Final[tuple[Verdict, str]] = ("risky", "it runs under another rule")
 _JUDGES: Final[Mapping[str, Callable[[Any, Any], tuple[Verdict, str]]]] = {
     "timeout": _limit(

@@ -126,6 +126,16 @@ RULES: Final[Mapping[str, Rule]] = {
         "a step can be tried more than 10 times in one run, retries and repetitions multiplied",
         "retry in one place only: the innermost",
     ),
+    "R6.2": Rule(
+        "info",
+        "a step is retried, and no retry budget keeps its retries a share of the load",
+        "let it wait in a ps.Queue, which has a retry budget unless it is told None",
+    ),
+    "R6.3": Rule(
+        "warning",
+        "a retried step runs a workflow and waits for it: the attempts of both multiply",
+        "put the workflow into the graph with flow.call, or retry inside of it only",
+    ),
     "R9.1": Rule(
         "info",
         "a switch has a default, and a case for every key: the default is never taken",

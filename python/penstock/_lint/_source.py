@@ -1,4 +1,4 @@
-"""R4 and R15: what the source of a user's function says about time, chance and effects.
+"""R4, R6.3 and R15: what the source of a user's function says about time, chance and effects.
 
 Looks at the function itself, not into what it calls, and knows names of the standard library and
 verbs that mean an effect in most libraries. Says nothing of a function that has no source.
@@ -17,11 +17,11 @@ from types import FunctionType, ModuleType
 from typing import Any, Final, Literal, TypeAlias
 
 from penstock._graph import GraphNode
-from penstock._stages import Step
+from penstock._stages import Stage, Step
 
-from ._subject import Found, Subject, places
+from ._subject import Found, Subject, attempts, places
 
-Nature: TypeAlias = Literal["time", "chance", "send", "write", "block"]
+Nature: TypeAlias = Literal["time", "chance", "send", "write", "block", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,11 @@ def _in_step(subject: Subject, step: Step[..., Any], source: _Source, nodes: lis
     if wrong:
         what = f"step {step.name!r} makes a key of {', '.join(wrong)}{places(nodes)}"
         yield subject.finding("R4.2", nodes[0], what)
+    retried = [index for index in nodes if attempts(subject.graph.nodes[index]) > 1]
+    runs = source.calls({"run"}) if retried else []
+    if runs:
+        what = f"step {step.name!r} is retried and calls {_list(runs)}, where steps may be, too"
+        yield subject.finding("R6.3", retried[0], what + places(retried))
     if step.effects == "pure":
         calls = source.calls({"time", "chance", "send", "write"})
         if calls:
@@ -173,9 +178,17 @@ class _Source:
             nature = _VERBS.get(node.func.attr)
             if node.func.attr == "insert" and _is_list_insert(node):
                 nature = None
+            if node.func.attr == "run" and self._takes_stage(node, node.func.value):
+                nature = "run"
         if nature is None:
             return None
         return Call(_shortened(written), nature, line)
+
+    def _takes_stage(self, node: ast.Call, owner: ast.expr) -> bool:
+        """Whether a call of `run` is one of a runtime, by what it is given or called on."""
+        if node.args and isinstance(self._value(node.args[0]), Stage):
+            return True
+        return (_name(owner) or "").lstrip("_") in ("rt", "runtime")
 
     def _defined(self, node: ast.expr) -> str | None:
         """The module and name of what an expression such as `dt.now` calls."""

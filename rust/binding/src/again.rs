@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use penstock_engine::{
-    Again, Body, Identity, Place, Plan, PlanId, Record, Run, RunKey, RunStatus, ValueId,
+    Again, Body, Identity, Place, Plan, PlanId, Record, Run, RunKey, RunStatus, TenantId, ValueId,
 };
 use penstock_journal::{Line, NewRun, RunRow};
 use pyo3::prelude::*;
@@ -178,6 +178,7 @@ fn kept(plan: &Plan, row: &RunRow, lines: &[Line], from: Option<&str>) -> Option
         plan_id: PlanId(0),
         plan,
         inputs: &inputs,
+        tenant: TenantId::NONE,
         durability: row.durability,
     };
     let select = AssertUnwindSafe(|| {

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use penstock_engine::{
-    AttemptKey, Config, Engine, Event, Failure, Lsn, NodeKind, PlanId, QueueLimits, RunKey,
-};
+use penstock_engine::{AttemptKey, Config, Engine, Event, Failure, Lsn, NodeKind, PlanId, RunKey};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
@@ -73,6 +71,8 @@ pub(crate) struct Hooks {
     pub(crate) decode_error: Py<PyAny>,
     /// `(id, key, run id, verb, arguments, actor)`: another process wants something.
     pub(crate) command: Py<PyAny>,
+    /// `(queue, what)`: something happened to a queue.
+    pub(crate) news: Py<PyAny>,
 }
 
 /// What Python registers for a node: `(contract, detail, policy | None, codec | None)`; see
@@ -510,15 +510,6 @@ impl Core {
         })
     }
 
-    /// Adds a queue; gives its number.
-    fn add_queue(&self, py: Python<'_>, concurrency: Option<u32>, capacity: Option<u32>) -> u32 {
-        let limits = QueueLimits {
-            concurrency: concurrency.unwrap_or(u32::MAX),
-            capacity: capacity.unwrap_or(QueueLimits::CAPACITY_MAX),
-        };
-        self.lock(py).engine.add_queue(limits).0
-    }
-
     /// Adds a workflow; gives its number. One `(contract, detail, policy | None)` per node.
     fn add_plan(
         &self,
@@ -866,6 +857,7 @@ impl Hooks {
             encode_error: hook("encode_error")?,
             decode_error: hook("decode_error")?,
             command: hook("command")?,
+            news: hook("news")?,
         })
     }
 
@@ -882,6 +874,7 @@ impl Hooks {
             &self.encode_error,
             &self.decode_error,
             &self.command,
+            &self.news,
         ] {
             visit.call(hook)?;
         }

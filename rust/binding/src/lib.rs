@@ -26,6 +26,7 @@ mod plan;
 mod pump;
 mod python;
 mod queries;
+mod queues;
 mod reader;
 mod recovery;
 mod report;

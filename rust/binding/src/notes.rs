@@ -83,7 +83,7 @@ impl State {
         };
         let when_ns = match record.body {
             Body::Done { started_ns, .. } => started_ns,
-            Body::Failed { then: Then::Retry { due_ns }, .. } => due_ns,
+            Body::Failed { then: Then::Retry { due_ns } | Then::Park { due_ns, .. }, .. } => due_ns,
             _ => 0,
         };
         let note = Note {

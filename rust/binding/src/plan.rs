@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use penstock_engine::{Jitter, Lane, NodeId, NodeKind, Policy, QueueId, RetryPolicy, StepId};
+use penstock_engine::{
+    Hedge, Jitter, Lane, NodeId, NodeKind, Policy, QueueId, RetryPolicy, StepId,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
@@ -280,6 +282,13 @@ pub(crate) struct PolicyParts {
     #[pyo3(item)]
     jitter: String,
     #[pyo3(item)]
+    tokens: u32,
+    #[pyo3(item)]
+    fallback: bool,
+    /// Seconds, or 0 and a share of the attempts.
+    #[pyo3(item)]
+    hedge: Option<(f64, f64)>,
+    #[pyo3(item)]
     retry_timeouts: bool,
     #[pyo3(item)]
     once: bool,
@@ -316,6 +325,11 @@ impl PolicyParts {
                 max_ns: nanoseconds(self.max_interval),
                 jitter,
             },
+            tokens: self.tokens,
+            fallback: self.fallback,
+            hedge: self.hedge.map(|(after, share)| {
+                if after > 0.0 { Hedge::After(nanoseconds(after)) } else { Hedge::Quantile(share) }
+            }),
             retry_timeouts: self.retry_timeouts,
             once: self.once,
             timeout_ns: nanoseconds(self.timeout),

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use penstock_engine::{
     Again, Body, Cause, Durability, Identity, Layout, NodeId, Plan, PlanId, Record, Restore, Run,
-    RunKey, RunStatus, ValueId,
+    RunKey, RunStatus, TenantId, ValueId,
 };
 use penstock_journal::{Head, Line, NewRun, Reader, RunRow, StoreError};
 use pyo3::prelude::*;
@@ -147,6 +147,7 @@ impl Core {
         let tenant = row.tenant.as_ref().map(|tenant| tenant.into_pyobject(py)).transpose()?;
         let (key, parts, stored, mut effects, ends) = {
             let mut state = self.lock(py);
+            let tenant_id = row.tenant.as_ref().map_or(TenantId::NONE, |it| state.tenants.id(it));
             let Some(plan) = state.plan_named(&row.workflow, &row.version, &row.graph) else {
                 return Ok(Err("its workflow is not registered".into()));
             };
@@ -160,6 +161,7 @@ impl Core {
                 number: row.run,
                 plan,
                 inputs: &taken.inputs,
+                tenant: tenant_id,
                 durability: row.durability,
                 records: &taken.records,
                 records_had: lines.len() as u32,
@@ -399,6 +401,7 @@ pub(crate) fn folded(plan: &Plan, row: &RunRow, records: &[Record], inputs: &[Va
         plan_id: PlanId(0),
         plan,
         inputs,
+        tenant: TenantId::NONE,
         durability: Durability::Sync,
     };
     Run::fold(&identity, records)

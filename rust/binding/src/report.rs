@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use penstock_engine::{
-    AttemptKey, Body, Distribution, Layout, NodeId, NodeKind, PlanId, QueueId, RunKey,
+    AttemptKey, AttemptMetrics, Body, BreakerState, Counts, Distribution, Layout, NodeId, NodeKind,
+    PlanId, QueueId, RunKey, StepId,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -31,6 +32,7 @@ pub(crate) const fn detail(body: &Body) -> &'static str {
     match body {
         Body::Failed { cause, .. } => cause.name(),
         Body::Ended { status } => status.name(),
+        Body::Parked { denial } => denial.name(),
         _ => "",
     }
 }
@@ -124,27 +126,46 @@ pub(crate) fn stats<'py>(py: Python<'py>, state: &State) -> PyResult<Bound<'py, 
             (counts, quantiles(&it.latency))
         })
         .collect::<Vec<_>>();
-    let steps = metrics
-        .steps
-        .iter()
-        .map(|it| {
-            let counts = (it.attempts, it.retries, it.succeeded, it.failed, it.timeouts);
-            (counts, quantiles(&it.queue_delay), quantiles(&it.duration))
-        })
-        .collect::<Vec<_>>();
-    let queues = (0..state.engine.queue_count())
-        .map(|queue| {
-            let view = state.engine.queue(QueueId(queue));
-            (view.running, view.waiting)
-        })
-        .collect::<Vec<_>>();
+    let steps = (0..metrics.step_count()).map(|step| attempts(&metrics.step(StepId(step))));
+    let queues = (0..state.engine.queue_count()).map(QueueId).map(|queue| {
+        let view = state.engine.queue(queue);
+        let state = (view.stormy, view.shedding, view.breaker.map(BreakerState::name));
+        let tokens = view.tokens_ppm.map(|tokens| tokens as f64 / 1e6);
+        let load = (view.concurrency, view.running, view.waiting, view.parked, tokens);
+        (load, state, counted(&view.total), counted(&view.last), attempts(&metrics.queue(queue)))
+    });
+    let priorities = (1..)
+        .zip(&metrics.latency)
+        .map(|(priority, latency)| (attempts(&metrics.priority(priority)), quantiles(latency)));
+    let tenants = metrics.tenants().map(|(tenant, it)| {
+        let (delay, duration) = (quantiles(&it.queue_delay), quantiles(&it.duration));
+        let held = it.held_ns as f64 / 1e9;
+        let name = state.tenants.name(tenant).map(str::to_owned);
+        (name, it.attempts, held, delay, duration, quantiles(&it.latency))
+    });
     let counts = PyDict::new(py);
     counts.set_item("workflows", workflows)?;
-    counts.set_item("steps", steps)?;
-    counts.set_item("queues", queues)?;
+    counts.set_item("steps", steps.collect::<Vec<_>>())?;
+    counts.set_item("queues", queues.collect::<Vec<_>>())?;
+    counts.set_item("priorities", priorities.collect::<Vec<_>>())?;
+    counts.set_item("tenants", tenants.collect::<Vec<_>>())?;
     counts.set_item("runs", state.engine.run_count())?;
     counts.set_item("running", state.engine.running())?;
     Ok(counts)
+}
+
+/// Attempts, retries, succeeded, failed, timeouts and hedges; queue delay; duration.
+type AttemptsRow = ((u64, u64, u64, u64, u64, u64), Quantiles, Quantiles);
+type Quantiles = (u64, f64, f64, f64, f64);
+
+fn attempts(it: &AttemptMetrics) -> AttemptsRow {
+    let counts = (it.attempts, it.retries, it.succeeded, it.failed, it.timeouts, it.hedges);
+    (counts, quantiles(&it.queue_delay), quantiles(&it.duration))
+}
+
+/// First attempts, attempts sent, denied retries, successes in time, late ones, and attempts that ended.
+fn counted(it: &Counts) -> (u64, u64, u64, u64, u64, u64) {
+    (it.first, it.sent, it.denied, it.good, it.late, it.ended)
 }
 
 /// `(count, p50, p95, p99, longest)`, times in seconds.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use penstock_engine::{Accept, AcceptError, Durability, NodeId, PlanId, RunKey};
+use penstock_engine::{Accept, AcceptError, Durability, NodeId, PlanId, RunKey, TenantId};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -91,7 +91,7 @@ impl Core {
         }
         let now_ns = self.read_clock(py);
         let mut options = options;
-        options.tenant_text = self.tenant_text(py, options.tenant.as_ref());
+        options.tenant_text = Self::tenant_text(py, options.tenant.as_ref());
         let mut state = self.lock(py);
         match state.existing(&options) {
             Ok(None) => {}
@@ -140,7 +140,7 @@ impl Core {
                     fingerprint,
                     priority: common.priority,
                     deadline: common.deadline,
-                    tenant_text: self.tenant_text(py, tenant.as_ref()),
+                    tenant_text: Self::tenant_text(py, tenant.as_ref()),
                     tenant,
                     watch: true,
                     admitted: true,
@@ -223,8 +223,9 @@ impl Core {
             .collect()
     }
 
-    fn tenant_text(&self, py: Python<'_>, tenant: Option<&Py<PyAny>>) -> Option<String> {
-        tenant.filter(|_| self.durable).and_then(|tenant| tenant.extract(py).ok())
+    /// A tenant as text, taken before the lock is.
+    fn tenant_text(py: Python<'_>, tenant: Option<&Py<PyAny>>) -> Option<String> {
+        tenant.and_then(|tenant| tenant.extract(py).ok())
     }
 
     /// The inputs of a run as the store takes them, if there is one.
@@ -307,6 +308,9 @@ impl Core {
         match error {
             AcceptError::QueueFull { retry_after_ns, queue } => {
                 self.refusal(py, "queue", &queue.0.to_string(), retry_after_ns as f64 / 1e9)
+            }
+            AcceptError::Shedding { retry_after_ns, queue } => {
+                self.refusal(py, "shedding", &queue.0.to_string(), retry_after_ns as f64 / 1e9)
             }
             AcceptError::RunsFull { .. } => self.refusal(py, "runs", &error.to_string(), 1.0),
             other => self.refusal(py, "input", &other.to_string(), 0.0),
@@ -413,6 +417,7 @@ impl State {
         let accept = Accept {
             plan,
             inputs: &values,
+            tenant: options.tenant_text.as_ref().map_or(TenantId::NONE, |it| self.tenants.id(it)),
             priority: options.priority,
             deadline_ns: options.deadline.map(|it| now_ns.saturating_add(nanoseconds(it))),
             durability: options.durability,

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use penstock_engine::{
-    Action, AttemptKey, Base, Blame, Cause, Engine, Event, Layout, NodeId, Outcome, Place, PlanId,
-    Run, RunKey, RunStatus, Source, Start,
+    Action, AttemptKey, Base, Blame, Cause, Engine, Event, Layout, News, NodeId, Outcome, Place,
+    PlanId, QueueId, Run, RunKey, RunStatus, Source, Start,
 };
 use penstock_journal::MemoryStore;
 use pyo3::PyTraverseError;
@@ -19,6 +19,7 @@ use crate::durable::{Ack, Durable};
 use crate::inline::Inline;
 use crate::notes::Note;
 use crate::plan::{Mode, NodePart, PlanParts, StepPart};
+use crate::queues::Tenants;
 use crate::values::Values;
 
 /// The engine's side and Python's side of all runs. Nothing here calls Python or drops a Python object:
@@ -29,6 +30,8 @@ pub(crate) struct State {
     pub(crate) plans: Vec<Arc<PlanParts>>,
     /// What is known of runs, and of the last ones that ended.
     pub(crate) store: MemoryStore<Past>,
+    /// Whom runs are for.
+    pub(crate) tenants: Tenants,
     /// Where runs outlive the process, if anywhere.
     pub(crate) durable: Option<Box<Durable>>,
     /// By run slot.
@@ -187,6 +190,7 @@ pub(crate) struct Rest {
     pub(crate) cancel: Vec<Py<PyAny>>,
     pub(crate) ended: Vec<EndedRun>,
     pub(crate) notes: Vec<(Vec<Py<PyAny>>, Note)>,
+    pub(crate) news: Vec<(QueueId, News)>,
     pub(crate) forgotten: Vec<Past>,
     /// Futures of those whose record is on disk.
     pub(crate) on_disk: Vec<Py<PyAny>>,
@@ -223,6 +227,7 @@ impl State {
             values: Values::default(),
             plans: Vec::new(),
             store: MemoryStore::new(seed),
+            tenants: Tenants::default(),
             durable: None,
             sides: Vec::new(),
             tasks: Vec::new(),
@@ -293,6 +298,7 @@ impl State {
             Action::Ended { run, status, outcome, layout } => {
                 self.end(py, run, status, (outcome, layout), effects);
             }
+            Action::Queue { queue, news } => effects.rest().news.push((queue, news)),
             Action::Stalled { run, node, cause } => {
                 self.stall(py, run, Blame { node, cause }, effects);
             }

@@ -4,7 +4,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use penstock_engine::{BANDS, Entry, NodeId, Place, ReadyQueue, RunKey, TimerKind, Timers, draw};
+use penstock_engine::{
+    BANDS, Claim, Entry, NEVER, NodeId, Place, ReadyQueue, RunKey, TenantId, TimerKind, Timers,
+    draw,
+};
 
 const ENTRIES: u64 = 1_000_000;
 const TENANTS: u64 = 10_000;
@@ -29,18 +32,25 @@ fn report(name: &str, target_ns: u64, round: fn() -> (f64, u64)) {
     println!("{name:<46} {best:>8.1} ns   target {target}");
 }
 
-fn entry(seq: u64) -> (u8, Entry) {
+fn entry(seq: u64) -> (Claim, Entry) {
     let dice = draw(7, [seq, 0, 0, 0]);
     let priority = 1 + (dice % u64::from(BANDS)) as u8;
     let run = RunKey((dice >> 8) % TENANTS);
-    (priority, Entry { seq, eligible_ns: seq, run, node: Place(1), template: NodeId(1) })
+    let tenant = TenantId(1 + run.0 as u32);
+    let claim = Claim { priority, tenant, due_ns: NEVER };
+    (claim, Entry { seq, eligible_ns: seq, run, node: Place(1), template: NodeId(1) })
+}
+
+fn pop(queue: &mut ReadyQueue) -> Option<Entry> {
+    let (priority, _) = queue.peek(0)?;
+    queue.pop(priority, Some(1_000))
 }
 
 fn full() -> ReadyQueue {
     let mut queue = ReadyQueue::default();
     for seq in 0..ENTRIES {
-        let (priority, entry) = entry(seq);
-        queue.push(priority, entry);
+        let (claim, entry) = entry(seq);
+        queue.push(claim, entry);
     }
     queue
 }
@@ -48,9 +58,9 @@ fn full() -> ReadyQueue {
 fn ready_queue_full() -> (f64, u64) {
     let (mut queue, waiting) = (full(), (0..ENTRIES).map(entry).collect::<Vec<_>>());
     let began = Instant::now();
-    for (priority, entry) in waiting {
-        queue.push(priority, entry);
-        black_box(queue.pop());
+    for (claim, entry) in waiting {
+        queue.push(claim, entry);
+        black_box(pop(&mut queue));
     }
     (elapsed_ns(began), ENTRIES)
 }
@@ -59,10 +69,10 @@ fn ready_queue_filled() -> (f64, u64) {
     let waiting: Vec<_> = (0..ENTRIES).map(entry).collect();
     let mut queue = ReadyQueue::default();
     let began = Instant::now();
-    for (priority, entry) in waiting {
-        queue.push(priority, entry);
+    for (claim, entry) in waiting {
+        queue.push(claim, entry);
     }
-    while let Some(entry) = queue.pop() {
+    while let Some(entry) = pop(&mut queue) {
         black_box(entry);
     }
     (elapsed_ns(began), ENTRIES)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use penstock_engine::{
     Accept, Action, Config, Durability, Engine, Event, Failure, GraphSpec, Jitter, Lane, NodeKind,
-    NodeSpec, Plan, PlanId, Policy, QueueId, RetryPolicy, StepId, ValueId,
+    NodeSpec, Plan, PlanId, Policy, QueueId, RetryPolicy, StepId, TenantId, ValueId,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -68,6 +68,9 @@ impl Driver {
             },
             once: false,
             retry_timeouts: true,
+            tokens: 0,
+            fallback: false,
+            hedge: None,
             timeout_ns,
             total_timeout_ns: 0,
             queue_timeout_ns: 0,
@@ -101,6 +104,7 @@ impl Driver {
         let accept = Accept {
             plan: self.plan,
             inputs: &[ValueId(run)],
+            tenant: TenantId::NONE,
             priority: Some(priority),
             deadline_ns: None,
             durability: Durability::Sync,

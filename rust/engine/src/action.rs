@@ -2,9 +2,10 @@
 
 use crate::attempt::CancelCause;
 use crate::failure::Cause;
-use crate::ids::{AttemptKey, NodeId, Place, PlanId, RunKey, ValueId};
+use crate::ids::{AttemptKey, NodeId, Place, PlanId, QueueId, RunKey, ValueId};
 use crate::layout::Layout;
 use crate::plan::Lane;
+use crate::queues::News;
 use crate::run::Base;
 use crate::state::RunStatus;
 
@@ -34,6 +35,13 @@ pub enum Action {
     Drop {
         /// The value.
         value: ValueId,
+    },
+    /// Something happened to a queue.
+    Queue {
+        /// The queue.
+        queue: QueueId,
+        /// What.
+        news: News,
     },
     /// A run is over; its key is dead.
     Ended {

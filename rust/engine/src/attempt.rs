@@ -1,6 +1,7 @@
 //! One execution of a step, from dispatch until it has ended or is given up.
 
-use crate::ids::{Place, QueueId, RunKey, StepId};
+use crate::ids::{AttemptKey, Place, QueueId, RunKey, TenantId};
+use crate::metrics::SeriesId;
 use crate::plan::Lane;
 
 /// Why an attempt was told to stop.
@@ -12,6 +13,8 @@ pub enum CancelCause {
     TotalTimeout,
     /// It was silent for longer than `heartbeat_timeout`.
     HeartbeatTimeout,
+    /// Another copy of it was quicker.
+    Beaten,
     /// Its run is ending, or its branch of it is not needed any more.
     Withdrawn,
     /// The runtime is closing.
@@ -24,6 +27,8 @@ pub(crate) enum Phase {
     Running,
     /// Told to stop, and not ended yet.
     Cancelling(CancelCause),
+    /// A copy of it was quicker: holds its slots until it ends, and its result is ignored.
+    Beaten,
     /// Did not stop when told: holds its slots until it ends, and its result is ignored.
     Abandoned,
 }
@@ -34,11 +39,15 @@ pub(crate) struct Attempt {
     pub(crate) started_ns: u64,
     pub(crate) alive_ns: u64,
     pub(crate) node: Place,
-    pub(crate) step: StepId,
+    pub(crate) series: SeriesId,
     pub(crate) number: u32,
     pub(crate) queue: QueueId,
     pub(crate) lane: Lane,
     pub(crate) phase: Phase,
+    /// Its run's.
+    pub(crate) tenant: TenantId,
+    /// The other of two copies, as long as both are under way.
+    pub(crate) twin: AttemptKey,
     /// Timers that were set for it and have not fired.
     pub(crate) timers: u8,
     /// Whether the driver has said that it is waiting, so that its timers run.

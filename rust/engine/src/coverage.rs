@@ -132,13 +132,17 @@ impl Coverage {
         let mut seen = |exception| *self.exceptions.entry((node.0, exception)).or_default() += 1;
         match *body {
             Body::Failed { cause, then, .. } => {
-                if !matches!(cause, Cause::Error(_) | Cause::NotEnough | Cause::Exhausted) {
+                let late = !matches!(
+                    cause,
+                    Cause::Error(_) | Cause::NotEnough | Cause::Exhausted | Cause::BreakerOpen
+                );
+                if late {
                     seen(Exception::Timeout);
                 }
                 match then {
-                    Then::Retry { .. } => seen(Exception::Retry),
+                    Then::Retry { .. } | Then::Park { .. } => seen(Exception::Retry),
                     Then::Final if last => seen(Exception::Exhausted),
-                    Then::Final => {}
+                    Then::Final | Then::Denied => {}
                 }
             }
             Body::Withdrawn => seen(Exception::Cancel),
@@ -148,8 +152,13 @@ impl Coverage {
             }
             _ => {}
         }
-        if let (NodeKind::Undo { of }, Body::Done { .. } | Body::Failed { then: Then::Final, .. }) =
-            (kind, body)
+        let over = match body {
+            Body::Done { .. } => true,
+            Body::Failed { then, .. } => then.is_final(),
+            _ => false,
+        };
+        if let NodeKind::Undo { of } = kind
+            && over
         {
             *self.exceptions.entry((of, Exception::Compensate)).or_default() += 1;
         }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::failure::Failure;
-use crate::ids::{AttemptKey, Lsn, Place, PlanId, RunKey, ValueId};
+use crate::ids::{AttemptKey, Lsn, Place, PlanId, QueueId, RunKey, TenantId, ValueId};
+use crate::queues::Limits;
 use crate::record::Durability;
 
 /// Something that happened outside, for [`crate::Engine::handle`].
@@ -48,6 +49,20 @@ pub enum Event {
     Interrupted {
         /// The attempt.
         attempt: AttemptKey,
+    },
+    /// An attempt said what it has used, in addition to what it said before.
+    Used {
+        /// The attempt.
+        attempt: AttemptKey,
+        /// Tokens.
+        tokens: u32,
+    },
+    /// This engine's share of a queue's limits has changed.
+    Limits {
+        /// The queue.
+        queue: QueueId,
+        /// The share.
+        limits: Limits,
     },
     /// An inline node gave a value.
     Decided {
@@ -99,6 +114,8 @@ pub struct Accept<'a> {
     pub plan: PlanId,
     /// Values of the plan's inputs, in order.
     pub inputs: &'a [ValueId],
+    /// Whom it is for.
+    pub tenant: TenantId,
     /// 1 to 5, for nodes that have none of their own; `None` leaves it to the steps.
     pub priority: Option<u8>,
     /// When it must be over, in engine time.
@@ -118,7 +135,14 @@ pub enum AcceptError {
         /// An estimate from the queue's present pace.
         retry_after_ns: u64,
         /// The queue.
-        queue: crate::ids::QueueId,
+        queue: QueueId,
+    },
+    /// What a queue of the workflow has admitted waits too long; try again after this long.
+    Shedding {
+        /// An estimate from the queue's present pace.
+        retry_after_ns: u64,
+        /// The queue.
+        queue: QueueId,
     },
     /// The table of runs is full.
     RunsFull {
@@ -145,6 +169,12 @@ impl fmt::Display for AcceptError {
             Self::QueueFull { retry_after_ns, queue } => write!(
                 formatter,
                 "queue {} is full; try again in {:.3} s",
+                queue.0,
+                *retry_after_ns as f64 / 1e9
+            ),
+            Self::Shedding { retry_after_ns, queue } => write!(
+                formatter,
+                "what waits in queue {} waits too long; try again in {:.3} s",
                 queue.0,
                 *retry_after_ns as f64 / 1e9
             ),

@@ -29,6 +29,12 @@ pub enum Cause {
     HeartbeatTimeout,
     /// It waited in its queue longer than `queue_timeout`.
     QueueTimeout,
+    /// It could not have ended before its run's deadline.
+    Deadline,
+    /// Its queue's breaker is open, and there is a fallback.
+    BreakerOpen,
+    /// Its queue's retry budget is spent, and somebody has to see to the run. It has not failed.
+    RetryDenied,
     /// The signal it waits for did not come in time.
     SignalTimeout,
     /// Fewer inputs or items succeeded than it needs, and no failure is to blame.
@@ -49,6 +55,9 @@ impl Cause {
             Self::TotalTimeout => "total_timeout",
             Self::HeartbeatTimeout => "heartbeat_timeout",
             Self::QueueTimeout => "queue_timeout",
+            Self::Deadline => "deadline",
+            Self::BreakerOpen => "breaker_open",
+            Self::RetryDenied => "retry_denied",
             Self::SignalTimeout => "signal_timeout",
             Self::NotEnough => "not_enough",
             Self::Exhausted => "exhausted",

@@ -35,6 +35,10 @@ id!(
     QueueId(u32)
 );
 id!(
+    /// Whom a run is for; [`TenantId::NONE`] if it names nobody.
+    TenantId(u32)
+);
+id!(
     /// A registered step: what metrics are counted by.
     StepId(u32)
 );
@@ -50,6 +54,16 @@ id!(
 impl QueueId {
     /// The queue of steps that name none.
     pub const DEFAULT: Self = Self(0);
+}
+
+impl AttemptKey {
+    /// No attempt.
+    pub(crate) const NONE: Self = Self(u64::MAX);
+}
+
+impl TenantId {
+    /// Nobody in particular.
+    pub const NONE: Self = Self(0);
 }
 
 impl ValueId {

@@ -20,7 +20,6 @@ mod layout;
 mod metrics;
 mod plan;
 mod queues;
-mod ready;
 mod record;
 mod retry;
 mod run;
@@ -34,15 +33,18 @@ pub use coverage::{Coverage, Exception};
 pub use engine::{Again, Config, Engine, Resolution, Restore, kept};
 pub use event::{Accept, AcceptError, Event};
 pub use failure::{Cause, Failure};
-pub use ids::{AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, RunKey, StepId, ValueId};
+pub use ids::{AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, RunKey, StepId, TenantId, ValueId};
 pub use layout::Layout;
-pub use metrics::{Distribution, Metrics, StepMetrics, WorkflowMetrics};
+pub use metrics::{AttemptMetrics, Distribution, Metrics, TenantMetrics, WorkflowMetrics};
 pub use plan::{
-    CallSpec, GraphSpec, Lane, NodeKind, NodeSpec, OUTCOMES_MAX, Plan, Policy, RegionSpec,
+    CallSpec, GraphSpec, Hedge, Lane, NodeKind, NodeSpec, OUTCOMES_MAX, Plan, Policy, RegionSpec,
 };
-pub use queues::{QueueLimits, QueueView};
-pub use ready::{BANDS, DEFAULT_PRIORITY, Entry, ReadyQueue};
-pub use record::{Body, Durability, Record, Then};
+pub use queues::{
+    AdaptiveModel, BANDS, BreakerModel, BreakerState, BudgetModel, Claim, Cost, Counts,
+    DEFAULT_PRIORITY, Entry, FairnessModel, Limits, NEVER, News, OnDenial, Order, QueueModel,
+    QueueView, Rate, ReadyQueue, ShedModel,
+};
+pub use record::{Body, Denial, Durability, Record, Then};
 pub use retry::{Jitter, RetryPolicy, draw, mix};
 pub use run::{Base, Blame, Cell, Identity, Run, Source};
 pub use state::{

@@ -80,6 +80,11 @@ pub enum Body {
     },
     /// A node holds its concurrency key.
     Acquired,
+    /// A node that was to start is parked.
+    Parked {
+        /// Why.
+        denial: Denial,
+    },
     /// A node that had not ended was withdrawn: its run is ending, or its branch is not needed.
     Withdrawn,
     /// An attempt was cut short by the runtime's end; it does not count.
@@ -131,8 +136,49 @@ pub enum Then {
         /// When it is due.
         due_ns: u64,
     },
+    /// Another attempt once its queue is well again, and not before this time.
+    Park {
+        /// When it is due.
+        due_ns: u64,
+        /// Why it is not tried before.
+        denial: Denial,
+    },
     /// The node has failed for good.
     Final,
+    /// The node has failed for good, as the queue's budget did not pay for a retry.
+    Denied,
+}
+
+/// Why a node may not be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The queue's retry budget is spent.
+    Budget,
+    /// Its breaker is open.
+    Breaker,
+    /// Its retry budget is spent, and somebody has to see to the run.
+    DeadLetter,
+}
+
+impl Denial {
+    /// Every one, in the order of the enum.
+    pub const ALL: [Self; 3] = [Self::Budget, Self::Breaker, Self::DeadLetter];
+
+    /// The word for it in history and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Breaker => "breaker",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
+impl Then {
+    /// Whether the node has failed for good.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Final | Self::Denied)
+    }
 }
 
 /// What must be on disk before what.
@@ -180,6 +226,7 @@ impl Body {
             Self::Fired => "fired",
             Self::Signal { .. } => "signal",
             Self::Acquired => "acquired",
+            Self::Parked { .. } => "parked",
             Self::Withdrawn => "withdrawn",
             Self::Interrupted => "interrupted",
             Self::Abandoned => "abandoned",

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use crate::ids::{AttemptKey, Place, RunKey};
+use crate::ids::{AttemptKey, Place, QueueId, RunKey};
 
 /// What a timer is for. Each names the state it was set for, so that a late one is told from a live one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,20 @@ pub enum TimerKind {
     Deadline {
         /// The run.
         run: RunKey,
+    },
+    /// A queue has something to do that no event brings about.
+    Queue {
+        /// The queue.
+        queue: QueueId,
+        /// When it was set for.
+        at_ns: u64,
+    },
+    /// Entries were turned away by their queue, or something happened to one.
+    Told,
+    /// A slow attempt may get a second copy.
+    Hedge {
+        /// The attempt.
+        attempt: AttemptKey,
     },
     /// An attempt has run for too long.
     Timeout {

@@ -1,6 +1,6 @@
 //! A record in 24 bytes: what a run's history needs of it, without the values.
 
-use penstock_engine::{Body, Place, Record, RunStatus, Then};
+use penstock_engine::{Body, Denial, Place, Record, RunStatus, Then};
 
 /// One line of a run's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Entry {
     detail: u8,
 }
 
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 26] = [
     "accepted",
     "done",
     "failed",
@@ -44,8 +44,9 @@ const KINDS: [&str; 25] = [
     "held",
     "released",
     "retried",
+    "parked",
 ];
-const CAUSES: [&str; 10] = [
+const CAUSES: [&str; 13] = [
     "",
     "error",
     "timeout",
@@ -56,6 +57,9 @@ const CAUSES: [&str; 10] = [
     "not_enough",
     "exhausted",
     "outcome_unknown",
+    "deadline",
+    "breaker_open",
+    "retry_denied",
 ];
 
 /// The word for a cause, if it is one.
@@ -91,6 +95,7 @@ const fn kind(body: &Body) -> u8 {
         Body::Held => 22,
         Body::Released => 23,
         Body::Retried { .. } => 24,
+        Body::Parked { .. } => 25,
     }
 }
 
@@ -112,12 +117,13 @@ impl Entry {
         if number { (0, self.when_ns) } else { (self.when_ns, 0) }
     }
 
-    /// The cause of a failure, the status a run ended with, or nothing.
+    /// The cause of a failure, the status a run ended with, why a step is parked, or nothing.
     pub fn detail(&self) -> &'static str {
-        if self.kind() == "ended" {
-            penstock_engine::RUN_STATES[usize::from(self.detail)].name()
-        } else {
-            CAUSES[usize::from(self.detail)]
+        let detail = usize::from(self.detail);
+        match self.kind() {
+            "ended" => penstock_engine::RUN_STATES[detail].name(),
+            "parked" => Denial::ALL[detail].name(),
+            _ => CAUSES[detail],
         }
     }
 }
@@ -133,11 +139,12 @@ impl From<&Record> for Entry {
             Body::Failed { cause, then, .. } => (
                 place(&CAUSES, cause.name()),
                 match then {
-                    Then::Retry { due_ns } => due_ns,
-                    Then::Final => 0,
+                    Then::Retry { due_ns } | Then::Park { due_ns, .. } => due_ns,
+                    Then::Final | Then::Denied => 0,
                 },
             ),
             Body::Ended { status: ended } => (status(ended), 0),
+            Body::Parked { denial } => (denial as u8, 0),
             Body::Chosen { outcome } => (0, outcome),
             Body::Opened { count } | Body::Recovered { count } => (0, u64::from(count)),
             Body::Retried { generation, .. } => (0, u64::from(generation)),
@@ -170,6 +177,8 @@ mod tests {
             (Body::Done { value, started_ns: 4 }, "", 4),
             (failed(Cause::Error(value), Then::Retry { due_ns: 8 }), "error", 8),
             (failed(Cause::QueueTimeout, Then::Final), "queue_timeout", 0),
+            (failed(Cause::Timeout, Then::Denied), "timeout", 0),
+            (Body::Parked { denial: Denial::Breaker }, "breaker", 0),
             (Body::Started, "", 0),
             (Body::Decided { value }, "", 0),
             (Body::Chosen { outcome: 3 }, "", 3),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use penstock_engine::{Body, Cause, Lsn, Place, Record, RunKey, Then, ValueId};
+use penstock_engine::{Body, Cause, Denial, Lsn, Place, Record, RunKey, Then, ValueId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -85,7 +85,13 @@ impl Line {
                         fields.word("then", "retry");
                         fields.number("due", due_ns);
                     }
+                    Then::Park { due_ns, denial } => {
+                        fields.word("then", "park");
+                        fields.number("due", due_ns);
+                        fields.word("denial", denial.name());
+                    }
                     Then::Final => fields.word("then", "final"),
+                    Then::Denied => fields.word("then", "denied"),
                 }
             }
             Body::Chosen { outcome } => fields.number("outcome", outcome),
@@ -98,6 +104,7 @@ impl Line {
                 fields.number("keys", keys.into());
             }
             Body::Ended { status } => fields.word("status", status.name()),
+            Body::Parked { denial } => fields.word("denial", denial.name()),
             Body::Started
             | Body::Decided { .. }
             | Body::Fired
@@ -238,6 +245,7 @@ struct Fields<'a> {
     due: Option<u64>,
     cause: Option<&'a str>,
     then: Option<&'a str>,
+    denial: Option<&'a str>,
     outcome: Option<u64>,
     count: Option<u32>,
     generation: Option<u32>,
@@ -264,7 +272,12 @@ impl Fields<'_> {
                 started_ns: needed(self.started, "started")?,
                 then: match needed(self.then, "then")? {
                     "retry" => Then::Retry { due_ns: needed(self.due, "due")? },
+                    "park" => Then::Park {
+                        due_ns: needed(self.due, "due")?,
+                        denial: denial(needed(self.denial, "denial")?)?,
+                    },
                     "final" => Then::Final,
+                    "denied" => Then::Denied,
                     other => return Err(format!("nothing follows a failure as {other:?}")),
                 },
             },
@@ -275,6 +288,7 @@ impl Fields<'_> {
             "fired" => Body::Fired,
             "signal" => Body::Signal { signal: needed(self.signal, "signal")?, value },
             "acquired" => Body::Acquired,
+            "parked" => Body::Parked { denial: denial(needed(self.denial, "denial")?)? },
             "withdrawn" => Body::Withdrawn,
             "interrupted" => Body::Interrupted,
             "abandoned" => Body::Abandoned,
@@ -302,6 +316,11 @@ impl Fields<'_> {
     }
 }
 
+fn denial(name: &str) -> Result<Denial, String> {
+    let found = Denial::ALL.into_iter().find(|it| it.name() == name);
+    found.ok_or_else(|| format!("no step is parked for {name:?}"))
+}
+
 fn needed<T>(field: Option<T>, name: &str) -> Result<T, String> {
     field.ok_or_else(|| format!("its body lacks {name:?}"))
 }
@@ -316,6 +335,8 @@ fn cause(name: &str, value: ValueId) -> Result<Cause, String> {
         Cause::SignalTimeout,
         Cause::NotEnough,
         Cause::Exhausted,
+        Cause::Deadline,
+        Cause::BreakerOpen,
     ];
     let found = causes.into_iter().find(|cause| cause.name() == name);
     found.ok_or_else(|| format!("no failure is caused by {name:?}"))

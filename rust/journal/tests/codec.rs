@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::Folder;
-use penstock_engine::{Body, Cause, Lsn, Place, RUN_STATES, Record, RunKey, Then, ValueId};
+use penstock_engine::{Body, Cause, Denial, Lsn, Place, RUN_STATES, Record, RunKey, Then, ValueId};
 use penstock_journal::{Batch, INLINE_MAX, Line, Reader, SqliteStore, Store, StoreOptions};
 use proptest::prelude::*;
 
@@ -29,8 +29,16 @@ fn body() -> impl Strategy<Value = Body> {
         Cause::SignalTimeout,
         Cause::NotEnough,
         Cause::Exhausted,
+        Cause::Deadline,
+        Cause::BreakerOpen,
     ]);
-    let then = prop_oneof![number().prop_map(|due_ns| Then::Retry { due_ns }), Just(Then::Final)];
+    let denial = prop::sample::select(Denial::ALL.to_vec());
+    let then = prop_oneof![
+        number().prop_map(|due_ns| Then::Retry { due_ns }),
+        (number(), denial.clone()).prop_map(|(due_ns, denial)| Then::Park { due_ns, denial }),
+        Just(Then::Final),
+        Just(Then::Denied),
+    ];
     let plain = prop::sample::select(vec![
         Body::Started,
         Body::Decided { value },
@@ -51,6 +59,7 @@ fn body() -> impl Strategy<Value = Body> {
     ]);
     prop_oneof![
         plain,
+        denial.prop_map(|denial| Body::Parked { denial }),
         (any::<Option<u8>>(), number())
             .prop_map(|(priority, deadline_ns)| Body::Accepted { priority, deadline_ns }),
         number().prop_map(move |started_ns| Body::Done { value, started_ns }),

@@ -1,6 +1,6 @@
 //! What must hold after every event, checked beside the engine with books of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use penstock_engine::{
@@ -53,7 +53,7 @@ pub(crate) struct Checker<'a> {
     running_in_all: u32,
     threads: u32,
     /// Nodes with an attempt under way, abandoned ones included.
-    busy: BTreeSet<(RunKey, Place)>,
+    busy: BTreeMap<(RunKey, Place), u32>,
     /// Concurrency keys that acquire nodes have asked for.
     keys: BTreeMap<(RunKey, Place), u64>,
     /// By node with an attempt under way that has not been given up: the key it holds, and for which
@@ -90,7 +90,7 @@ impl<'a> Checker<'a> {
             running: vec![0; workload.queues.len() + 1],
             running_in_all: 0,
             threads: 0,
-            busy: BTreeSet::new(),
+            busy: BTreeMap::new(),
             keys: BTreeMap::new(),
             holders: BTreeMap::new(),
             nothing: workload.graphs.iter().map(|(spec, _)| may_be_nothing(spec)).collect(),
@@ -238,6 +238,7 @@ impl<'a> Checker<'a> {
 
     pub(crate) fn started(&mut self, engine: &Engine, start: &Start) -> Checked {
         let (workload, synced) = (self.workload, self.synced);
+        let copy = self.busy.contains_key(&(start.run, start.node));
         let shadow = self.shadow(start.run)?;
         if shadow.over {
             return Err(format!("{start:?} after the end of its run"));
@@ -254,7 +255,11 @@ impl<'a> Checker<'a> {
             if let NodeKind::Undo { of } = kind {
                 watched.effects.begins(input_of(start.node, start.template, of), seq);
             }
-            watched.steps.starts(start, policy, engine.now_ns())?;
+            if copy {
+                watched.steps.copies(start)?;
+            } else {
+                watched.steps.starts(start, policy, engine.now_ns())?;
+            }
             let accepted = watched.records.first().is_some_and(|record| record.lsn <= synced);
             let known = !gated || watched.steps.start_is_synced(start.node, synced);
             let inputs = &spec.nodes[start.template.index()].inputs;
@@ -274,7 +279,9 @@ impl<'a> Checker<'a> {
         if start.number > policy.retry.attempts_max.get() {
             return Err(format!("{start:?} is one attempt too many"));
         }
-        if !self.busy.insert((start.run, start.node)) {
+        let busy = self.busy.entry((start.run, start.node)).or_default();
+        *busy += 1;
+        if *busy > 1 + u32::from(policy.hedge.is_some()) {
             return Err(format!("{start:?} while an earlier attempt is under way"));
         }
         self.starts += 1;
@@ -289,9 +296,11 @@ impl<'a> Checker<'a> {
         let within = self.running[queue] <= limit
             && self.running_in_all <= config.concurrency
             && self.threads <= config.threads;
-        // With a journal, attempts hold their slots while their start is on its way to the disk.
+        // Copies hold their slots while others are started, and with a journal attempts do while their start is
+        // on its way to the disk.
+        let hedged = workload.is_hedged();
         let counts = |counted: u32, running: u32| {
-            counted == running || (config.journaled && counted > running)
+            counted == running || ((config.journaled || hedged) && counted > running)
         };
         let agrees = counts(engine.queue(policy.queue).running, self.running[queue])
             && counts(engine.running(), self.running_in_all);
@@ -304,7 +313,13 @@ impl<'a> Checker<'a> {
 
     /// An attempt has really ended.
     pub(crate) fn stopped(&mut self, start: &Start) {
-        self.busy.remove(&(start.run, start.node));
+        let at = (start.run, start.node);
+        if let Some(busy) = self.busy.get_mut(&at) {
+            *busy -= 1;
+            if *busy == 0 {
+                self.busy.remove(&at);
+            }
+        }
         self.holders.remove(&(start.run, start.node));
         self.count(self.policy(start.plan, start.template), -1);
     }
@@ -404,18 +419,26 @@ impl<'a> Checker<'a> {
     /// A run for which nothing will happen by itself waits for somebody, or for what never ends.
     pub(crate) fn waits_for_something(&self, engine: &Engine, key: RunKey) -> Checked {
         let status = engine.status(key);
-        let mut nodes = engine.run(key).into_iter().flat_map(Run::states);
-        let waits = self.busy.iter().any(|(run, _)| *run == key)
+        let is_step = |node: Place| {
+            let plan = engine.plan_of(key).map(|plan| engine.plan(plan));
+            let template = engine.template(key, node);
+            plan.zip(template).is_some_and(|(plan, template)| plan.kind(template).is_step())
+        };
+        let mut nodes = (0..).map(Place).zip(engine.run(key).into_iter().flat_map(Run::states));
+        let waits = self.busy.keys().any(|(run, _)| *run == key)
             || matches!(status, Some(RunStatus::Paused | RunStatus::CompensationFailed))
-            || nodes.any(|state| match state {
-                NodeState::Awaiting | NodeState::Parked | NodeState::Unknown => true,
+            || nodes.any(|(node, state)| match state {
+                NodeState::Awaiting | NodeState::Unknown => true,
+                // For a key that somebody holds, or a queue whose slots are taken.
+                NodeState::Parked => !is_step(node) || engine.running() > 0,
                 NodeState::Ready => engine.running() > 0,
                 _ => false,
             });
         if waits {
             Ok(())
         } else {
-            Err(format!("{key:?}, {status:?}, waits for nothing, and does not end"))
+            let nodes: Vec<_> = engine.run(key).into_iter().flat_map(Run::states).collect();
+            Err(format!("{key:?}, {status:?}, {nodes:?}, waits for nothing, and does not end"))
         }
     }
 
@@ -519,6 +542,10 @@ impl<'a> Checker<'a> {
             return Ok(()); // A ready node may stand before its gate instead of in line.
         }
         let policy = self.policy(start.plan, start.template);
+        let model = engine.queue_model(policy.queue);
+        if (model.aging_share_ppm > 0 && policy.queue.0 > 0) || policy.hedge.is_some() {
+            return Ok(()); // What stood too long gets a share, and a copy has stood in no line.
+        }
         let rank = |policy: &Policy, run: RunKey| engine.run(run).map(|run| run.priority(policy));
         let own = rank(policy, start.run);
         let going_on = |it: &&Shadow| it.status != RunStatus::Paused;
@@ -531,7 +558,9 @@ impl<'a> Checker<'a> {
                 if (other.queue, other.lane) == (policy.queue, policy.lane)
                     && rank(other, shadow.key) < own
                     && engine.node_state(shadow.key, node) == Some(NodeState::Ready)
-                    && !self.busy.contains(&(shadow.key, node))
+                    && !self.busy.contains_key(&(shadow.key, node))
+                    && shadow.status == RunStatus::Running
+                    && engine.deadline_ns(shadow.key).is_none()
                 {
                     return Err(format!("{start:?} before {node:?} of {:?}", shadow.key));
                 }

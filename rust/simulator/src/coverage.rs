@@ -37,13 +37,13 @@ impl Coverage {
         to: NodeState,
         retried: bool,
     ) -> bool {
-        use NodeState::{Backoff, Ready, Running, Waiting};
+        use NodeState::{Backoff, Parked, Ready, Running, Waiting};
         if from == to {
             return true;
         }
         let opens_at_once = matches!(kind, NodeKind::Loop { .. } | NodeKind::Recurse { .. });
         let between: Vec<Vec<NodeState>> = match (from, to) {
-            (Running, Ready) if retried => vec![vec![Backoff]],
+            (Running, Ready | Parked) if retried => vec![vec![Backoff]],
             (Waiting | Backoff, Running) if !opens_at_once => vec![vec![Ready]],
             _ if from.may_become(to) => vec![vec![]],
             _ => {

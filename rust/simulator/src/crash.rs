@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use penstock_engine::{Lsn, Restore, RunKey, draw};
+use penstock_engine::{Lsn, Restore, RunKey, TenantId, draw};
 
 use crate::checker::{Checked, Crashed};
 use crate::shadow::Shadow;
-use crate::world::{Happening, World, engine, exponential};
+use crate::world::{Coming, Happening, World, engine, exponential};
 
 impl World<'_> {
     /// Says when the process will go down.
@@ -46,6 +46,7 @@ impl World<'_> {
         let known = runs.iter().map(|shadow| shadow.number + 1).max();
         self.number = known.max(self.ends.keys().max().map(|number| number + 1)).unwrap_or(0);
         self.engine.continue_after(cut, self.number);
+        let coming = std::mem::take(&mut self.coming);
         runs.sort_by_key(|shadow| draw(dice(5), [shadow.number; 4]));
         let mut moved = BTreeMap::new();
         for shadow in runs {
@@ -54,7 +55,7 @@ impl World<'_> {
             moved.insert(before, self.restore(shadow, was_under_way)?);
         }
         self.hash([10, cut.0, moved.len() as u64, 0]);
-        self.outlive(&moved);
+        self.outlive(coming.into_vec(), &moved);
         self.engine.go_on(self.now_ns);
         self.drain(false)
     }
@@ -82,6 +83,7 @@ impl World<'_> {
                 number: shadow.number,
                 plan: shadow.plan,
                 inputs: &shadow.inputs,
+                tenant: TenantId::NONE,
                 durability: shadow.durability,
                 records,
                 records_had: records.len() as u32,
@@ -96,26 +98,23 @@ impl World<'_> {
     }
 
     /// What was to happen inside the process does not; users go on as they would have.
-    fn outlive(&mut self, moved: &BTreeMap<RunKey, RunKey>) {
-        let coming = std::mem::take(&mut self.coming);
+    fn outlive(&mut self, coming: Vec<Reverse<Coming>>, moved: &BTreeMap<RunKey, RunKey>) {
         let now = |run: RunKey| moved.get(&run).copied();
-        self.coming = coming
-            .into_iter()
-            .filter_map(|Reverse((at_ns, seq, happening))| {
-                let happening = match happening {
-                    Happening::Arrival(_) | Happening::Crash => happening,
-                    Happening::UserCancels(run) => Happening::UserCancels(now(run)?),
-                    Happening::Pauses(run) => Happening::Pauses(now(run)?),
-                    Happening::Resumes(run) => Happening::Resumes(now(run)?),
-                    Happening::Resolves(run, node) => Happening::Resolves(now(run)?, node),
-                    Happening::Signal(run, signal) => Happening::Signal(now(run)?, signal),
-                    Happening::Ends(..)
-                    | Happening::Heartbeat(_)
-                    | Happening::Answered(_)
-                    | Happening::Synced(_) => return None,
-                };
-                Some(Reverse((at_ns, seq, happening)))
-            })
-            .collect();
+        let outlived = coming.into_iter().filter_map(|Reverse((at_ns, seq, happening))| {
+            let happening = match happening {
+                Happening::Arrival(_) | Happening::Crash => happening,
+                Happening::UserCancels(run) => Happening::UserCancels(now(run)?),
+                Happening::Pauses(run) => Happening::Pauses(now(run)?),
+                Happening::Resumes(run) => Happening::Resumes(now(run)?),
+                Happening::Resolves(run, node) => Happening::Resolves(now(run)?, node),
+                Happening::Signal(run, signal) => Happening::Signal(now(run)?, signal),
+                Happening::Ends(..)
+                | Happening::Heartbeat(_)
+                | Happening::Answered(_)
+                | Happening::Synced(_) => return None,
+            };
+            Some(Reverse((at_ns, seq, happening)))
+        });
+        self.coming.extend(outlived);
     }
 }

@@ -11,6 +11,7 @@ mod coverage;
 mod crash;
 mod dice;
 mod effects;
+mod limited;
 mod shadow;
 mod steps;
 mod users;

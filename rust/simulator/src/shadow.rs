@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use penstock_engine::{
     Body, Cause, Durability, Engine, GraphSpec, Identity, Layout, Lsn, NodeId, NodeKind, NodeState,
-    Place, PlanId, Record, Run, RunKey, RunStatus, Then, ValueId,
+    Place, PlanId, Record, Run, RunKey, RunStatus, TenantId, Then, ValueId,
 };
 
 use crate::checker::Checked;
@@ -108,7 +108,8 @@ impl Shadow {
         let ends = matches!(record.body, Body::Ended { .. });
         self.over = ends && self.status != RunStatus::CompensationFailed;
         let Some(watched) = &mut self.watched else { return Ok(()) };
-        if matches!(record.body, Body::Failed { then: Then::Retry { .. }, .. }) {
+        if matches!(record.body, Body::Failed { then: Then::Retry { .. } | Then::Park { .. }, .. })
+        {
             watched.retried.insert(record.node);
         }
         watched.effects.recorded(spec, record, template)?;
@@ -140,6 +141,7 @@ impl Shadow {
             plan_id: self.plan,
             plan: engine.plan(self.plan),
             inputs: &self.inputs,
+            tenant: TenantId::NONE,
             durability: self.durability,
         };
         Run::fold(&identity, &watched.records)
@@ -180,7 +182,9 @@ impl Shadow {
         now.waits.retain(|place, _| state(place) == Some(NodeState::Awaiting));
         // What became ready and ended in the same call has not been seen to be ready.
         let begun = (0..).map(Place).zip(states);
-        let begun = begun.filter(|(_, it)| matches!(it, NodeState::Ready | NodeState::Backoff));
+        let begun = begun.filter(|(_, it)| {
+            matches!(it, NodeState::Ready | NodeState::Backoff | NodeState::Parked)
+        });
         now.limits =
             begun.map(|(it, _)| (it, watched.limits.get(&it).copied().flatten())).collect();
         now.records = watched.records;
@@ -237,7 +241,10 @@ impl Watched {
             Some(waits_ns) => _ = self.waits.insert(node, now_ns + waits_ns),
             None => _ = self.waits.remove(&node),
         }
-        let begun = matches!(to, NodeState::Ready | NodeState::Running | NodeState::Backoff);
+        let begun = matches!(
+            to,
+            NodeState::Ready | NodeState::Running | NodeState::Backoff | NodeState::Parked
+        );
         if anew {
             self.limits.remove(&node);
         }

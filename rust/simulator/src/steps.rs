@@ -61,7 +61,7 @@ impl Steps {
                 step.started = Some(record.lsn);
                 return Ok(());
             }
-            Body::Failed { then: Then::Retry { due_ns }, .. } => {
+            Body::Failed { then: Then::Retry { due_ns } | Then::Park { due_ns, .. }, .. } => {
                 if record.attempt != step.attempts + 1 {
                     return Err(format!("{record:?} after {} attempts", step.attempts));
                 }
@@ -90,6 +90,15 @@ impl Steps {
             let (calls, again) = (step.calls, step.again + 1);
             *step = Step { calls, again, lsn: step.lsn, once: step.once, ..Step::NEW };
         }
+    }
+
+    /// A second copy of an attempt is handed out.
+    pub(crate) fn copies(&mut self, start: &Start) -> Checked {
+        let step = self.0.entry(start.node).or_insert(Step::NEW);
+        if step.phase != Phase::Open || start.number != step.attempts + 1 {
+            return Err(format!("{start:?} is a copy of no attempt: {step:?}"));
+        }
+        Ok(())
     }
 
     /// An attempt is handed out.

@@ -1,10 +1,11 @@
 //! What users do: they start runs, send signals, and find out what became of steps.
 
 use penstock_engine::{
-    Accept, BANDS, Durability, Place, PlanId, Resolution, RunKey, ValueId, draw,
+    Accept, BANDS, Durability, Place, PlanId, Resolution, RunKey, TenantId, ValueId, draw,
 };
 
 use crate::checker::Checked;
+use crate::limited::TENANTS;
 use crate::shadow::Shadow;
 use crate::world::{Happening, World, exponential};
 
@@ -53,6 +54,7 @@ impl World<'_> {
         let accept = Accept {
             plan,
             inputs: &inputs,
+            tenant: TenantId((dice(7) % TENANTS) as u32),
             priority: Some(1 + (dice(3) % u64::from(BANDS)) as u8),
             deadline_ns: (dice(4) % 1_000 < behaviour.hurried).then(|| self.now_ns + patience_ns),
             durability,

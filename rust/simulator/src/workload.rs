@@ -3,14 +3,15 @@
 use std::num::NonZeroU32;
 
 use penstock_engine::{
-    BANDS, Config, GraphSpec, Jitter, Lane, NodeKind, NodeSpec, Plan, Policy, QueueId, QueueLimits,
+    BANDS, Config, GraphSpec, Jitter, Lane, NodeKind, NodeSpec, Plan, Policy, QueueId, QueueModel,
     RetryPolicy, StepId,
 };
 
 use crate::dice::Dice;
+use crate::limited::limit;
 use crate::winding::winding;
 
-const MS: u64 = 1_000_000;
+pub(crate) const MS: u64 = 1_000_000;
 
 /// Everything a simulation depends on.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ pub struct Workload {
     /// How the engine is made.
     pub config: Config,
     /// Queues besides the default one.
-    pub queues: Vec<QueueLimits>,
+    pub queues: Vec<QueueModel>,
     /// Graphs, each with one policy per node.
     pub graphs: Vec<(GraphSpec, Vec<Option<Policy>>)>,
     /// How steps behave.
@@ -81,12 +82,12 @@ impl Workload {
     /// A world of flat graphs in which everything happens, drawn from the seed.
     pub fn stormy(seed: u64, runs: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let queues: Vec<QueueLimits> = (0..=dice.below(3)).map(|_| limits(&mut dice)).collect();
+        let queues: Vec<QueueModel> = (0..=dice.below(3)).map(|_| limits(&mut dice)).collect();
         let graphs = (0..=dice.below(4)).map(|_| flat(&mut dice, queues.len() as u64)).collect();
         let gap_ns = 1 + dice.below(20) * MS;
         let config = stormy_config(&mut dice, seed);
         let behaviour = stormy_behaviour(&mut dice);
-        Self {
+        let mut workload = Self {
             name: "stormy",
             seed,
             runs,
@@ -96,7 +97,9 @@ impl Workload {
             queues,
             graphs,
             behaviour,
-        }
+        };
+        limit(&mut workload);
+        workload
     }
 
     /// The same, with graphs of every construct.
@@ -115,7 +118,9 @@ impl Workload {
             deferred: dice.below(300),
             ..stormy.behaviour
         };
-        Self { name: "winding", graphs, behaviour, ..stormy }
+        let mut workload = Self { name: "winding", graphs, behaviour, ..stormy };
+        limit(&mut workload);
+        workload
     }
 
     /// A world of five-step diamonds in which hardly anything goes wrong: for measuring.
@@ -165,6 +170,12 @@ impl Workload {
         }
     }
 
+    /// Whether some attempts may have a second copy.
+    pub(crate) fn is_hedged(&self) -> bool {
+        let mut policies = self.graphs.iter().flat_map(|(_, policies)| policies).flatten();
+        policies.any(|policy| policy.hedge.is_some())
+    }
+
     /// The graphs, compiled.
     pub(crate) fn plans(&self) -> impl Iterator<Item = (Plan, &[Option<Policy>])> {
         self.graphs.iter().map(|(spec, policies)| {
@@ -174,8 +185,9 @@ impl Workload {
     }
 }
 
-fn limits(dice: &mut Dice) -> QueueLimits {
-    QueueLimits { concurrency: 1 + dice.below(6) as u32, capacity: 4 + dice.below(60) as u32 }
+fn limits(dice: &mut Dice) -> QueueModel {
+    let (concurrency, capacity) = (1 + dice.below(6) as u32, 4 + dice.below(60) as u32);
+    QueueModel { concurrency, capacity, ..QueueModel::default() }
 }
 
 fn stormy_config(dice: &mut Dice, seed: u64) -> Config {
@@ -265,6 +277,9 @@ pub(crate) fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
         },
         once,
         retry_timeouts: dice.below(4) > 0,
+        tokens: 0,
+        fallback: false,
+        hedge: None,
         timeout_ns,
         total_timeout_ns,
         queue_timeout_ns,

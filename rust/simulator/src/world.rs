@@ -139,7 +139,7 @@ pub(crate) struct World<'a> {
     pub(crate) engine: Engine,
     pub(crate) checker: Checker<'a>,
     pub(crate) now_ns: u64,
-    pub(crate) coming: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+    pub(crate) coming: BinaryHeap<Reverse<Coming>>,
     scheduled: u64,
     /// Attempts under way, by slot of their key.
     pub(crate) attempts: Vec<Option<Start>>,
@@ -160,11 +160,14 @@ pub(crate) struct World<'a> {
     pub(crate) report: Report,
 }
 
+/// When something happens, which of those scheduled it is, and what.
+pub(crate) type Coming = (u64, u64, Happening);
+
 /// An engine that knows of the workload, and nothing of its runs.
 pub(crate) fn engine(workload: &Workload) -> Engine {
     let mut engine = Engine::new(workload.config);
-    for &limits in &workload.queues {
-        engine.add_queue(limits);
+    for model in &workload.queues {
+        engine.add_queue(model.clone());
     }
     for (plan, policies) in workload.plans() {
         engine.add_plan(Arc::new(plan), policies.to_vec());
@@ -503,6 +506,10 @@ impl<'a> World<'a> {
                 if self.workload.behaviour.crashes > 0 {
                     self.ends.insert(number, tag);
                 }
+                Ok(())
+            }
+            Action::Queue { queue, news } => {
+                self.hash([10, queue.0.into(), news as u64, 0]);
                 Ok(())
             }
             Action::Stalled { run, node, cause: Cause::OutcomeUnknown } => {

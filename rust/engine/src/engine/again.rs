@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::restore::Open;
 use crate::ids::Place;
 use crate::plan::{NodeKind, Plan};
-use crate::record::{Body, Record, Then};
+use crate::record::{Body, Record};
 use crate::run::{Changes, Identity, Run};
 use crate::state::NodeState;
 
@@ -79,7 +79,7 @@ fn holds(run: &Run, plan: &Plan, open: &Open, record: &Record, ending: bool) -> 
             state == Some(NodeState::Ready) || open.is_asked(node)
         }
         Body::Fired => state == Some(NodeState::Awaiting),
-        Body::Failed { then: Then::Final, .. } => {
+        Body::Failed { then, .. } if then.is_final() => {
             let live =
                 eligible || matches!(state, Some(NodeState::Awaiting)) || open.is_asked(node);
             live && !ending

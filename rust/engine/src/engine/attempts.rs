@@ -4,12 +4,22 @@ use super::Engine;
 use crate::action::Action;
 use crate::attempt::{Attempt, CancelCause, Phase};
 use crate::failure::{Cause, Failure};
-use crate::ids::{AttemptKey, Place, RunKey, ValueId};
+use crate::ids::{AttemptKey, Place, RunKey, TenantId, ValueId};
 use crate::plan::{Lane, NodeKind};
-use crate::record::{Body, Then};
+use crate::queues::{BreakerState, News, OnDenial, Verdict};
+use crate::record::{Body, Denial, Then};
 use crate::retry::draw;
 use crate::state::{NodeState, RunStatus};
 use crate::timers::TimerKind;
+
+/// How an attempt ended, as the driver has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ended {
+    Succeeded,
+    Failed(Failure),
+    /// It was cancelled or cut off.
+    Cut,
+}
 
 impl Engine {
     /// An attempt is waiting for something, so its timeouts run, and it can be told to stop.
@@ -27,13 +37,21 @@ impl Engine {
                     self.timers.insert(at_ns, TimerKind::Timeout { attempt: key });
                     attempt.timers += 1;
                 }
+                let hedged = policy.hedge.is_some().then_some(*policy);
                 if policy.heartbeat_timeout_ns > 0 {
                     let at_ns = attempt.alive_ns.saturating_add(policy.heartbeat_timeout_ns);
                     self.timers.insert(at_ns, TimerKind::Heartbeat { attempt: key });
                     attempt.timers += 1;
                 }
+                if let Some(policy) = hedged {
+                    self.set_hedge(key, &policy);
+                }
             }
             Phase::Cancelling(cause) => self.deliver_cancel(key, cause),
+            Phase::Beaten => {
+                let cause = CancelCause::Beaten;
+                self.actions.push_back(Action::Cancel { attempt: key, cause });
+            }
             Phase::Abandoned => {}
         }
     }
@@ -46,10 +64,16 @@ impl Engine {
         }
         attempt.phase = Phase::Cancelling(cause);
         self.timers.cancel(usize::from(std::mem::take(&mut attempt.timers)));
+        let twin = attempt.twin;
         if !attempt.called {
             self.uncalled(key, cause);
         } else if attempt.suspended {
             self.deliver_cancel(key, cause);
+        }
+        // Each copy has a timeout of its own.
+        let own = matches!(cause, CancelCause::Timeout | CancelCause::HeartbeatTimeout);
+        if !own && twin != AttemptKey::NONE {
+            self.cancel_attempt(twin, cause);
         }
     }
 
@@ -58,7 +82,10 @@ impl Engine {
         if cause != CancelCause::Withdrawn {
             return self.attempt_interrupted(key);
         }
-        if let Some(attempt) = self.end_attempt(key, false) {
+        if let Some(attempt) = self.end_attempt(key, Ended::Cut) {
+            if self.outlived(&attempt) {
+                return;
+            }
             self.released(&attempt);
             self.commit(attempt.run, attempt.node, attempt.number, Body::Withdrawn);
         }
@@ -74,9 +101,13 @@ impl Engine {
     }
 
     pub(super) fn attempt_done(&mut self, key: AttemptKey, value: ValueId) {
-        let Some(attempt) = self.end_attempt(key, true) else { return self.drop_value(value) };
+        let ended = Ended::Succeeded;
+        let Some(attempt) = self.end_attempt(key, ended) else { return self.drop_value(value) };
         if self.ended_late(&attempt, value) {
             return;
+        }
+        if attempt.twin != AttemptKey::NONE {
+            self.beat(&attempt);
         }
         self.released(&attempt);
         let body = Body::Done { value, started_ns: attempt.started_ns };
@@ -86,9 +117,13 @@ impl Engine {
     }
 
     pub(super) fn attempt_failed(&mut self, key: AttemptKey, error: ValueId, failure: Failure) {
-        let Some(attempt) = self.end_attempt(key, false) else { return self.drop_value(error) };
+        let ended = Ended::Failed(failure);
+        let Some(attempt) = self.end_attempt(key, ended) else { return self.drop_value(error) };
         if self.ended_late(&attempt, error) {
             return;
+        }
+        if self.outlived(&attempt) {
+            return self.drop_value(error);
         }
         self.released(&attempt);
         self.decide_failure(&attempt, Cause::Error(error), failure);
@@ -103,8 +138,13 @@ impl Engine {
     }
 
     pub(super) fn attempt_cancelled(&mut self, key: AttemptKey, error: ValueId) {
-        let Some(attempt) = self.end_attempt(key, false) else { return self.drop_value(error) };
+        let ended = Ended::Cut;
+        let Some(attempt) = self.end_attempt(key, ended) else { return self.drop_value(error) };
+        if self.outlived(&attempt) {
+            return self.drop_value(error);
+        }
         match attempt.phase {
+            Phase::Beaten => self.drop_value(error),
             Phase::Abandoned => self.abandoned_ended(&attempt, error),
             Phase::Cancelling(cause) => {
                 self.drop_value(error);
@@ -124,8 +164,12 @@ impl Engine {
     }
 
     pub(super) fn attempt_interrupted(&mut self, key: AttemptKey) {
-        let Some(attempt) = self.end_attempt(key, false) else { return };
+        let Some(attempt) = self.end_attempt(key, Ended::Cut) else { return };
+        if self.outlived(&attempt) {
+            return;
+        }
         match attempt.phase {
+            Phase::Beaten => {}
             Phase::Abandoned => self.abandoned_ended(&attempt, ValueId::NONE),
             Phase::Cancelling(cause) => self.cut_short(&attempt, cause),
             Phase::Running => self.cut_short(&attempt, CancelCause::Interrupt),
@@ -139,6 +183,13 @@ impl Engine {
         attempt.phase = Phase::Abandoned;
         attempt.timers = 0;
         let copy = *attempt;
+        let failed = timeout_cause(cause).is_some();
+        let verdict = if failed { Verdict::Failed } else { Verdict::Unsaid };
+        self.queues.get_mut(copy.queue).counted(verdict, true);
+        self.tell_queue(key, &Attempt { phase: Phase::Cancelling(cause), ..copy }, verdict);
+        if self.given_up(key, &copy) {
+            return;
+        }
         self.abandoned.insert((copy.run, copy.node), false);
         self.commit(copy.run, copy.node, copy.number, Body::Abandoned);
         self.cut_short(&copy, cause);
@@ -200,11 +251,14 @@ impl Engine {
                 return false;
             }
             Phase::Abandoned => self.abandoned_ended(attempt, result),
+            Phase::Beaten => self.drop_value(result),
             Phase::Cancelling(_) if self.is_once(attempt) => return false,
             Phase::Cancelling(cause) => {
                 let Some(cause) = timeout_cause(cause) else { return false };
                 self.drop_value(result);
-                self.fail(attempt, cause);
+                if !self.outlived(attempt) {
+                    self.fail(attempt, cause);
+                }
             }
             Phase::Running => return false,
         }
@@ -266,7 +320,9 @@ impl Engine {
 
     fn decide_failure(&mut self, attempt: &Attempt, cause: Cause, failure: Failure) {
         let Some(run) = self.runs.get(attempt.run.0) else { return };
-        let retry = &self.plans[run.plan.0 as usize].policy_at(run, attempt.node).retry;
+        let policy = self.plans[run.plan.0 as usize].policy_at(run, attempt.node);
+        let (retry, fallback) = (&policy.retry, policy.fallback);
+        let may_stand_still = run.status == RunStatus::Running && run.ending.is_none();
         let again = failure.retryable
             && !run.is_withdrawn(attempt.node)
             && attempt.number < retry.attempts_max.get();
@@ -275,7 +331,19 @@ impl Engine {
             let delay_ns = retry
                 .delay_ns(attempt.number, draw(self.config.seed, parts))
                 .max(failure.retry_after_ns.unwrap_or(0));
-            Then::Retry { due_ns: self.now_ns.saturating_add(delay_ns) }
+            let due_ns = self.now_ns.saturating_add(delay_ns);
+            let last = attempt.number + 1 >= retry.attempts_max.get();
+            let timed_out = matches!(cause, Cause::Timeout | Cause::HeartbeatTimeout);
+            let queue = self.queues.get_mut(attempt.queue);
+            match queue.denies(self.now_ns, timed_out, last) {
+                None => Then::Retry { due_ns },
+                Some(OnDenial::Fail) => Then::Denied,
+                Some(_) if fallback => Then::Denied,
+                Some(OnDenial::DeadLetter) if may_stand_still => {
+                    return self.dead_letter(attempt, cause);
+                }
+                Some(_) => Then::Park { due_ns, denial: Denial::Budget },
+            }
         } else {
             Then::Final
         };
@@ -284,32 +352,84 @@ impl Engine {
         self.settle(attempt.run);
     }
 
+    /// Nobody pays for another attempt: the run stands still until somebody sees to it.
+    fn dead_letter(&mut self, attempt: &Attempt, cause: Cause) {
+        let (run, node) = (attempt.run, attempt.node);
+        let then = Then::Park { due_ns: self.now_ns, denial: Denial::DeadLetter };
+        let body = Body::Failed { cause, started_ns: attempt.started_ns, then };
+        self.stand_still(run);
+        self.commit(run, node, attempt.number, body);
+        self.commit(run, Place(0), 0, Body::Paused);
+        self.settle(run);
+        self.actions.push_back(Action::Stalled { run, node, cause: Cause::RetryDenied });
+    }
+
     /// Takes an attempt that has really ended off the books and gives its slots back.
     #[expect(clippy::inline_always, reason = "on the dispatch path; an attempt is long to move")]
     #[inline(always)]
-    fn end_attempt(&mut self, key: AttemptKey, succeeded: bool) -> Option<Attempt> {
+    pub(super) fn end_attempt(&mut self, key: AttemptKey, ended: Ended) -> Option<Attempt> {
         let attempt = self.attempts.remove(key.0)?;
         self.running -= 1;
-        self.queues.release(attempt.queue);
+        let timed_out =
+            matches!(attempt.phase, Phase::Cancelling(cause) if timeout_cause(cause).is_some());
+        let verdict = match ended {
+            // What was given up has been judged.
+            _ if attempt.phase == Phase::Abandoned => Verdict::Unsaid,
+            _ if timed_out => Verdict::Failed,
+            Ended::Succeeded => Verdict::Answered,
+            Ended::Failed(Failure { retryable: false, .. }) => Verdict::Refused,
+            Ended::Failed(Failure { retry_after_ns: Some(_), .. }) => Verdict::Throttled,
+            Ended::Failed(_) => Verdict::Failed,
+            Ended::Cut => Verdict::Unsaid,
+        };
+        // What nobody needs any more has been told to stop.
+        let wanted = attempt.phase == Phase::Running;
+        let listens = self.queues.release(attempt.queue, self.now_ns, verdict, wanted);
         if attempt.lane == Lane::Threads {
             self.threads_running -= 1;
             self.queues.unblock();
         }
         self.timers.cancel(usize::from(attempt.timers));
         if attempt.phase != Phase::Abandoned {
-            let metrics = self.metrics.step(attempt.step);
-            metrics.duration.record(self.now_ns - attempt.started_ns);
-            match attempt.phase {
-                Phase::Cancelling(cause) if timeout_cause(cause).is_some() => {
+            let time_ns = self.now_ns - attempt.started_ns;
+            let metrics = self.metrics.of(attempt.series);
+            metrics.duration.record(time_ns);
+            match ended {
+                _ if timed_out => {
                     metrics.failed += 1;
                     metrics.timeouts += 1;
                 }
-                _ if succeeded => metrics.succeeded += 1,
-                Phase::Running => metrics.failed += 1,
+                Ended::Succeeded => metrics.succeeded += 1,
+                _ if wanted => metrics.failed += 1,
                 _ => {}
             }
+            if attempt.tenant != TenantId::NONE {
+                let metrics = self.metrics.of_tenant(attempt.tenant);
+                metrics.held_ns += time_ns;
+                metrics.duration.record(time_ns);
+            }
+        }
+        if listens {
+            self.tell_queue(key, &attempt, verdict);
         }
         Some(attempt)
+    }
+
+    /// A queue that listens hears how an attempt of it has ended.
+    fn tell_queue(&mut self, key: AttemptKey, attempt: &Attempt, verdict: Verdict) {
+        self.roll(attempt.queue);
+        let (started_ns, id) = (attempt.started_ns, attempt.queue);
+        let breaker = match attempt.phase {
+            Phase::Abandoned => None,
+            _ => self.queues.ended(self.now_ns, id, key, started_ns, verdict),
+        };
+        let news = breaker.and_then(|state| match state {
+            BreakerState::Open => Some(News::BreakerOpened),
+            BreakerState::Closed => Some(News::BreakerClosed),
+            BreakerState::HalfOpen => None,
+        });
+        self.tell_of(id, news);
+        self.arm(id);
     }
 
     /// The late end of an abandoned attempt: its result is ignored, and the node may go on.
@@ -345,6 +465,6 @@ const fn timeout_cause(cause: CancelCause) -> Option<Cause> {
         CancelCause::Timeout => Some(Cause::Timeout),
         CancelCause::TotalTimeout => Some(Cause::TotalTimeout),
         CancelCause::HeartbeatTimeout => Some(Cause::HeartbeatTimeout),
-        CancelCause::Withdrawn | CancelCause::Interrupt => None,
+        CancelCause::Withdrawn | CancelCause::Beaten | CancelCause::Interrupt => None,
     }
 }

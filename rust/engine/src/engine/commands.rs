@@ -125,9 +125,16 @@ impl Engine {
         for (&node, &ask) in keys.filter(parked) {
             self.keys.ask(ask, key, node);
         }
+        let denied: Vec<Place> = (0..run.cells.len() as u32)
+            .map(Place)
+            .filter(|&node| run.is_parked_for_good(node))
+            .collect();
         self.commit(key, Place(0), 0, Body::Resumed);
         for node in ready {
             self.await_disk(key, node);
+        }
+        for node in denied {
+            self.unpark(key, node);
         }
         self.settle(key);
         self.take_turns();

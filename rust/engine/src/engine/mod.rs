@@ -3,6 +3,8 @@
 mod again;
 mod attempts;
 mod commands;
+mod hedges;
+mod limits;
 mod restore;
 mod settle;
 mod timeouts;
@@ -19,18 +21,18 @@ use crate::attempt::{Attempt, Phase};
 use crate::coverage::Coverage;
 use crate::event::{Accept, AcceptError, Event};
 use crate::failure::Cause;
-use crate::ids::{AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, RunKey, ValueId};
+use crate::ids::{AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, RunKey, TenantId, ValueId};
 use crate::keys::Keys;
 use crate::layout::Layout;
-use crate::metrics::{Metrics, WorkflowMetrics};
-use crate::plan::{Lane, Plan, Policy};
-use crate::queues::{QueueLimits, QueueView, Queues};
-use crate::ready::BANDS;
+use crate::metrics::{Metrics, SeriesId, WorkflowMetrics};
+use crate::plan::{Lane, NodeKind, Plan, Policy};
+use crate::queues::{BANDS, Charge, Claim, NEVER, QueueModel, QueueView, Queues, Started};
 use crate::record::{Body, Record};
 use crate::run::{Base, Blame, Changes, Identity, Run, Source};
 use crate::slab::Slab;
 use crate::state::{NodeState, RunStatus};
 use crate::timers::Timers;
+use limits::Judged;
 
 /// What an engine is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +101,8 @@ pub struct Engine {
     threads_running: u32,
     /// Nodes with an abandoned attempt, and whether the node waits for its end to start the next one.
     abandoned: BTreeMap<(RunKey, Place), bool>,
+    /// What queues said of entries and of themselves, to be told with the next tick.
+    told: limits::Told,
     keys: Keys,
     dispatching: bool,
     changes: Changes,
@@ -113,6 +117,8 @@ struct Registered {
     plan: Arc<Plan>,
     /// By node; `None` for what is not a step.
     policies: Box<[Option<Policy>]>,
+    /// By node; what a step's attempts are counted by.
+    series: Box<[SeriesId]>,
     /// The queues its steps wait in, each once.
     queues: Box<[QueueId]>,
     /// Whether any step has a limit on all its attempts together.
@@ -141,7 +147,7 @@ impl Engine {
     /// An engine with its default queue, at time 0.
     pub fn new(config: Config) -> Self {
         let mut queues = Queues::default();
-        queues.add(QueueLimits::default());
+        queues.add(QueueModel::default(), config.seed, 0);
         Self {
             config,
             now_ns: 0,
@@ -160,6 +166,7 @@ impl Engine {
             running: 0,
             threads_running: 0,
             abandoned: BTreeMap::new(),
+            told: limits::Told::default(),
             keys: Keys::default(),
             dispatching: true,
             changes: Changes::default(),
@@ -171,9 +178,9 @@ impl Engine {
 
     // Registration.
 
-    /// Adds a queue.
-    pub fn add_queue(&mut self, limits: QueueLimits) -> QueueId {
-        self.queues.add(limits)
+    /// Adds a queue, with a full retry budget if it has one.
+    pub fn add_queue(&mut self, model: QueueModel) -> QueueId {
+        self.queues.add(model, self.config.seed, self.now_ns)
     }
 
     /// Adds a workflow; `policies` has one entry per node, `Some` for each step.
@@ -183,10 +190,11 @@ impl Engine {
     pub fn add_plan(&mut self, plan: Arc<Plan>, policies: Vec<Option<Policy>>) -> PlanId {
         assert_eq!(plan.len(), policies.len(), "one policy per node");
         let mut queues: Vec<QueueId> = Vec::new();
-        for (node, policy) in plan.nodes.iter().zip(&policies) {
+        let mut series = vec![SeriesId::NONE; policies.len()];
+        for ((node, policy), series) in plan.nodes.iter().zip(&policies).zip(&mut series) {
             assert_eq!(node.kind.is_step(), policy.is_some(), "{} has no policy", node.path);
             if let Some(policy) = policy {
-                self.metrics.register(policy.step);
+                *series = self.metrics.register(policy.step, policy.queue);
                 queues.push(policy.queue);
             }
         }
@@ -195,8 +203,8 @@ impl Engine {
         self.metrics.workflows.push(WorkflowMetrics::default());
         let coverage = Coverage::new(&plan);
         let timed = policies.iter().flatten().any(|policy| policy.total_timeout_ns > 0);
-        let (policies, queues) = (policies.into(), queues.into());
-        self.plans.push(Registered { plan, policies, queues, timed, coverage });
+        let (policies, series, queues) = (policies.into(), series.into(), queues.into());
+        self.plans.push(Registered { plan, policies, series, queues, timed, coverage });
         PlanId(self.plans.len() as u32 - 1)
     }
 
@@ -299,6 +307,11 @@ impl Engine {
             let node = run.unknown_nodes().next()?;
             return Some(Blame { node, cause: Cause::OutcomeUnknown });
         }
+        if run.status == RunStatus::Paused
+            && let Some(node) = run.parked_for_good()
+        {
+            return Some(Blame { node, cause: Cause::RetryDenied });
+        }
         let stalled = run.status == RunStatus::CompensationFailed;
         run.more.as_ref().filter(|_| stalled)?.undo.blame
     }
@@ -382,9 +395,14 @@ impl Engine {
         self.attempts.get(attempt.0).is_none_or(|it| it.phase != Phase::Running)
     }
 
-    /// A queue's limits and load.
+    /// A queue's load, and how it fares.
     pub fn queue(&self, queue: QueueId) -> QueueView {
-        self.queues.view(queue)
+        self.queues.get(queue).view()
+    }
+
+    /// What a queue is to be like.
+    pub fn queue_model(&self, queue: QueueId) -> &QueueModel {
+        self.queues.get(queue).model()
     }
 
     /// Number of queues, the default one included.
@@ -410,7 +428,7 @@ impl Engine {
     /// How many more runs of a workflow would be accepted now.
     pub fn room(&self, plan: PlanId) -> usize {
         let queues = &self.plans[plan.0 as usize].queues;
-        let lines = queues.iter().map(|&queue| self.queues.room(queue) as usize).min();
+        let lines = queues.iter().map(|&queue| self.queues.get(queue).room() as usize).min();
         let runs = self.config.runs_max.saturating_sub(self.runs.len());
         lines.map_or(runs, |lines| lines.min(runs))
     }
@@ -425,14 +443,15 @@ impl Engine {
             return Err(AcceptError::RunsFull { runs_max });
         }
         let queues = &self.plans[plan.0 as usize].queues;
-        let full = queues.iter().find(|&&queue| (self.queues.room(queue) as usize) < count);
-        match full {
-            None => Ok(()),
-            Some(&queue) => {
-                let retry_after_ns = self.queues.retry_after_ns(queue, count);
-                Err(AcceptError::QueueFull { retry_after_ns, queue })
+        for &queue in queues {
+            if let Some(retry_after_ns) = self.queues.get(queue).lacks_room(count) {
+                return Err(AcceptError::QueueFull { retry_after_ns, queue });
+            }
+            if let Some(retry_after_ns) = self.queues.get(queue).sheds(count) {
+                return Err(AcceptError::Shedding { retry_after_ns, queue });
             }
         }
+        Ok(())
     }
 
     // Commands.
@@ -473,6 +492,7 @@ impl Engine {
             plan_id: accept.plan,
             plan: &plan,
             inputs: accept.inputs,
+            tenant: accept.tenant,
             durability: accept.durability,
         };
         let run = Run::accepted(&identity, &record, &mut self.changes);
@@ -526,6 +546,8 @@ impl Engine {
                     attempt.alive_ns = now_ns;
                 }
             }
+            Event::Used { attempt, tokens } => self.used(attempt, tokens),
+            Event::Limits { queue, limits } => self.limit(queue, limits),
             Event::Done { attempt, value } => self.attempt_done(attempt, value),
             Event::Failed { attempt, error, failure } => {
                 self.attempt_failed(attempt, error, failure);
@@ -548,6 +570,10 @@ impl Engine {
     /// The next attempt to start, if a ready one has its slots free. The driver calls this as often as it
     /// can start something. Records may have been written even if none is given: of starts that are to reach
     /// the disk first.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the dispatch path, where a call more costs what it saves"
+    )]
     pub fn dispatch(&mut self, now_ns: u64) -> Option<Start> {
         self.begin(now_ns);
         if !self.dispatching {
@@ -558,39 +584,62 @@ impl Engine {
         {
             return Some(start);
         }
+        if !self.told.copies.is_empty()
+            && let Some(start) = self.next_copy()
+        {
+            return Some(start);
+        }
         while self.running < self.config.concurrency {
-            let (line, entry) = self.queues.peek()?;
+            let Some((turn, entry)) = self.queues.peek(now_ns) else { break };
             let Some(run) = self
                 .runs
                 .get_mut(entry.run.0)
                 .filter(|run| run.is_lined_since(entry.node, entry.seq))
             else {
-                self.queues.discard(line);
+                self.queues.discard(turn);
                 continue;
             };
-            let plan = run.plan;
+            let (plan, tenant, id) = (run.plan, run.tenant, turn.line.queue());
             let registered = &self.plans[plan.0 as usize];
             let template = entry.template;
             let policy = registered.policy(template);
+            let queue = self.queues.get_mut(id);
+            let (mut cost, controlled) = (0, queue.is_controlled());
+            if controlled || run.has_deadline() {
+                let forward = registered.plan.kind(template) == NodeKind::Step;
+                let deadline_ns = run.has_deadline().then_some(run.deadline_ns);
+                // Compensations are never too late.
+                let deadline_ns = deadline_ns.filter(|_| forward);
+                match limits::judge(queue, &mut self.metrics, policy, now_ns, deadline_ns) {
+                    Judged::Starts(charged) => cost = charged,
+                    other => {
+                        self.put_off(turn, &entry, other);
+                        continue;
+                    }
+                }
+            }
             if policy.lane == Lane::Threads {
                 if self.threads_running >= self.config.threads {
-                    self.queues.block(line);
+                    self.queues.block(turn.line);
                     continue;
                 }
                 self.threads_running += 1;
             }
-            self.queues.serve(line, now_ns);
-            self.running += 1;
             let number = run.cells[entry.node.index()].attempts + 1;
+            self.queues.serve(turn, now_ns, cost, number == 1);
+            self.running += 1;
+            let series = registered.series[template.index()].of(turn.priority);
             let key = AttemptKey(self.attempts.insert(Attempt {
                 run: entry.run,
                 started_ns: now_ns,
                 alive_ns: now_ns,
+                twin: AttemptKey::NONE,
                 node: entry.node,
-                step: policy.step,
+                series,
                 number,
-                queue: line.queue(),
+                queue: id,
                 lane: policy.lane,
+                tenant,
                 phase: Phase::Running,
                 timers: 0,
                 suspended: false,
@@ -600,10 +649,23 @@ impl Engine {
             if policy.queue_timeout_ns > 0 {
                 self.timers.cancel(1);
             }
-            let metrics = self.metrics.step(policy.step);
+            let delay_ns = now_ns - entry.eligible_ns;
+            let metrics = self.metrics.of(series);
             metrics.attempts += 1;
             metrics.retries += u64::from(number > 1);
-            metrics.queue_delay.record(now_ns - entry.eligible_ns);
+            metrics.queue_delay.record(delay_ns);
+            if tenant != TenantId::NONE {
+                let metrics = self.metrics.of_tenant(tenant);
+                metrics.attempts += 1;
+                metrics.queue_delay.record(delay_ns);
+            }
+            if controlled {
+                let claim = Claim { priority: turn.priority, tenant, due_ns: NEVER };
+                let (lane, step, tokens) = (turn.line.lane(), policy.step, policy.tokens);
+                let charge = Charge { claim, lane, step, cost, tokens, used: None };
+                let started = Started { attempt: key, charge, first: number == 1, delay_ns };
+                self.told.roll(id, self.queues.get_mut(id).started(now_ns, &started));
+            }
             let start = Start {
                 attempt: key,
                 run: entry.run,
@@ -618,6 +680,7 @@ impl Engine {
             }
             return Some(start);
         }
+        self.set_told();
         None
     }
 
@@ -668,7 +731,8 @@ impl Engine {
     pub fn has_ready(&self) -> bool {
         let started = self.starting.front().is_some_and(|(lsn, _)| *lsn <= self.synced);
         let free = self.running < self.config.concurrency;
-        self.dispatching && (started || (free && self.queues.peek().is_some()))
+        let copies = !self.told.copies.is_empty();
+        self.dispatching && (started || copies || (free && self.queues.has_ready()))
     }
 
     /// The last record written so far.

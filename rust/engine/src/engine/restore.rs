@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Engine;
 use crate::action::{Action, Evaluation};
 use crate::failure::Cause;
-use crate::ids::{Lsn, Place, PlanId, RunKey, ValueId};
+use crate::ids::{Lsn, Place, PlanId, RunKey, TenantId, ValueId};
 use crate::plan::{NodeKind, Plan};
-use crate::record::{Body, Durability, Record, Then};
+use crate::record::{Body, Denial, Durability, Record};
 use crate::run::{Changes, Identity, Run};
 use crate::state::NodeState;
 use crate::timers::TimerKind;
@@ -24,6 +24,8 @@ pub struct Restore<'a> {
     pub plan: PlanId,
     /// Values of the plan's inputs, in order.
     pub inputs: &'a [ValueId],
+    /// Whom it is for.
+    pub tenant: TenantId,
     /// What must be on disk before what.
     pub durability: Durability,
     /// All of its records that hold, in order; which run they name does not matter.
@@ -82,6 +84,7 @@ pub(super) struct Open {
     /// Since when a node is eligible, for the first time and for the last.
     eligible: BTreeMap<Place, (u64, u64)>,
     backoff: BTreeMap<Place, u64>,
+    parked: BTreeMap<Place, (u64, Denial)>,
     waits: BTreeMap<Place, u64>,
     evaluate: BTreeMap<Place, Evaluation>,
     /// Since when a node asks for its key, and how many did before.
@@ -117,6 +120,7 @@ impl Engine {
             plan_id: restore.plan,
             plan: &plan,
             inputs: restore.inputs,
+            tenant: restore.tenant,
             durability: restore.durability,
         };
         let (mut run, open) = fold(&identity, restore.records, &mut self.changes);
@@ -148,10 +152,10 @@ impl Engine {
         if self.runs.get(key.0).is_some_and(Run::may_go_on) {
             self.commit(key, Place(0), 0, Body::Resumed);
         }
-        for (node, what) in open.evaluate {
+        for (&node, &what) in &open.evaluate {
             self.evaluate(key, node, what);
         }
-        self.restore_nodes(key, &plan, restore, &open.eligible, ending);
+        self.restore_nodes(key, &plan, restore, &open, ending);
         self.settle(key);
         for node in unknown {
             let cause = Cause::OutcomeUnknown;
@@ -269,7 +273,8 @@ impl Engine {
         let mut unknown = Vec::new();
         for &node in &open.started {
             let Some(run) = self.runs.get(key.0) else { break };
-            let live = run.cells[node.index()].state == NodeState::Ready;
+            let state = run.cells[node.index()].state;
+            let live = matches!(state, NodeState::Ready | NodeState::Parked);
             if live && self.plans[run.plan.0 as usize].policy_at(run, node).once {
                 self.commit(key, node, 1, Body::Unknown);
                 unknown.push(node);
@@ -284,7 +289,7 @@ impl Engine {
         key: RunKey,
         plan: &Plan,
         restore: &Restore<'_>,
-        eligible: &BTreeMap<Place, (u64, u64)>,
+        Open { eligible, parked, .. }: &Open,
         ending: bool,
     ) {
         for (&node, &(_, since_ns)) in eligible {
@@ -292,7 +297,7 @@ impl Engine {
             let (_, template) = run.locate(plan, node);
             let (state, kind) = (run.cells[node.index()].state, plan.kind(template));
             let is_forward = kind == NodeKind::Step;
-            if matches!(state, NodeState::Ready | NodeState::Backoff)
+            if matches!(state, NodeState::Ready | NodeState::Backoff | NodeState::Parked)
                 && is_forward
                 && (ending || run.is_withdrawn(node))
             {
@@ -308,6 +313,10 @@ impl Engine {
                 });
             } else if state == NodeState::Ready {
                 self.changes.eligible.push(node);
+            } else if state == NodeState::Parked
+                && let Some(&(due_ns, denial)) = parked.get(&node)
+            {
+                self.changes.parked.push((node, due_ns, denial));
             }
         }
     }
@@ -343,6 +352,10 @@ impl Open {
             self.backoff.insert(node, due_ns);
             self.eligible.entry(node).or_insert((at_ns, at_ns)).1 = due_ns;
         }
+        for (node, due_ns, denial) in changes.parked.drain(..) {
+            self.parked.insert(node, (due_ns, denial));
+            self.eligible.entry(node).or_insert((at_ns, at_ns)).1 = due_ns;
+        }
         self.waits.extend(changes.waits.drain(..));
         self.evaluate.extend(changes.evaluate.drain(..));
         for (node, _) in changes.asked.drain(..) {
@@ -353,18 +366,20 @@ impl Open {
         changes.stale_timers = 0;
     }
 
+    fn begins_anew(&mut self, node: Place) {
+        self.started.remove(&node);
+        self.evaluate.remove(&node);
+        self.eligible.remove(&node);
+    }
+
     /// What a record answers.
     pub(super) fn answered(&mut self, record: &Record) {
         match record.body {
             Body::Started => {
                 self.started.insert(record.node);
             }
-            Body::Resolved | Body::Failed { then: Then::Final, .. } => {
-                self.started.remove(&record.node);
-                self.evaluate.remove(&record.node);
-                // If it is tried again, it begins anew.
-                self.eligible.remove(&record.node);
-            }
+            Body::Resolved => self.begins_anew(record.node),
+            Body::Failed { then, .. } if then.is_final() => self.begins_anew(record.node),
             Body::Done { .. }
             | Body::Failed { .. }
             | Body::Withdrawn

@@ -3,10 +3,10 @@
 use super::Engine;
 use crate::action::{Action, Evaluation, Outcome};
 use crate::attempt::CancelCause;
-use crate::ids::{AttemptKey, Lsn, NodeId, Place, RunKey, ValueId};
+use crate::ids::{AttemptKey, Lsn, NodeId, Place, RunKey, TenantId, ValueId};
 use crate::plan::{NodeKind, Policy};
-use crate::ready::Entry;
-use crate::record::{Body, Record, Then};
+use crate::queues::{Claim, DEFAULT_PRIORITY, Entry, NEVER};
+use crate::record::{Body, Record};
 use crate::run::{Ending, Run};
 use crate::state::{NodeState, RunStatus};
 use crate::timers::TimerKind;
@@ -38,10 +38,11 @@ impl Engine {
             registered.coverage.recorded(&registered.plan, template, &body, last);
         }
         self.records.push(record);
-        let ends_node = matches!(
-            body,
-            Body::Done { .. } | Body::Failed { then: Then::Final, .. } | Body::Withdrawn
-        );
+        let ends_node = match body {
+            Body::Done { .. } | Body::Withdrawn => true,
+            Body::Failed { then, .. } => then.is_final(),
+            _ => false,
+        };
         let timed = |policy: &Policy| policy.total_timeout_ns > 0;
         if ends_node && registered.timed {
             let (_, template) = run.locate(&registered.plan, node);
@@ -87,6 +88,9 @@ impl Engine {
                 run.wait_for(run.gate(self.lsn));
                 self.timers.insert(due_ns, TimerKind::Backoff { run: key, node, attempts });
             }
+        }
+        for (node, due_ns, denial) in std::mem::take(&mut self.changes.parked) {
+            self.park(key, node, due_ns, denial);
         }
         for (node, due_ns) in std::mem::take(&mut self.changes.waits) {
             self.timers.insert(due_ns, TimerKind::Wait { run: key, node });
@@ -160,8 +164,13 @@ impl Engine {
         run.lined(node, Some(self.arrivals));
         let (seq, eligible_ns) = (self.arrivals, self.now_ns);
         let entry = Entry { seq, eligible_ns, run: key, node, template };
-        let priority = run.priority(policy);
-        self.queues.push(policy.queue, policy.lane, priority, entry);
+        let mut claim = Claim { priority: run.priority(policy), tenant: run.tenant, due_ns: NEVER };
+        let plan = &self.plans[run.plan.0 as usize].plan;
+        if run.has_deadline() && plan.kind(template) == NodeKind::Step {
+            let typical_ns = self.metrics.typical_ns(policy.step);
+            claim.due_ns = run.deadline_ns.saturating_sub(typical_ns);
+        }
+        self.queues.push(policy.queue, policy.lane, claim, entry);
         if policy.queue_timeout_ns > 0 {
             let at_ns = self.now_ns.saturating_add(policy.queue_timeout_ns);
             self.timers
@@ -184,6 +193,9 @@ impl Engine {
             self.queues.compact(queue, |entry| {
                 runs.get(entry.run.0).is_some_and(|run| run.is_lined_since(entry.node, entry.seq))
             });
+        }
+        if self.queues.get(queue).has_parked() {
+            self.arm(queue);
         }
     }
 
@@ -261,7 +273,8 @@ impl Engine {
             return;
         }
         let state = run.cells[node.index()].state;
-        if matches!(state, NodeState::Ready | NodeState::Backoff) {
+        if matches!(state, NodeState::Ready | NodeState::Backoff | NodeState::Parked) {
+            self.leave_parked(key, node);
             self.leave_line(key, node);
             self.timers.cancel(usize::from(state == NodeState::Backoff));
             self.commit(key, node, 0, Body::Withdrawn);
@@ -300,7 +313,8 @@ impl Engine {
         let registered = &mut self.plans[run.plan.0 as usize];
         registered.coverage.add(&registered.plan, &run);
         let metrics = &mut self.metrics.workflows[run.plan.0 as usize];
-        metrics.latency.record(self.now_ns - run.accepted_ns);
+        let latency_ns = self.now_ns - run.accepted_ns;
+        metrics.latency.record(latency_ns);
         let outcome = match run.ending {
             None => {
                 metrics.succeeded += 1;
@@ -320,6 +334,11 @@ impl Engine {
                 Outcome::DeadlineExceeded
             }
         };
+        let band = usize::from(run.priority.unwrap_or(DEFAULT_PRIORITY) - 1);
+        self.metrics.latency[band].record(latency_ns);
+        if run.tenant != TenantId::NONE {
+            self.metrics.of_tenant(run.tenant).latency.record(latency_ns);
+        }
         if run.deadline_ns != u64::MAX {
             self.timers.cancel(1);
         }

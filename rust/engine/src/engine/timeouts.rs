@@ -54,7 +54,11 @@ impl Engine {
                 cell(run, node).is_some_and(|it| it.state == NodeState::Awaiting)
             }
             TimerKind::Deadline { run } => self.runs.get(run.0).is_some_and(Run::has_deadline),
-            TimerKind::Timeout { attempt: key } | TimerKind::Heartbeat { attempt: key } => {
+            TimerKind::Queue { queue, at_ns } => self.queues.get(queue).is_armed_for(at_ns),
+            TimerKind::Told => true,
+            TimerKind::Timeout { attempt: key }
+            | TimerKind::Hedge { attempt: key }
+            | TimerKind::Heartbeat { attempt: key } => {
                 attempt(key).is_some_and(|it| it.phase == Phase::Running)
             }
             TimerKind::Grace { attempt: key } => {
@@ -81,6 +85,12 @@ impl Engine {
                 self.settle(run);
             }
             TimerKind::Wait { run, node } => self.wait_over(run, node),
+            TimerKind::Queue { queue, .. } => self.queue_due(queue),
+            TimerKind::Told => self.tell(),
+            TimerKind::Hedge { attempt } => {
+                self.fired(attempt);
+                self.hedge(attempt);
+            }
             TimerKind::Timeout { attempt } => {
                 self.fired(attempt);
                 self.cancel_attempt(attempt, CancelCause::Timeout);
@@ -120,6 +130,7 @@ impl Engine {
             }
             self.cancel_attempt(AttemptKey(key), CancelCause::TotalTimeout);
         } else {
+            self.leave_parked(run, node);
             self.leave_line(run, node);
             self.fail_wait(run, node, Cause::TotalTimeout);
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::ids::NodeId;
 
-pub use policy::{Lane, Policy};
+pub use policy::{Hedge, Lane, Policy};
 pub use spec::{CallSpec, GraphSpec, NodeKind, NodeSpec, OUTCOMES_MAX, RegionSpec};
 
 /// Decisions of a region beyond which pairs of their outcomes are neither listed nor counted.

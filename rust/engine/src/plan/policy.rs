@@ -13,6 +13,15 @@ pub enum Lane {
     Threads,
 }
 
+/// When a second copy of a slow attempt is started: after this long, or after as long as most attempts take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Hedge {
+    /// After so many nanoseconds.
+    After(u64),
+    /// After the time that this share of the step's attempts take, 0 to 1.
+    Quantile(f64),
+}
+
 /// How a step node is queued, limited and retried. Zero means none for every duration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
@@ -26,6 +35,12 @@ pub struct Policy {
     pub priority: Option<u8>,
     /// 1 to 5, for runs that say nothing.
     pub step_priority: Option<u8>,
+    /// Tokens that an attempt is expected to use.
+    pub tokens: u32,
+    /// Whether another step takes its place when it has failed, so that it need not wait for its queue.
+    pub fallback: bool,
+    /// When a second copy of a slow attempt is started.
+    pub hedge: Option<Hedge>,
     /// When it is tried again.
     pub retry: RetryPolicy,
     /// Whether an attempt that timed out may be tried again.

@@ -57,7 +57,11 @@ impl Run {
                 return self.contain(plan, at, container, blame, changes);
             }
             let Some(opening) = frame.opening() else {
-                return self.end(plan, Ending::Failed(blame), changes);
+                let ending = match blame.cause {
+                    Cause::Deadline => Ending::Deadline,
+                    _ => Ending::Failed(blame),
+                };
+                return self.end(plan, ending, changes);
             };
             match self.frame_failed(plan, frame, changes) {
                 FrameFailure::Tolerated => {
@@ -248,7 +252,7 @@ impl Run {
         }
         cell.flags |= WITHDRAWN;
         match cell.state {
-            NodeState::Ready | NodeState::Running | NodeState::Backoff
+            NodeState::Ready | NodeState::Running | NodeState::Backoff | NodeState::Parked
                 if kind == NodeKind::Step =>
             {
                 changes.withdrawn.push_back(place);

@@ -18,11 +18,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::action::Evaluation;
 use crate::failure::Cause;
-use crate::ids::{AttemptKey, Lsn, NodeId, Place, PlanId, ValueId};
+use crate::ids::{AttemptKey, Lsn, NodeId, Place, PlanId, TenantId, ValueId};
 use crate::layout::{Layout, Span};
 use crate::plan::{Plan, Policy};
-use crate::ready::DEFAULT_PRIORITY;
-use crate::record::{Body, Durability, Record, Then};
+use crate::queues::DEFAULT_PRIORITY;
+use crate::record::{Body, Denial, Durability, Record, Then};
 use crate::retry::draw;
 use crate::state::{NODE_STATES, NodeState, RunStatus};
 
@@ -84,7 +84,7 @@ impl Cell {
 
     /// Whether `value` is what the node carries, and not something soft.
     const fn carries(&self) -> bool {
-        !matches!(self.state, NodeState::Ready | NodeState::Running)
+        !matches!(self.state, NodeState::Ready | NodeState::Running | NodeState::Parked)
     }
 }
 
@@ -124,6 +124,8 @@ pub struct Identity<'a> {
     pub plan: &'a Plan,
     /// Values of the input nodes, in order.
     pub inputs: &'a [ValueId],
+    /// Whom it is for.
+    pub tenant: TenantId,
     /// What must be on disk before what.
     pub durability: Durability,
 }
@@ -140,6 +142,8 @@ pub struct Run {
     /// The outermost frame's nodes, then those of each opening.
     pub(crate) cells: Vec<Cell>,
     pub(crate) plan: PlanId,
+    /// Whom it is for. Soft.
+    pub(crate) tenant: TenantId,
     /// Nodes of the outermost frame.
     outermost: u32,
     /// Records so far.
@@ -189,6 +193,8 @@ pub(crate) struct Changes {
     pub(crate) evaluate: Vec<(Place, Evaluation)>,
     /// Nodes that wait for a retry, and until when.
     pub(crate) backoff: Vec<(Place, u64)>,
+    /// Steps that are parked, not to start before when, and why.
+    pub(crate) parked: Vec<(Place, u64, Denial)>,
     /// Nodes that sleep or wait for a signal, and until when at most.
     pub(crate) waits: Vec<(Place, u64)>,
     /// Timers nobody waits for any more.
@@ -227,6 +233,7 @@ impl Changes {
     pub(crate) fn is_plain(&self) -> bool {
         self.evaluate.is_empty()
             && self.backoff.is_empty()
+            && self.parked.is_empty()
             && self.waits.is_empty()
             && self.withdrawn.is_empty()
             && self.asked.is_empty()
@@ -257,6 +264,7 @@ impl Run {
             boundary: record.lsn,
             cells: Vec::with_capacity(region.len as usize),
             plan: identity.plan_id,
+            tenant: identity.tenant,
             outermost: region.len,
             seq: 1,
             open: region.open,
@@ -321,7 +329,17 @@ impl Run {
                     changes.backoff.push((node, due_ns));
                 }
             }
-            Body::Failed { cause, then: Then::Final, .. } => {
+            Body::Failed { cause, then: Then::Park { due_ns, denial }, .. } => {
+                self.cells[node.index()].attempts = record.attempt;
+                if let Cause::Error(error) = cause {
+                    changes.drops.push(error);
+                }
+                self.start_if_eligible(node);
+                self.move_node(node, NodeState::Backoff);
+                self.park(node, due_ns, denial, changes);
+            }
+            Body::Parked { denial } => self.park(node, record.at_ns, denial, changes),
+            Body::Failed { cause, .. } => {
                 let (_, template) = self.locate(plan, node);
                 if plan.kind(template).is_step() {
                     self.cells[node.index()].attempts = record.attempt;
@@ -489,6 +507,11 @@ impl Run {
         self.cells[node.index()].value = ValueId(attempt.0 as u32);
     }
 
+    /// Notes that another attempt stands for an eligible step that was handed to the driver.
+    pub(crate) fn goes_on_with(&mut self, node: Place, attempt: AttemptKey) {
+        self.cells[node.index()].value = ValueId(attempt.0 as u32);
+    }
+
     /// Notes that a step's attempt is over or given up; the record that follows decides.
     pub(crate) fn released(&mut self, node: Place) {
         self.running -= 1;
@@ -502,6 +525,37 @@ impl Run {
 
     /// Notes that a retry is due. Not recorded: it follows from the due time.
     pub(crate) fn retry_due(&mut self, node: Place) {
+        self.move_node(node, NodeState::Ready);
+    }
+
+    /// Notes which entry stands for a parked step.
+    pub(crate) fn parked_as(&mut self, node: Place, arrival: u64) {
+        debug_assert_eq!(self.cells[node.index()].state, NodeState::Parked);
+        self.cells[node.index()].value = place(arrival);
+    }
+
+    /// Whether a step is parked since this arrival.
+    pub(crate) fn is_parked_since(&self, node: Place, arrival: u64) -> bool {
+        let cell = &self.cells[node.index()];
+        cell.state == NodeState::Parked && cell.value == place(arrival)
+    }
+
+    /// Whether a step is parked until somebody sees to the run: no queue keeps it.
+    pub(crate) fn is_parked_for_good(&self, node: Place) -> bool {
+        let cell = &self.cells[node.index()];
+        let asks = self.more.as_ref().is_some_and(|more| more.keys.contains_key(&node));
+        cell.state == NodeState::Parked && !cell.value.is_some() && !asks
+    }
+
+    /// A step that is parked until somebody sees to the run. O(nodes).
+    pub(crate) fn parked_for_good(&self) -> Option<Place> {
+        let mut places = (0..self.cells.len() as u32).map(Place);
+        places.find(|&node| self.is_parked_for_good(node))
+    }
+
+    /// Notes that a parked step may go on. Not recorded: what comes of it is.
+    pub(crate) fn unparked(&mut self, node: Place) {
+        self.cells[node.index()].value = ValueId::NONE;
         self.move_node(node, NodeState::Ready);
     }
 
@@ -554,7 +608,7 @@ impl Run {
         let more = self.more.as_ref().map_or(0, |more| more.image());
         self.cells.iter().fold(draw(ending ^ more, header), |hash, cell| {
             let (state, value) = match cell.state {
-                NodeState::Ready | NodeState::Running | NodeState::Backoff => {
+                NodeState::Ready | NodeState::Running | NodeState::Backoff | NodeState::Parked => {
                     (NodeState::Ready, ValueId::NONE)
                 }
                 state => (state, cell.value),
@@ -660,16 +714,25 @@ impl Run {
             && self.status == RunStatus::Paused
     }
 
+    /// A step waits until its queue is well again.
+    fn park(&mut self, node: Place, due_ns: u64, denial: Denial, changes: &mut Changes) {
+        // In a fold it may have been let go of meanwhile, which is not recorded.
+        if self.cells[node.index()].state != NodeState::Parked {
+            self.move_node(node, NodeState::Parked);
+        }
+        changes.parked.push((node, due_ns, denial));
+    }
+
     /// A step's attempt has ended, whether or not it was known to be under way.
     fn begin_to_end(&mut self, node: Place) {
         self.found_out(node);
         self.start_if_eligible(node);
     }
 
-    /// In a fold neither a retry that comes due nor a dispatch is recorded: both follow from what the
+    /// In a fold neither a retry that comes due, nor what is parked no longer, nor a dispatch is recorded: all follow from what the
     /// record says of the node.
     fn start_if_eligible(&mut self, node: Place) {
-        if self.cells[node.index()].state == NodeState::Backoff {
+        if matches!(self.cells[node.index()].state, NodeState::Backoff | NodeState::Parked) {
             self.move_node(node, NodeState::Ready);
         }
         if self.cells[node.index()].state == NodeState::Ready {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use penstock_engine::{
     Accept, Action, Base, Config, Durability, Engine, Event, Failure, GraphSpec, Jitter, Lane,
-    NodeKind, NodeSpec, Outcome, Place, Plan, PlanId, Policy, QueueId, QueueLimits, RetryPolicy,
-    RunKey, Start, StepId, ValueId,
+    NodeKind, NodeSpec, Outcome, Place, Plan, PlanId, Policy, QueueId, QueueModel, RetryPolicy,
+    RunKey, Start, StepId, TenantId, ValueId,
 };
 
 use crate::naive::{End, Model};
@@ -56,7 +56,10 @@ impl Twin {
     pub(crate) fn new(shapes: &[Shape], concurrency: u32, narrow: u32) -> Self {
         let config = Config { concurrency, cancel_grace_ns: u64::MAX / 4, ..Config::default() };
         let mut engine = Engine::new(config);
-        engine.add_queue(QueueLimits { concurrency: narrow, ..QueueLimits::default() });
+        // What stands too long has a model of its own.
+        let strict = QueueModel { aging_share_ppm: 0, ..QueueModel::default() };
+        engine.configure_queue(0, QueueId::DEFAULT, strict.clone());
+        engine.add_queue(QueueModel { concurrency: narrow, ..strict });
         for shape in shapes {
             add_plan(&mut engine, shape);
         }
@@ -142,6 +145,7 @@ impl Twin {
         let accept = Accept {
             plan: PlanId(shape as u32),
             inputs: &[],
+            tenant: TenantId::NONE,
             priority: Some(priority),
             deadline_ns: None,
             durability: Durability::Sync,
@@ -243,6 +247,7 @@ impl Twin {
                         assert!(self.ended[run].replace(outcome).is_none(), "ended twice");
                     }
                     Action::Stalled { .. } => panic!("nothing is compensated"),
+                    Action::Queue { news, .. } => panic!("{news:?} of a plain queue"),
                 }
             }
             let Some((run, node)) = inline.pop_front() else { return };
@@ -326,6 +331,9 @@ fn policy(step: Step) -> Policy {
         },
         once: false,
         retry_timeouts: true,
+        tokens: 0,
+        fallback: false,
+        hedge: None,
         timeout_ns: 0,
         total_timeout_ns: 0,
         queue_timeout_ns: 0,

@@ -1,6 +1,6 @@
 //! Attempts that do not end when they are told to.
 
-use penstock_engine::{Base, Cause, Config, Outcome, Place, QueueLimits};
+use penstock_engine::{Base, Cause, Config, Outcome, Place, QueueModel};
 
 use crate::harness::{SECOND, World, step};
 
@@ -13,7 +13,7 @@ fn world() -> World {
 #[test]
 fn the_run_goes_on_without_it_but_its_slot_stays_taken() {
     let mut world = world();
-    let limits = QueueLimits { concurrency: 1, ..QueueLimits::default() };
+    let limits = QueueModel { concurrency: 1, ..QueueModel::default() };
     let queue = world.engine.add_queue(limits);
     let plan = world.single(step(&[]).queue(queue).timeout(SECOND));
     let stuck = world.accept(plan);

@@ -1,13 +1,13 @@
 //! What is refused, and how it is said.
 
-use penstock_engine::{AcceptError, Config, Outcome, QueueLimits};
+use penstock_engine::{AcceptError, Config, Outcome, QueueModel};
 
 use crate::harness::{MS, World, input, step};
 
 #[test]
 fn a_full_queue_refuses_runs_and_says_when_to_come_back() {
     let mut world = World::new();
-    let limits = QueueLimits { concurrency: 1, capacity: 2 };
+    let limits = QueueModel { concurrency: 1, capacity: 2, ..QueueModel::default() };
     let queue = world.engine.add_queue(limits);
     let plan = world.plan(vec![input(), step(&[0]).queue(queue)]);
     for _ in 0..10 {
@@ -31,7 +31,8 @@ fn a_full_queue_refuses_runs_and_says_when_to_come_back() {
 #[test]
 fn admitted_work_is_never_refused() {
     let mut world = World::new();
-    let queue = world.engine.add_queue(QueueLimits { concurrency: 1, capacity: 1 });
+    let queue =
+        world.engine.add_queue(QueueModel { concurrency: 1, capacity: 1, ..QueueModel::default() });
     let mut nodes = vec![step(&[])];
     nodes.extend((0..50).map(|_| step(&[0]).queue(queue)));
     nodes.push(step(&(1..=50).collect::<Vec<u32>>()));
@@ -46,7 +47,8 @@ fn admitted_work_is_never_refused() {
 #[test]
 fn withdrawn_work_makes_room() {
     let mut world = World::new();
-    let queue = world.engine.add_queue(QueueLimits { concurrency: 1, capacity: 1 });
+    let queue =
+        world.engine.add_queue(QueueModel { concurrency: 1, capacity: 1, ..QueueModel::default() });
     let plan = world.single(step(&[]).queue(queue));
     let run = world.accept(plan);
     assert!(world.engine.admits(plan, 1).is_err());
@@ -57,7 +59,8 @@ fn withdrawn_work_makes_room() {
 #[test]
 fn a_batch_is_admitted_as_a_whole_or_not_at_all() {
     let mut world = World::new();
-    let queue = world.engine.add_queue(QueueLimits { concurrency: 1, capacity: 3 });
+    let queue =
+        world.engine.add_queue(QueueModel { concurrency: 1, capacity: 3, ..QueueModel::default() });
     let plan = world.single(step(&[]).queue(queue));
     assert_eq!((world.engine.room(plan), world.engine.admits(plan, 3)), (3, Ok(())));
     let refused = world.engine.admits(plan, 4);

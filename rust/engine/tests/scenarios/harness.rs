@@ -8,9 +8,9 @@ use std::sync::Arc;
 use penstock_engine::{
     Accept, AcceptError, Action, AttemptKey, Base, Body, CancelCause, Cause, Config,
     DEFAULT_PRIORITY, Durability, Engine, Evaluation, Event, Failure, GraphSpec, Identity, Jitter,
-    Lane, Lsn, NodeId, NodeKind, NodeSpec, NodeState, Outcome, Place, Plan, PlanId, Policy,
+    Lane, Lsn, News, NodeId, NodeKind, NodeSpec, NodeState, Outcome, Place, Plan, PlanId, Policy,
     QueueId, Record, Resolution, Restore, RetryPolicy, Run, RunKey, RunStatus, Start, StepId,
-    ValueId,
+    TenantId, ValueId,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -56,6 +56,9 @@ pub(crate) const fn default_policy() -> Policy {
         retry: RetryPolicy::ONCE,
         once: false,
         retry_timeouts: true,
+        tokens: 0,
+        fallback: false,
+        hedge: None,
         timeout_ns: 0,
         total_timeout_ns: 0,
         queue_timeout_ns: 0,
@@ -122,6 +125,7 @@ impl History {
             plan_id: self.plan,
             plan: engine.plan(self.plan),
             inputs: &self.inputs,
+            tenant: TenantId::NONE,
             durability: self.durability,
         };
         Run::fold(&identity, &self.records)
@@ -155,6 +159,8 @@ pub(crate) struct World {
     pub(crate) nothing: BTreeSet<String>,
     /// Compensations that failed and outcomes that are not known, unless the run was resumed since.
     pub(crate) stalled: Vec<(RunKey, Place)>,
+    /// What was told of queues, and when.
+    pub(crate) news: Vec<(u64, QueueId, News)>,
     pub(crate) records: Vec<Record>,
     cancels: Vec<(AttemptKey, CancelCause)>,
     values: BTreeSet<ValueId>,
@@ -192,6 +198,7 @@ impl World {
             ended: BTreeMap::new(),
             nothing: BTreeSet::new(),
             stalled: Vec::new(),
+            news: Vec::new(),
             records: Vec::new(),
             cancels: Vec::new(),
             values: BTreeSet::new(),
@@ -280,6 +287,7 @@ impl World {
         let mut accept = Accept {
             plan,
             inputs: &inputs,
+            tenant: TenantId::NONE,
             priority: Some(DEFAULT_PRIORITY),
             deadline_ns: None,
             durability: Durability::Sync,
@@ -345,7 +353,7 @@ impl World {
         let cut = if self.config.journaled { self.synced } else { self.engine.lsn() };
         let mut engine = Engine::new(self.config);
         for queue in 1..self.engine.queue_count() {
-            engine.add_queue(self.engine.queue(QueueId(queue)).limits);
+            engine.add_queue(self.engine.queue_model(QueueId(queue)).clone());
         }
         for (plan, policies) in &self.plans {
             engine.add_plan(plan.clone(), policies.clone());
@@ -376,6 +384,7 @@ impl World {
                 number: history.number,
                 plan: history.plan,
                 inputs: &history.inputs,
+                tenant: TenantId::NONE,
                 durability: history.durability,
                 records: &history.records,
                 records_had: history.records.len() as u32,
@@ -572,6 +581,7 @@ impl World {
                     assert!(ended.is_none(), "{run:?} ended twice");
                 }
                 Action::Stalled { run, node, .. } => self.stalled.push((run, node)),
+                Action::Queue { queue, news } => self.news.push((self.now_ns, queue, news)),
             }
         }
         self.check_folds();

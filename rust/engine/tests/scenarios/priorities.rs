@@ -1,13 +1,13 @@
 //! Who goes first.
 
-use penstock_engine::{Config, QueueLimits, RunKey};
+use penstock_engine::{Config, QueueModel, RunKey};
 
 use crate::harness::{World, step};
 
 #[test]
 fn lower_numbers_first_across_queues_and_arrival_breaks_ties() {
     let mut world = World::with(Config { concurrency: 1, ..Config::default() });
-    let queues = [0, 1].map(|_| world.engine.add_queue(QueueLimits::default()));
+    let queues = [0, 1].map(|_| world.engine.add_queue(QueueModel::default()));
     let plans = queues.map(|queue| world.single(step(&[]).queue(queue)));
     let mut expected: Vec<(u8, RunKey)> = (0..20_u8)
         .map(|n| {
@@ -38,7 +38,7 @@ fn a_nodes_own_priority_beats_its_runs() {
 #[test]
 fn a_full_queue_lets_less_urgent_work_of_others_pass() {
     let mut world = World::new();
-    let limits = QueueLimits { concurrency: 1, ..QueueLimits::default() };
+    let limits = QueueModel { concurrency: 1, ..QueueModel::default() };
     let narrow = world.engine.add_queue(limits);
     let urgent = world.single(step(&[]).queue(narrow).priority(1));
     let normal = world.single(step(&[]));

@@ -6,7 +6,7 @@ use penstock_engine::NodeState::{
     Awaiting, Backoff, Compensated, CompensationFailed, Parked, Ready, Running, Succeeded, Unknown,
 };
 use penstock_engine::{
-    Accept, Base, Cause, Config, Event, Lsn, NodeKind, Outcome, QueueLimits, RunKey, RunStatus,
+    Accept, Base, Cause, Config, Event, Lsn, NodeKind, Outcome, QueueModel, RunKey, RunStatus,
 };
 
 use crate::harness::{MS, SECOND, World, step};
@@ -263,7 +263,7 @@ fn a_retry_stands_in_line_since_it_was_due() {
 #[test]
 fn priorities_and_queues_hold_as_before() {
     let mut world = World::with(Config { concurrency: 1, ..Config::default() });
-    let limits = QueueLimits { concurrency: 1, ..QueueLimits::default() };
+    let limits = QueueModel { concurrency: 1, ..QueueModel::default() };
     let queue = world.engine.add_queue(limits);
     let plan = world.single(step(&[]).queue(queue));
     for priority in [3, 5, 1] {

@@ -1,7 +1,7 @@
 //! Steps whose effect must be known: their start is on disk before they are called.
 
 use penstock_engine::NodeState::{Cancelled, Failed, Ready};
-use penstock_engine::{Cause, Config, QueueId, QueueLimits, RunStatus};
+use penstock_engine::{Cause, Config, QueueId, QueueModel, RunStatus};
 
 use crate::harness::{SECOND, World, step};
 use crate::play::Play;
@@ -129,7 +129,7 @@ fn timeouts_count_from_the_call() {
 #[test]
 fn a_start_on_the_way_to_the_disk_holds_the_slot_of_its_queue() {
     let mut world = World::with(JOURNALED);
-    let limits = QueueLimits { concurrency: 1, ..QueueLimits::default() };
+    let limits = QueueModel { concurrency: 1, ..QueueModel::default() };
     let queue = world.engine.add_queue(limits);
     let once = world.single(step(&[]).queue(queue).policy(|policy| policy.once = true));
     let plan = world.single(step(&[]).queue(queue));

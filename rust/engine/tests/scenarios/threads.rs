@@ -1,6 +1,6 @@
 //! The thread lane: a limit of its own beside the queues'.
 
-use penstock_engine::{Config, Lane, QueueLimits};
+use penstock_engine::{Config, Lane, QueueModel};
 
 use crate::harness::{Node, World, step};
 
@@ -23,7 +23,7 @@ fn no_more_start_than_there_are_threads() {
 #[test]
 fn other_queues_go_on_while_the_threads_are_taken() {
     let mut world = World::with(Config { threads: 1, ..Config::default() });
-    let blocking = world.engine.add_queue(QueueLimits::default());
+    let blocking = world.engine.add_queue(QueueModel::default());
     let slow = world.single(threaded().queue(blocking));
     let quick = world.single(step(&[]));
     (0..3).for_each(|_| _ = world.accept(slow));

@@ -1,6 +1,6 @@
 //! The four timeouts of a step.
 
-use penstock_engine::{CancelCause, Cause, Config, Event, Outcome, Place, QueueLimits};
+use penstock_engine::{CancelCause, Cause, Config, Event, Outcome, Place, QueueModel};
 
 use crate::harness::{MS, SECOND, World, step};
 
@@ -119,7 +119,7 @@ fn total_timeout_overrules_the_retry_of_an_attempt_that_is_timing_out() {
 #[test]
 fn queue_timeout_fails_what_waits_for_too_long_and_only_that() {
     let mut world = World::new();
-    let limits = QueueLimits { concurrency: 1, ..QueueLimits::default() };
+    let limits = QueueModel { concurrency: 1, ..QueueModel::default() };
     let queue = world.engine.add_queue(limits);
     let patient = step(&[]).queue(queue).policy(|policy| policy.queue_timeout_ns = SECOND);
     let plan = world.single(patient);

@@ -33,11 +33,13 @@ fn batches() -> Vec<Batch> {
         batches.push(ended(run, lsn, 2));
     }
     batches.push(Batch { deleted: vec![2, 7], ..Batch::default() });
-    batches.push(every_kind(8, lsn + 1));
-    let mut both = ended(1, lsn + 33, 2);
+    let every_kind = every_kind(8, lsn + 1);
+    lsn += every_kind.lines.len() as u64;
+    batches.push(every_kind);
+    let mut both = ended(1, lsn + 1, 2);
     both.deleted = vec![4];
     batches.push(both);
-    batches.push(ended(3, lsn + 34, 2));
+    batches.push(ended(3, lsn + 2, 2));
     batches
 }
 

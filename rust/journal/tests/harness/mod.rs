@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use penstock_engine::{
-    Body, Cause, Durability, Lsn, Place, Record, RunKey, RunStatus, Then, ValueId,
+    Body, Cause, Denial, Durability, Lsn, Place, Record, RunKey, RunStatus, Then, ValueId,
 };
 use penstock_journal::{Batch, Head, Journal, Line, NewRun, Options};
 
@@ -131,6 +131,12 @@ pub fn every_kind(run: u64, lsn: u64) -> Batch {
         Body::Paused,
         Body::Resumed,
         Body::Compensating,
+        Body::Parked { denial: Denial::Breaker },
+        failed(Cause::Error(value), Then::Park { due_ns: 9, denial: Denial::Budget }),
+        failed(Cause::Timeout, Then::Park { due_ns: 9, denial: Denial::DeadLetter }),
+        failed(Cause::Error(value), Then::Denied),
+        failed(Cause::Deadline, Then::Final),
+        failed(Cause::BreakerOpen, Then::Final),
         Body::Ended { status: RunStatus::Compensated },
     ];
     let lines = bodies.into_iter().zip(0..).map(|(body, seq)| {

@@ -1,57 +1,42 @@
-//! The queues of an engine: slots, lines, and which line is served next.
+//! The queues of an engine: slots, lines, which line is served next, and what else limits a queue.
 //!
 //! A queue models a dependency: its slots are taken when an attempt is dispatched and given back when it
 //! has really ended. It has one line for each lane, so that steps of the event loop pass those that wait
 //! for a thread. Among the lines that have both a slot and an entry, the one whose first entry has the
 //! lower (priority, arrival) is served.
+//!
+//! The chapters: `queue` is one queue and `model` what its user says of it, `ready` a line and `fair` the tenants
+//! in it. `control` brings together `rate`, `budget`, `breaker`, `shed` and `adaptive`; `parked` is what waits
+//! without standing in line; `demand` counts what is asked and what comes of it.
 
-use crate::ids::QueueId;
+mod adaptive;
+mod breaker;
+mod budget;
+mod control;
+mod demand;
+mod fair;
+mod model;
+mod parked;
+mod queue;
+mod rate;
+mod ready;
+mod shed;
+
+use crate::ids::{AttemptKey, QueueId};
 use crate::plan::Lane;
-use crate::ready::{Entry, ReadyQueue};
 
-/// Limits of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueLimits {
-    /// Attempts of it that may be under way.
-    pub concurrency: u32,
-    /// Entries that may wait before new runs are refused. Admitted work is never dropped.
-    pub capacity: u32,
-}
-
-impl Default for QueueLimits {
-    fn default() -> Self {
-        Self { concurrency: u32::MAX, capacity: Self::CAPACITY_MAX }
-    }
-}
-
-impl QueueLimits {
-    /// The capacity of a queue that sets none.
-    pub const CAPACITY_MAX: u32 = 1_000_000;
-}
-
-/// What a queue looks like from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueView {
-    /// Its limits.
-    pub limits: QueueLimits,
-    /// Attempts under way.
-    pub running: u32,
-    /// Entries that wait.
-    pub waiting: u32,
-}
-
-#[derive(Debug)]
-struct Queue {
-    limits: QueueLimits,
-    running: u32,
-    /// Entries that wait and have not been withdrawn.
-    waiting: u32,
-    /// By lane.
-    lines: [Line; LANES],
-    /// Dispatches and the time between them, smoothed: what `retry_after` is estimated from.
-    last_ns: u64,
-    gap_ns: u64,
-}
+pub use adaptive::AdaptiveModel;
+pub use breaker::{BreakerModel, BreakerState};
+pub use budget::{BudgetModel, OnDenial};
+pub(crate) use control::{Charge, Gate, Verdict};
+pub use demand::Counts;
+pub use model::{Cost, FairnessModel, Limits, QueueModel};
+pub(crate) use parked::ParkedEntry;
+pub use queue::{News, QueueView};
+pub(crate) use queue::{Queue, Started};
+pub use rate::Rate;
+pub use ready::{BANDS, Claim, DEFAULT_PRIORITY, Entry, NEVER, Order, ReadyQueue};
+pub use shed::ShedModel;
 
 #[derive(Debug)]
 struct Line {
@@ -62,9 +47,9 @@ struct Line {
     place: usize,
 }
 
-impl Default for Line {
-    fn default() -> Self {
-        Self { entries: ReadyQueue::default(), blocked: false, place: ABSENT }
+impl Line {
+    fn new(order: Order) -> Self {
+        Self { entries: ReadyQueue::new(order), blocked: false, place: ABSENT }
     }
 }
 
@@ -82,14 +67,20 @@ impl LineId {
         QueueId(self.0 / LANES as u32)
     }
 
-    const fn lane(self) -> usize {
+    pub(crate) const fn lane(self) -> usize {
         self.0 as usize % LANES
     }
 }
 
+/// Whose turn it is: the first entry of a priority of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) line: LineId,
+    pub(crate) priority: u8,
+}
+
 const LANES: usize = 2;
 const ABSENT: usize = usize::MAX;
-const DEFAULT_GAP_NS: u64 = 100_000_000;
 
 /// All queues, and a heap of the lines that can be served.
 #[derive(Debug, Default)]
@@ -102,51 +93,49 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    pub(crate) fn add(&mut self, limits: QueueLimits) -> QueueId {
-        self.all.push(Queue {
-            limits,
-            running: 0,
-            waiting: 0,
-            lines: Default::default(),
-            last_ns: 0,
-            gap_ns: DEFAULT_GAP_NS,
-        });
-        QueueId(self.all.len() as u32 - 1)
+    pub(crate) fn add(&mut self, model: QueueModel, seed: u64, now_ns: u64) -> QueueId {
+        let id = QueueId(self.all.len() as u32);
+        self.all.push(Queue::new(model, seed ^ u64::from(id.0), now_ns));
+        id
+    }
+
+    /// Serves a queue by another model from now on. What runs or waits is not touched.
+    pub(crate) fn configure(&mut self, id: QueueId, model: QueueModel, seed: u64, now_ns: u64) {
+        self.all[id.0 as usize].configure(model, seed ^ u64::from(id.0), now_ns);
+        self.refresh_lines(id);
+    }
+
+    /// Takes this host's share of a queue's limits.
+    pub(crate) fn limit(&mut self, id: QueueId, limits: Limits) {
+        self.all[id.0 as usize].limit(limits);
+        self.refresh_lines(id);
     }
 
     pub(crate) fn len(&self) -> u32 {
         self.all.len() as u32
     }
 
-    pub(crate) fn view(&self, queue: QueueId) -> QueueView {
-        let queue = &self.all[queue.0 as usize];
-        QueueView { limits: queue.limits, running: queue.running, waiting: queue.waiting }
+    pub(crate) fn get(&self, id: QueueId) -> &Queue {
+        &self.all[id.0 as usize]
     }
 
-    /// Entries that may still come.
-    pub(crate) fn room(&self, queue: QueueId) -> u32 {
-        let queue = &self.all[queue.0 as usize];
-        queue.limits.capacity.saturating_sub(queue.waiting)
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: QueueId) -> &mut Queue {
+        &mut self.all[id.0 as usize]
     }
 
-    /// How long until there is likely to be room for `count` entries, at the queue's present pace.
-    pub(crate) fn retry_after_ns(&self, queue: QueueId, count: usize) -> u64 {
-        let queue = &self.all[queue.0 as usize];
-        let wanted = u64::from(queue.waiting) + count as u64;
-        let excess = wanted.saturating_sub(u64::from(queue.limits.capacity));
-        queue.gap_ns.saturating_mul(excess.max(1))
-    }
-
-    pub(crate) fn push(&mut self, id: QueueId, lane: Lane, priority: u8, entry: Entry) {
+    #[inline]
+    pub(crate) fn push(&mut self, id: QueueId, lane: Lane, claim: Claim, entry: Entry) {
         let at = LineId::new(id, lane as usize);
         let queue = &mut self.all[id.0 as usize];
         queue.waiting += 1;
+        let full = queue.is_full();
         let ours = &mut queue.lines[at.lane()];
-        ours.entries.push(priority, entry);
+        ours.entries.push(claim, entry);
         // Most runtimes serve one line at a time, which needs no order.
         match (ours.place, self.heads.len()) {
             (0, 1) => {}
-            (ABSENT, 0) if queue.running < queue.limits.concurrency && !ours.blocked => {
+            (ABSENT, 0) if !full && !ours.blocked => {
                 ours.place = 0;
                 self.heads.push(at);
             }
@@ -154,36 +143,47 @@ impl Queues {
         }
     }
 
-    /// The line to serve next, and its first entry.
-    pub(crate) fn peek(&self) -> Option<(LineId, Entry)> {
-        let id = *self.heads.first()?;
-        self.line(id).entries.peek().map(|entry| (id, *entry))
+    /// Whether some line has a slot and an entry.
+    pub(crate) const fn has_ready(&self) -> bool {
+        !self.heads.is_empty()
     }
 
-    /// Takes the first entry of a line without taking a slot: it was withdrawn earlier.
-    pub(crate) fn discard(&mut self, id: LineId) {
-        self.line_mut(id).entries.pop();
-        self.refresh(id);
+    /// The line to serve next, with which priority, and the first entry of that.
+    #[inline]
+    pub(crate) fn peek(&self, now_ns: u64) -> Option<(Turn, Entry)> {
+        let line = *self.heads.first()?;
+        let (priority, entry) = self.line(line).entries.peek(now_ns)?;
+        Some((Turn { line, priority }, *entry))
     }
 
-    /// Takes the first entry of a line, and a slot for it.
-    pub(crate) fn serve(&mut self, id: LineId, now_ns: u64) {
+    /// Takes the entry whose turn it is without taking a slot: it was withdrawn earlier.
+    pub(crate) fn discard(&mut self, turn: Turn) {
+        self.line_mut(turn.line).entries.pop(turn.priority, None);
+        self.refresh(turn.line);
+    }
+
+    /// Takes the entry whose turn it is without taking a slot: it may not start.
+    pub(crate) fn turn_away(&mut self, turn: Turn) {
+        self.all[turn.line.queue().0 as usize].waiting -= 1;
+        self.discard(turn);
+    }
+
+    /// Takes the entry whose turn it is, and a slot for it; its tenant is charged the cost. `first` if it is its
+    /// node's first attempt.
+    #[inline]
+    pub(crate) fn serve(&mut self, turn: Turn, now_ns: u64, cost: u64, first: bool) {
+        let id = turn.line;
         let queue = &mut self.all[id.queue().0 as usize];
         let line = &mut queue.lines[id.lane()];
-        line.entries.pop();
+        line.entries.pop(turn.priority, Some(cost));
         let only = self.heads.len() == 1;
         if only && line.entries.is_empty() {
             line.place = ABSENT;
             self.heads.clear();
         }
         queue.waiting -= 1;
-        queue.running += 1;
-        let gap_ns = now_ns.saturating_sub(queue.last_ns);
-        if queue.last_ns > 0 {
-            queue.gap_ns = (queue.gap_ns * 7 + gap_ns) / 8;
-        }
-        queue.last_ns = now_ns;
-        let full = queue.running >= queue.limits.concurrency;
+        queue.serve(now_ns, first);
+        let full = queue.is_full();
         // The line whose first entry changed goes first: the heap bears one line out of place, not two.
         if !only || full {
             self.refresh(id);
@@ -193,14 +193,68 @@ impl Queues {
         }
     }
 
-    /// Gives a slot back.
-    pub(crate) fn release(&mut self, id: QueueId) {
+    /// Takes a slot for an attempt that did not stand in line; whether there was one.
+    pub(crate) fn serve_at_once(&mut self, id: QueueId, now_ns: u64) -> bool {
         let queue = &mut self.all[id.0 as usize];
-        let full = queue.running >= queue.limits.concurrency;
+        if queue.is_full() {
+            return false;
+        }
+        queue.serve(now_ns, false);
+        if queue.is_full() {
+            self.refresh_lines(id);
+        }
+        true
+    }
+
+    /// Gives a slot back. Answers whether the queue is to hear more of the attempt's end: [`Queues::ended`] and what
+    /// [`Queue::roll`] and [`Queue::arm`] bring about.
+    #[inline]
+    pub(crate) fn release(
+        &mut self,
+        id: QueueId,
+        now_ns: u64,
+        verdict: Verdict,
+        wanted: bool,
+    ) -> bool {
+        let queue = &mut self.all[id.0 as usize];
+        let full = queue.is_full();
         queue.running -= 1;
+        queue.counted(verdict, wanted);
+        let listens = queue.listens(now_ns);
         if full {
             self.refresh_lines(id);
         }
+        listens
+    }
+
+    /// Nothing of a queue starts before this time.
+    pub(crate) fn close(&mut self, id: QueueId, until_ns: u64) {
+        self.all[id.0 as usize].close(until_ns);
+        self.refresh_lines(id);
+    }
+
+    /// A queue that was closed may be served again, if it is time.
+    pub(crate) fn reopen(&mut self, id: QueueId, now_ns: u64) {
+        if self.all[id.0 as usize].reopen(now_ns) {
+            self.refresh_lines(id);
+        }
+    }
+
+    /// What an attempt was charged with is set right, and its end told to what limits the queue.
+    pub(crate) fn ended(
+        &mut self,
+        now_ns: u64,
+        id: QueueId,
+        attempt: AttemptKey,
+        started_ns: u64,
+        verdict: Verdict,
+    ) -> Option<BreakerState> {
+        let queue = &mut self.all[id.0 as usize];
+        let changed = queue.ended(now_ns, attempt, started_ns, verdict);
+        if changed.concurrency {
+            self.refresh_lines(id);
+        }
+        changed.breaker
     }
 
     /// Notes that an entry was withdrawn; it leaves its line when it is met. Answers whether most of the
@@ -249,8 +303,7 @@ impl Queues {
     fn refresh(&mut self, id: LineId) {
         let queue = &self.all[id.queue().0 as usize];
         let line = &queue.lines[id.lane()];
-        let servable =
-            !line.blocked && queue.running < queue.limits.concurrency && !line.entries.is_empty();
+        let servable = !line.blocked && !queue.is_full() && !line.entries.is_empty();
         match (servable, line.place) {
             (true, ABSENT) => {
                 self.heads.push(id);
@@ -325,6 +378,10 @@ mod tests {
     use super::*;
     use crate::ids::{NodeId, Place, RunKey};
 
+    fn add(queues: &mut Queues, concurrency: u32) -> QueueId {
+        queues.add(QueueModel { concurrency, ..QueueModel::default() }, 0, 0)
+    }
+
     fn entry(seq: u64) -> Entry {
         Entry { seq, eligible_ns: 0, run: RunKey(seq), node: Place(0), template: NodeId(0) }
     }
@@ -332,40 +389,38 @@ mod tests {
     #[test]
     fn the_line_with_the_most_urgent_head_is_served_while_it_has_slots() {
         let mut queues = Queues::default();
-        let one = queues.add(QueueLimits { concurrency: 1, ..QueueLimits::default() });
-        let many = queues.add(QueueLimits::default());
+        let one = add(&mut queues, 1);
+        let many = add(&mut queues, u32::MAX);
         for (seq, queue, priority) in [(1, many, 3), (2, one, 1), (3, one, 1), (4, many, 2)] {
-            queues.push(queue, Lane::Loop, priority, entry(seq));
+            queues.push(queue, Lane::Loop, Claim::of(priority), entry(seq));
         }
         let mut served = Vec::new();
-        while let Some((line, entry)) = queues.peek() {
-            queues.serve(line, 1);
+        while let Some((turn, entry)) = queues.peek(0) {
+            queues.serve(turn, 1, 0, true);
             served.push(entry.seq);
         }
         assert_eq!(served, [2, 4, 1]);
-        queues.release(one);
-        assert_eq!(queues.peek().map(|(_, entry)| entry.seq), Some(3));
+        queues.release(one, 0, Verdict::Answered, true);
+        assert_eq!(queues.peek(0).map(|(_, entry)| entry.seq), Some(3));
     }
 
     #[test]
     fn a_blocked_line_lets_the_others_pass_even_of_its_own_queue() {
         let mut queues = Queues::default();
-        let queue = queues.add(QueueLimits::default());
-        queues.push(queue, Lane::Threads, 1, entry(1));
-        queues.push(queue, Lane::Loop, 5, entry(2));
-        let (line, _) = queues.peek().expect("an entry");
-        queues.block(line);
-        assert_eq!(queues.peek().map(|(_, entry)| entry.seq), Some(2));
+        let queue = add(&mut queues, u32::MAX);
+        queues.push(queue, Lane::Threads, Claim::of(1), entry(1));
+        queues.push(queue, Lane::Loop, Claim::of(5), entry(2));
+        let (turn, _) = queues.peek(0).expect("an entry");
+        queues.block(turn.line);
+        assert_eq!(queues.peek(0).map(|(_, entry)| entry.seq), Some(2));
         queues.unblock();
-        assert_eq!(queues.peek(), Some((line, entry(1))));
+        assert_eq!(queues.peek(0), Some((turn, entry(1))));
     }
 
     #[test]
     fn the_heap_of_heads_agrees_with_a_search() {
         let mut queues = Queues::default();
-        let ids: Vec<QueueId> = (0..17)
-            .map(|n| queues.add(QueueLimits { concurrency: 1 + n % 3, ..QueueLimits::default() }))
-            .collect();
+        let ids: Vec<QueueId> = (0..17).map(|n| add(&mut queues, 1 + n % 3)).collect();
         let lanes = [Lane::Loop, Lane::Threads];
         let mut seed = 1_u64;
         let mut random = move |below: u64| {
@@ -377,24 +432,27 @@ mod tests {
         for seq in 0..5_000 {
             let id = ids[random(17) as usize];
             match random(3) {
-                0 => queues.push(id, lanes[random(2) as usize], 1 + random(5) as u8, entry(seq)),
-                1 if queues.view(id).running > 0 => queues.release(id),
+                0 => {
+                    let claim = Claim::of(1 + random(5) as u8);
+                    queues.push(id, lanes[random(2) as usize], claim, entry(seq));
+                }
+                1 if queues.get(id).running > 0 => {
+                    queues.release(id, 0, Verdict::Answered, true);
+                }
                 _ => {
                     let best = ids
                         .iter()
-                        .filter(|id| {
-                            queues.view(**id).running < queues.view(**id).limits.concurrency
-                        })
+                        .filter(|id| !queues.get(**id).is_full())
                         .flat_map(|id| &queues.all[id.0 as usize].lines)
                         .filter_map(|line| line.entries.head())
                         .min();
-                    let head = queues.peek();
+                    let head = queues.peek(0);
                     assert_eq!(
-                        head.map(|(line, _)| queues.line(line).entries.head()),
+                        head.map(|(turn, _)| queues.line(turn.line).entries.head()),
                         best.map(Some)
                     );
-                    if let Some((line, _)) = head {
-                        queues.serve(line, seq);
+                    if let Some((turn, _)) = head {
+                        queues.serve(turn, seq, 0, true);
                     }
                 }
             }

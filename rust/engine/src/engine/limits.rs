@@ -1,0 +1,239 @@
+//! What queues deny or put off, and how it comes back.
+
+use std::collections::VecDeque;
+
+use super::Engine;
+use crate::action::{Action, Start};
+use crate::failure::Cause;
+use crate::ids::{AttemptKey, Place, QueueId, RunKey};
+use crate::metrics::Metrics;
+use crate::plan::Policy;
+use crate::queues::{Entry, Gate, Limits, News, ParkedEntry, Queue, QueueModel, Turn};
+use crate::record::{Body, Denial};
+use crate::state::NodeState;
+use crate::timers::TimerKind;
+
+/// Why an entry was turned away when its turn came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// The breaker is open.
+    Broken,
+    /// It could not end before its run's deadline.
+    Late,
+}
+
+/// What came up while attempts were dispatched, and is acted upon with the next tick: dispatching itself asks
+/// nothing of the driver.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    turned: VecDeque<(RunKey, Place, Turned)>,
+    news: VecDeque<(QueueId, News)>,
+    /// Second copies of slow attempts, to be started.
+    pub(super) copies: VecDeque<Start>,
+    is_set: bool,
+}
+
+impl Told {
+    pub(super) fn roll(&mut self, queue: QueueId, news: Option<News>) {
+        self.news.extend(news.map(|news| (queue, news)));
+    }
+}
+
+/// What becomes of the entry whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// It starts, and its tenant is charged so much.
+    Starts(u64),
+    /// Nothing of its queue starts before this time.
+    Waits(u64),
+    /// It loses its place.
+    Turned(Turned),
+}
+
+/// Whether what limits its queue and its run's deadline let an entry start whose turn it is.
+pub(super) fn judge(
+    queue: &mut Queue,
+    metrics: &mut Metrics,
+    policy: &Policy,
+    now_ns: u64,
+    deadline_ns: Option<u64>,
+) -> Judged {
+    match queue.gate(now_ns, policy.tokens) {
+        Gate::Open => {}
+        Gate::Closed(until_ns) => return Judged::Waits(until_ns),
+        Gate::Broken => return Judged::Turned(Turned::Broken),
+    }
+    let late = deadline_ns
+        .is_some_and(|at_ns| now_ns.saturating_add(metrics.typical_ns(policy.step)) > at_ns);
+    if late {
+        return Judged::Turned(Turned::Late);
+    }
+    Judged::Starts(queue.cost(policy.step, policy.tokens))
+}
+
+impl Engine {
+    /// Serves a queue by another model from now on. What runs or waits is not touched.
+    pub fn configure_queue(&mut self, now_ns: u64, queue: QueueId, model: QueueModel) {
+        self.begin(now_ns);
+        self.queues.configure(queue, model, self.config.seed, now_ns);
+        self.arm(queue);
+    }
+
+    /// A queue's retry budget goes on with what was left of it, in millionths of a retry; 0 if nobody knows.
+    pub fn set_tokens(&mut self, now_ns: u64, queue: QueueId, tokens_ppm: u64) {
+        self.begin(now_ns);
+        self.queues.get_mut(queue).set_tokens(now_ns, tokens_ppm);
+    }
+    pub(super) fn limit(&mut self, queue: QueueId, limits: Limits) {
+        self.queues.limit(queue, limits);
+        self.arm(queue);
+    }
+
+    pub(super) fn used(&mut self, key: AttemptKey, tokens: u32) {
+        if let Some(attempt) = self.attempts.get(key.0) {
+            self.queues.get_mut(attempt.queue).used(key, tokens);
+        }
+    }
+
+    /// Sees to a queue's timer: for what no event will bring about.
+    pub(super) fn arm(&mut self, queue: QueueId) {
+        if let Some(at_ns) = self.queues.get_mut(queue).arm(self.now_ns) {
+            self.timers.insert(at_ns, TimerKind::Queue { queue, at_ns });
+        }
+    }
+
+    /// What is counted of a queue goes on to the present second.
+    pub(super) fn roll(&mut self, queue: QueueId) {
+        let news = self.queues.get_mut(queue).roll(self.now_ns);
+        self.tell_of(queue, news);
+    }
+
+    /// Something happened to a queue.
+    pub(super) fn tell_of(&mut self, queue: QueueId, news: Option<News>) {
+        if let Some(news) = news {
+            self.told.news.push_back((queue, news));
+            self.set_told();
+            self.arm(queue);
+        }
+    }
+
+    /// An entry may not start though it is its turn.
+    #[cold]
+    pub(super) fn put_off(&mut self, turn: Turn, entry: &Entry, why: Judged) {
+        match why {
+            Judged::Starts(_) => {}
+            Judged::Waits(until_ns) => {
+                self.queues.close(turn.line.queue(), until_ns);
+                self.arm(turn.line.queue());
+            }
+            Judged::Turned(why) => self.turn_away(turn, entry, why),
+        }
+    }
+
+    /// An entry loses its place in line.
+    fn turn_away(&mut self, turn: Turn, entry: &Entry, why: Turned) {
+        self.queues.turn_away(turn);
+        let Some(run) = self.runs.get_mut(entry.run.0) else { return };
+        run.lined(entry.node, None);
+        let policy = self.plans[run.plan.0 as usize].policy(entry.template);
+        self.timers.cancel(usize::from(policy.queue_timeout_ns > 0));
+        self.told.turned.push_back((entry.run, entry.node, why));
+    }
+
+    /// The next tick acts upon what came up, if anything did.
+    #[inline]
+    pub(super) fn set_told(&mut self) {
+        let told = &mut self.told;
+        if !(told.is_set || told.turned.is_empty() && told.news.is_empty()) {
+            told.is_set = true;
+            self.timers.insert(self.now_ns, TimerKind::Told);
+        }
+    }
+
+    pub(super) fn tell(&mut self) {
+        self.told.is_set = false;
+        while let Some((queue, news)) = self.told.news.pop_front() {
+            self.actions.push_back(Action::Queue { queue, news });
+            self.arm(queue);
+        }
+        while let Some((key, node, why)) = self.told.turned.pop_front() {
+            let Some(run) = self.runs.get(key.0) else { continue };
+            // It may have gone another way meanwhile.
+            if run.cells[node.index()].state != NodeState::Ready || run.is_lined(node) {
+                continue;
+            }
+            let fallback = self.plans[run.plan.0 as usize].policy_at(run, node).fallback;
+            match why {
+                Turned::Late => self.fail_wait(key, node, Cause::Deadline),
+                Turned::Broken if fallback => self.fail_wait(key, node, Cause::BreakerOpen),
+                Turned::Broken => {
+                    self.commit(key, node, 0, Body::Parked { denial: Denial::Breaker });
+                    self.settle(key);
+                }
+            }
+        }
+    }
+
+    /// A step is parked: its queue keeps it until it is well again.
+    pub(super) fn park(&mut self, key: RunKey, node: Place, due_ns: u64, denial: Denial) {
+        let Some(run) = self.runs.get_mut(key.0) else { return };
+        if run.cells[node.index()].state != NodeState::Parked || denial == Denial::DeadLetter {
+            return;
+        }
+        // A slow disk may take longer than the parking.
+        run.wait_for(run.gate(self.lsn));
+        self.arrivals += 1;
+        run.parked_as(node, self.arrivals);
+        let policy = self.plans[run.plan.0 as usize].policy_at(run, node);
+        let (queue, priority) = (policy.queue, run.priority(policy));
+        let last = run.cells[node.index()].attempts + 1 >= policy.retry.attempts_max.get()
+            && policy.retry.attempts_max.get() > 1;
+        let entry = ParkedEntry { seq: self.arrivals, run: key, node, due_ns };
+        self.queues.get_mut(queue).park(priority, last, entry);
+        self.arm(queue);
+    }
+
+    /// Takes a step out of those that its queue keeps, if it is parked.
+    pub(super) fn leave_parked(&mut self, key: RunKey, node: Place) {
+        let Some(run) = self.runs.get(key.0) else { return };
+        let parked = run.cells[node.index()].state == NodeState::Parked;
+        if !parked || run.is_parked_for_good(node) {
+            return;
+        }
+        let queue = self.plans[run.plan.0 as usize].policy_at(run, node).queue;
+        let runs = &self.runs;
+        let queue = self.queues.get_mut(queue);
+        if queue.withdraw_parked() {
+            queue.compact_parked(|it| {
+                runs.get(it.run.0).is_some_and(|run| run.is_parked_since(it.node, it.seq))
+            });
+        }
+    }
+
+    /// A parked step may stand in line again.
+    pub(super) fn unpark(&mut self, key: RunKey, node: Place) {
+        let Some(run) = self.runs.get_mut(key.0) else { return };
+        run.unparked(node);
+        let gate = run.boundary();
+        self.await_record(gate, key, node);
+    }
+
+    /// A queue's timer has fired.
+    pub(super) fn queue_due(&mut self, id: QueueId) {
+        self.queues.get_mut(id).disarm();
+        self.queues.reopen(id, self.now_ns);
+        self.roll(id);
+        let (mut free, last) = self.queues.get_mut(id).drained(self.now_ns);
+        while free > 0 || self.queues.get_mut(id).can_pay_parked(self.now_ns) {
+            let Some(entry) = self.queues.get_mut(id).pop_parked(self.now_ns, last) else { break };
+            let run = self.runs.get(entry.run.0);
+            if !run.is_some_and(|run| run.is_parked_since(entry.node, entry.seq)) {
+                continue;
+            }
+            self.queues.get_mut(id).unparked(self.now_ns, free == 0);
+            free = free.saturating_sub(1);
+            self.unpark(entry.run, entry.node);
+        }
+        self.arm(id);
+    }
+}

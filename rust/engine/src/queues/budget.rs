@@ -1,0 +1,150 @@
+//! The retry budget: retries are paid with what first attempts earn, so that they stay a share of the load.
+//!
+//! Each first attempt earns a part of a token, a few more come with time, and a retry costs one. Tokens that
+//! nobody needed are lost after a while. Sources: Finagle's `RetryBudget`; the slots are those of tower's
+//! `TpsBudget`.
+
+/// How retries are paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetModel {
+    /// Millionths of a retry that a first attempt earns.
+    pub ratio_ppm: u32,
+    /// Millionths of a retry that are earned per second whatever the load.
+    pub floor_ppm: u32,
+    /// Millionths of a retry that are kept at most.
+    pub stored_ppm: u32,
+    /// How long what is earned is kept, in nanoseconds.
+    pub window_ns: u64,
+    /// What becomes of a retry that is not paid.
+    pub on_denial: OnDenial,
+}
+
+/// What becomes of a node whose retry is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDenial {
+    /// It waits, without a slot, until the queue is well again.
+    Park,
+    /// It has failed.
+    Fail,
+    /// Its run is kept aside until somebody sees to it.
+    DeadLetter,
+}
+
+/// Millionths of a token.
+type Ppm = u64;
+/// A token: what a retry costs.
+pub(crate) const TOKEN: Ppm = 1_000_000;
+const SLOTS: usize = 10;
+
+/// What is left to pay retries with. Every operation is O(1).
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    model: BudgetModel,
+    /// What was earned in each tenth of the window and is left of it.
+    slots: [Ppm; SLOTS],
+    total: Ppm,
+    /// Number of the present tenth, counted from time 0.
+    tenth: u64,
+    /// Up to when the floor has been paid out.
+    paid_ns: u64,
+}
+
+impl Budget {
+    pub(crate) fn new(model: BudgetModel, now_ns: u64, tokens: Ppm) -> Self {
+        let tenth = now_ns / (model.window_ns / SLOTS as u64).max(1);
+        let mut budget = Self { model, slots: [0; SLOTS], total: 0, tenth, paid_ns: now_ns };
+        budget.earn(tokens);
+        budget
+    }
+
+    pub(crate) const fn model(&self) -> &BudgetModel {
+        &self.model
+    }
+
+    /// Goes on by another model, with what is left.
+    pub(crate) fn change(&mut self, model: BudgetModel, now_ns: u64) {
+        self.roll(now_ns);
+        *self = Self::new(model, now_ns, self.total);
+    }
+
+    pub(crate) const fn change_floor(&mut self, floor_ppm: u32) {
+        self.model.floor_ppm = floor_ppm;
+    }
+
+    /// What was there when it was last looked at.
+    pub(crate) const fn total(&self) -> Ppm {
+        self.total
+    }
+
+    /// Whether so much is there.
+    pub(crate) fn has(&mut self, now_ns: u64, cost: Ppm) -> bool {
+        self.roll(now_ns);
+        self.total >= cost
+    }
+
+    /// A first attempt has started.
+    #[inline]
+    pub(crate) fn deposit(&mut self, now_ns: u64) {
+        self.roll(now_ns);
+        self.earn(self.model.ratio_ppm.into());
+    }
+
+    /// Pays for a retry; whether there was enough.
+    #[inline]
+    pub(crate) fn withdraw(&mut self, now_ns: u64, cost: Ppm) -> bool {
+        self.roll(now_ns);
+        if self.total < cost {
+            return false;
+        }
+        self.total -= cost;
+        // The oldest first: it would be lost first.
+        let mut left = cost;
+        for age in (0..SLOTS as u64).rev() {
+            let slot = &mut self.slots[((self.tenth + SLOTS as u64 - age) % SLOTS as u64) as usize];
+            let paid = left.min(*slot);
+            *slot -= paid;
+            left -= paid;
+            if left == 0 {
+                break;
+            }
+        }
+        true
+    }
+
+    fn earn(&mut self, tokens: Ppm) {
+        let room = Ppm::from(self.model.stored_ppm).saturating_sub(self.total);
+        let earned = tokens.min(room);
+        self.slots[(self.tenth % SLOTS as u64) as usize] += earned;
+        self.total += earned;
+    }
+
+    /// Loses what is too old, and pays out the floor.
+    #[inline]
+    fn roll(&mut self, now_ns: u64) {
+        let tenth = now_ns / (self.model.window_ns / SLOTS as u64).max(1);
+        if tenth > self.tenth {
+            self.expire(tenth);
+        }
+        let earned = u128::from(now_ns.saturating_sub(self.paid_ns))
+            * u128::from(self.model.floor_ppm)
+            / u128::from(NS_PER_S);
+        if earned > 0 {
+            let earned = Ppm::try_from(earned).unwrap_or(Ppm::MAX);
+            // What is less than a millionth stays to be paid.
+            let spent_ns =
+                u128::from(earned) * u128::from(NS_PER_S) / u128::from(self.model.floor_ppm);
+            self.paid_ns += spent_ns as u64;
+            self.earn(earned);
+        }
+    }
+
+    fn expire(&mut self, tenth: u64) {
+        for passed in self.tenth + 1..=tenth.min(self.tenth + SLOTS as u64) {
+            let slot = std::mem::take(&mut self.slots[(passed % SLOTS as u64) as usize]);
+            self.total -= slot;
+        }
+        self.tenth = tenth;
+    }
+}
+
+const NS_PER_S: u64 = 1_000_000_000;

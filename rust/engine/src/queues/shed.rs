@@ -1,0 +1,71 @@
+//! Shedding: when everything that was admitted has waited for too long, new runs are refused for a while.
+//!
+//! The judgement is `CoDel`'s (Nichols, Jacobson; RFC 8289) in the form of Facebook's Folly: a queue is overloaded
+//! if even the shortest wait of an interval was above the target. Penstock only ever refuses what is not
+//! admitted yet, so it asks how long a new entry would wait.
+
+/// When new runs are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShedModel {
+    /// A wait that is still good, in nanoseconds.
+    pub target_ns: u64,
+    /// For how long the shortest wait is watched, in nanoseconds.
+    pub interval_ns: u64,
+}
+
+/// Every operation is O(1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shed {
+    model: ShedModel,
+    shortest_ns: u64,
+    until_ns: u64,
+    overloaded: bool,
+    /// The last dispatch, if others waited behind it, and the time between two such, smoothed.
+    last_ns: u64,
+    gap_ns: f64,
+}
+
+/// Over so many dispatches their pace is smoothed.
+const PACE: f64 = 32.0;
+
+impl Shed {
+    pub(crate) const fn new(model: ShedModel) -> Self {
+        Self { model, shortest_ns: 0, until_ns: 0, overloaded: false, last_ns: 0, gap_ns: 0.0 }
+    }
+
+    /// Goes on by another model from where it is.
+    pub(crate) const fn change(&mut self, model: ShedModel) {
+        self.model = model;
+    }
+
+    /// An entry was dispatched after waiting for so long; `backlog` if others wait behind it.
+    pub(crate) fn waited(&mut self, now_ns: u64, delay_ns: u64, backlog: bool) {
+        if self.last_ns > 0 {
+            let gap_ns = now_ns.saturating_sub(self.last_ns) as f64;
+            self.gap_ns += if self.gap_ns == 0.0 { gap_ns } else { (gap_ns - self.gap_ns) / PACE };
+        }
+        self.last_ns = if backlog { now_ns } else { 0 };
+        if now_ns >= self.until_ns {
+            // The shortest wait of an interval that is over decides, if there was one.
+            self.overloaded = self.until_ns > 0 && self.shortest_ns > self.model.target_ns;
+            self.until_ns = now_ns.saturating_add(self.model.interval_ns);
+            self.shortest_ns = delay_ns;
+        } else {
+            self.shortest_ns = self.shortest_ns.min(delay_ns);
+        }
+        if delay_ns <= self.model.target_ns {
+            self.overloaded = false;
+        }
+    }
+
+    /// How long to stay away, for the last of `waiting` entries; `None` if it may come.
+    pub(crate) fn refuses(&self, waiting: usize) -> Option<u64> {
+        let delay_ns = (waiting as f64 * self.gap_ns) as u64;
+        let most_ns = self.model.target_ns.saturating_mul(2);
+        (self.overloaded && delay_ns > most_ns).then(|| delay_ns - most_ns)
+    }
+
+    pub(crate) const fn is_overloaded(&self) -> bool {
+        self.overloaded
+    }
+}
