@@ -1,12 +1,13 @@
 //! Ready queue and timers at a million entries, in nanoseconds per operation beside their targets:
 //! `cargo bench -p penstock-engine --bench structures`.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
 use penstock_engine::{
-    BANDS, Claim, Entry, NEVER, NodeId, Place, ReadyQueue, RunKey, TenantId, TimerKind, Timers,
-    draw,
+    BANDS, Budget, BudgetModel, Claim, Entry, NEVER, NodeId, OnDenial, Order, Place, ReadyQueue,
+    RunKey, TOKEN, TenantId, TimerKind, Timers, draw,
 };
 
 const ENTRIES: u64 = 1_000_000;
@@ -16,6 +17,8 @@ const ROUNDS: usize = 7;
 fn main() {
     report("ready queue push+pop, full of 1 M entries", 1_000, ready_queue_full);
     report("ready queue push+pop, filled and emptied", 1_000, ready_queue_filled);
+    report("the same, fair shares of 10,000 tenants", 1_000, ready_queue_fair);
+    report("retry budget, first attempt and retry", 100, retry_budget);
     report("timer insert+cancel, beside 1 M live ones", 150, timers_cancelled);
     report("timer insert+fire at 1 M (for information)", u64::MAX, timers_fired);
 }
@@ -46,17 +49,21 @@ fn pop(queue: &mut ReadyQueue) -> Option<Entry> {
     queue.pop(priority, Some(1_000))
 }
 
-fn full() -> ReadyQueue {
-    let mut queue = ReadyQueue::default();
-    for seq in 0..ENTRIES {
-        let (claim, entry) = entry(seq);
-        queue.push(claim, entry);
-    }
-    queue
+fn ready_queue_full() -> (f64, u64) {
+    push_and_pop(Order::default())
 }
 
-fn ready_queue_full() -> (f64, u64) {
-    let (mut queue, waiting) = (full(), (0..ENTRIES).map(entry).collect::<Vec<_>>());
+fn ready_queue_fair() -> (f64, u64) {
+    push_and_pop(Order { weights: Some(BTreeMap::new()), ..Order::default() })
+}
+
+/// One in and one out of a line of a million.
+fn push_and_pop(order: Order) -> (f64, u64) {
+    let mut queue = ReadyQueue::new(order);
+    for (claim, entry) in (0..ENTRIES).map(entry) {
+        queue.push(claim, entry);
+    }
+    let waiting: Vec<_> = (0..ENTRIES).map(entry).collect();
     let began = Instant::now();
     for (claim, entry) in waiting {
         queue.push(claim, entry);
@@ -74,6 +81,25 @@ fn ready_queue_filled() -> (f64, u64) {
     }
     while let Some(entry) = pop(&mut queue) {
         black_box(entry);
+    }
+    (elapsed_ns(began), ENTRIES)
+}
+
+/// As it goes in the worst case: every attempt is followed by a retry, whether or not there is a token.
+fn retry_budget() -> (f64, u64) {
+    let model = BudgetModel {
+        ratio_ppm: 100_000,
+        floor_ppm: 1_000_000,
+        stored_ppm: 10_000_000,
+        window_ns: 10_000_000_000,
+        on_denial: OnDenial::Park,
+    };
+    let mut budget = Budget::new(model, 0, 10 * TOKEN);
+    let began = Instant::now();
+    for nth in 0..ENTRIES {
+        let now_ns = nth * 50_000;
+        budget.deposit(now_ns);
+        black_box(budget.withdraw(now_ns, TOKEN));
     }
     (elapsed_ns(began), ENTRIES)
 }

@@ -40,9 +40,9 @@ pub use plan::{
     CallSpec, GraphSpec, Hedge, Lane, NodeKind, NodeSpec, OUTCOMES_MAX, Plan, Policy, RegionSpec,
 };
 pub use queues::{
-    AdaptiveModel, BANDS, BreakerModel, BreakerState, BudgetModel, Claim, Cost, Counts,
+    AdaptiveModel, BANDS, BreakerModel, BreakerState, Budget, BudgetModel, Claim, Cost, Counts,
     DEFAULT_PRIORITY, Entry, FairnessModel, Limits, NEVER, News, OnDenial, Order, QueueModel,
-    QueueView, Rate, ReadyQueue, ShedModel,
+    QueueView, Rate, ReadyQueue, ShedModel, TOKEN,
 };
 pub use record::{Body, Denial, Durability, Record, Then};
 pub use retry::{Jitter, RetryPolicy, draw, mix};

@@ -30,9 +30,7 @@ pub(crate) struct Adaptive {
 /// Attempts in a window.
 const WINDOW: u32 = 10;
 /// Windows over which the long-term latency is smoothed.
-const LONG: f64 = 60.0;
-/// How much longer than usual attempts may take before it counts.
-const TOLERANCE: f64 = 1.5;
+const LONG: f64 = 600.0;
 /// Room for growth, and how quickly the limit follows.
 const HEADROOM: f64 = 4.0;
 const SMOOTHING: f64 = 0.2;
@@ -76,7 +74,7 @@ impl Adaptive {
         if used < self.limit / 2.0 {
             return false;
         }
-        let gradient = (TOLERANCE * self.long_ns / short_ns.max(1.0)).clamp(0.5, 1.0);
+        let gradient = (self.long_ns / short_ns.max(1.0)).clamp(0.5, 1.0);
         let wanted = gradient * self.limit + HEADROOM;
         self.set((1.0 - SMOOTHING) * self.limit + SMOOTHING * wanted)
     }

@@ -33,12 +33,12 @@ pub enum OnDenial {
 /// Millionths of a token.
 type Ppm = u64;
 /// A token: what a retry costs.
-pub(crate) const TOKEN: Ppm = 1_000_000;
+pub const TOKEN: Ppm = 1_000_000;
 const SLOTS: usize = 10;
 
 /// What is left to pay retries with. Every operation is O(1).
 #[derive(Clone, Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     model: BudgetModel,
     /// What was earned in each tenth of the window and is left of it.
     slots: [Ppm; SLOTS],
@@ -50,7 +50,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) fn new(model: BudgetModel, now_ns: u64, tokens: Ppm) -> Self {
+    /// A budget with so many tokens, at most what it may keep.
+    pub fn new(model: BudgetModel, now_ns: u64, tokens: Ppm) -> Self {
         let tenth = now_ns / (model.window_ns / SLOTS as u64).max(1);
         let mut budget = Self { model, slots: [0; SLOTS], total: 0, tenth, paid_ns: now_ns };
         budget.earn(tokens);
@@ -72,26 +73,26 @@ impl Budget {
     }
 
     /// What was there when it was last looked at.
-    pub(crate) const fn total(&self) -> Ppm {
+    pub const fn total(&self) -> Ppm {
         self.total
     }
 
     /// Whether so much is there.
-    pub(crate) fn has(&mut self, now_ns: u64, cost: Ppm) -> bool {
+    pub fn has(&mut self, now_ns: u64, cost: Ppm) -> bool {
         self.roll(now_ns);
         self.total >= cost
     }
 
     /// A first attempt has started.
     #[inline]
-    pub(crate) fn deposit(&mut self, now_ns: u64) {
+    pub fn deposit(&mut self, now_ns: u64) {
         self.roll(now_ns);
         self.earn(self.model.ratio_ppm.into());
     }
 
     /// Pays for a retry; whether there was enough.
     #[inline]
-    pub(crate) fn withdraw(&mut self, now_ns: u64, cost: Ppm) -> bool {
+    pub fn withdraw(&mut self, now_ns: u64, cost: Ppm) -> bool {
         self.roll(now_ns);
         if self.total < cost {
             return false;

@@ -27,7 +27,7 @@ use crate::plan::Lane;
 
 pub use adaptive::AdaptiveModel;
 pub use breaker::{BreakerModel, BreakerState};
-pub use budget::{BudgetModel, OnDenial};
+pub use budget::{Budget, BudgetModel, OnDenial, TOKEN};
 pub(crate) use control::{Charge, Gate, Verdict};
 pub use demand::Counts;
 pub use model::{Cost, FairnessModel, Limits, QueueModel};

@@ -116,6 +116,8 @@ impl Default for Drain {
 pub(crate) struct Health {
     /// Of those that ended, how many succeeded; `None` if none ended.
     pub(crate) share: Option<f64>,
+    /// Likewise, of the last few; what is not known counts as well.
+    pub(crate) recent: f64,
     /// How many succeeded per second.
     pub(crate) per_s: f64,
 }
@@ -128,7 +130,7 @@ impl Health {
 
     /// Whether so few succeed that a run's last attempt would be wasted.
     pub(crate) fn is_bad(&self) -> bool {
-        self.share.is_some_and(|share| share < BAD)
+        self.recent < BAD || self.share.is_some_and(|share| share < BAD)
     }
 }
 

@@ -90,6 +90,8 @@ pub(crate) struct Queue {
     gap_ns: u64,
     control: Option<Box<Control>>,
     demand: Demand,
+    /// Of the last ten attempts or so, how many succeeded: what tells an outage at once.
+    recent: f64,
     parked: Parked,
     /// When its timer fires; [`NEVER`] if none is set.
     armed_ns: u64,
@@ -101,6 +103,8 @@ const DEFAULT_GAP_NS: u64 = 100_000_000;
 /// Seconds that health looks back, the present one included, and those of [`QueueView::last`].
 const HEALTH: usize = 2;
 const LAST: usize = 5;
+/// Attempts over which `recent` is smoothed.
+const RECENT: f64 = 10.0;
 
 impl Queue {
     pub(super) fn new(model: QueueModel, seed: u64, now_ns: u64) -> Self {
@@ -116,6 +120,7 @@ impl Queue {
             gap_ns: DEFAULT_GAP_NS,
             control: Control::new(&model, seed, now_ns),
             demand: Demand::default(),
+            recent: 1.0,
             parked: Parked::default(),
             armed_ns: NEVER,
             listens_ns: 0,
@@ -219,7 +224,7 @@ impl Queue {
         let counts = self.demand.last(HEALTH);
         let succeeded = (counts.good + counts.late) as f64;
         let share = (counts.ended > 0).then(|| succeeded / counts.ended as f64);
-        Health { share, per_s: succeeded / HEALTH as f64 }
+        Health { share, recent: self.recent, per_s: succeeded / HEALTH as f64 }
     }
 
     // How attempts start.
@@ -307,7 +312,13 @@ impl Queue {
         if let Some((charge, cost)) = control.settled(attempt, now_ns - started_ns) {
             self.lines[charge.lane].entries.settle(charge.claim, charge.cost, cost);
         }
-        let changed = control.ended(now_ns, started_ns, self.running, verdict);
+        match verdict {
+            Verdict::Answered => self.recent += (1.0 - self.recent) / RECENT,
+            Verdict::Failed | Verdict::Throttled => self.recent -= self.recent / RECENT,
+            Verdict::Refused | Verdict::Unsaid => {}
+        }
+        // With the one that has ended.
+        let changed = control.ended(now_ns, started_ns, self.running + 1, verdict);
         if changed.concurrency {
             self.adapt();
         }

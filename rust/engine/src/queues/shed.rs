@@ -4,6 +4,8 @@
 //! if even the shortest wait of an interval was above the target. Penstock only ever refuses what is not
 //! admitted yet, so it asks how long a new entry would wait.
 
+use std::cell::Cell;
+
 /// When new runs are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShedModel {
@@ -14,12 +16,14 @@ pub struct ShedModel {
 }
 
 /// Every operation is O(1).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shed {
     model: ShedModel,
     shortest_ns: u64,
     until_ns: u64,
     overloaded: bool,
+    /// Whether anything was refused since this interval began.
+    refused: Cell<bool>,
     /// The last dispatch, if others waited behind it, and the time between two such, smoothed.
     last_ns: u64,
     gap_ns: f64,
@@ -30,7 +34,15 @@ const PACE: f64 = 32.0;
 
 impl Shed {
     pub(crate) const fn new(model: ShedModel) -> Self {
-        Self { model, shortest_ns: 0, until_ns: 0, overloaded: false, last_ns: 0, gap_ns: 0.0 }
+        Self {
+            model,
+            shortest_ns: 0,
+            until_ns: 0,
+            overloaded: false,
+            refused: Cell::new(false),
+            last_ns: 0,
+            gap_ns: 0.0,
+        }
     }
 
     /// Goes on by another model from where it is.
@@ -46,23 +58,26 @@ impl Shed {
         }
         self.last_ns = if backlog { now_ns } else { 0 };
         if now_ns >= self.until_ns {
-            // The shortest wait of an interval that is over decides, if there was one.
-            self.overloaded = self.until_ns > 0 && self.shortest_ns > self.model.target_ns;
+            // The shortest wait of an interval that is over decides, unless it was that short only because others
+            // were refused.
+            let stands = self.until_ns > 0 && self.shortest_ns > self.model.target_ns;
+            self.overloaded = stands || (self.overloaded && self.refused.take());
+            self.refused.set(false);
             self.until_ns = now_ns.saturating_add(self.model.interval_ns);
             self.shortest_ns = delay_ns;
         } else {
             self.shortest_ns = self.shortest_ns.min(delay_ns);
-        }
-        if delay_ns <= self.model.target_ns {
-            self.overloaded = false;
         }
     }
 
     /// How long to stay away, for the last of `waiting` entries; `None` if it may come.
     pub(crate) fn refuses(&self, waiting: usize) -> Option<u64> {
         let delay_ns = (waiting as f64 * self.gap_ns) as u64;
-        let most_ns = self.model.target_ns.saturating_mul(2);
-        (self.overloaded && delay_ns > most_ns).then(|| delay_ns - most_ns)
+        // The pace varies; with this margin hardly anything that is admitted waits for twice the target.
+        let most_ns = self.model.target_ns.saturating_add(self.model.target_ns / 2);
+        let refused = self.overloaded && delay_ns > most_ns;
+        self.refused.set(self.refused.get() || refused);
+        refused.then(|| delay_ns - most_ns)
     }
 
     pub(crate) const fn is_overloaded(&self) -> bool {
