@@ -227,6 +227,18 @@ def size(text: str) -> Literal["long", "short"]:
     return "long" if len(text) > 9 else "short"
 
 
+def paid_by(budget: ps.RetryBudget | None, **options: Any) -> ps.Workflow[..., Any]:
+    """A step with three attempts in a queue that serves a hundred a second."""
+    queue = ps.Queue("gpt", concurrency=10, retry_budget=budget)
+    given = {"retry": ps.RetryPolicy(), "estimate": ps.Cost(seconds=0.1), "queue": queue, **options}
+    return of_one(echo(**given))
+
+
+@seed("R6.4")
+def retries_that_feed_themselves(defect: bool) -> ps.Workflow[..., Any]:
+    return paid_by(None if defect else ps.RetryBudget())
+
+
 @seed("R9.1")
 def needless_default(defect: bool) -> ps.Workflow[..., Any]:
     @ps.workflow(owner="cx")
@@ -496,6 +508,90 @@ def test_a_queue_that_only_the_runtime_knows_may_have_a_budget() -> None:
     (finding,) = of_one(echo(retry=TWICE, queue=free)).lint().findings
     assert (finding.code, finding.severity) == ("R6.2", "info")
     assert "its queue 'gpt' has no retry budget" in finding.what
+
+
+def test_a_queue_that_can_stay_in_a_storm_is_told_with_its_limit() -> None:
+    """Where that can be told, the number of attempts alone says less and is left out."""
+    (finding,) = paid_by(None).lint().findings
+    assert (finding.code, finding.severity, finding.node) == ("R6.4", "warning", "drawn/echo")
+    assert finding.what == (
+        "queue 'gpt' can stay in a retry storm above 33 % of what it can serve, 33.3 first "
+        "attempts a second (up to 3 attempts, no retry budget); below that it is safe"
+    )
+    assert finding.remedy == ("give it a ps.RetryBudget: with ratio 0.1 it is safe up to 90 %")
+    fast = ps.Queue("gpt", concurrency=1_000, retry_budget=None)
+    (finding,) = paid_by(None, queue=fast).lint().findings
+    assert "3,333 first attempts a second" in finding.what
+    assert finding.remedy.endswith("with ratio 0.1 it is safe up to 91 %")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": None, "total_timeout": 9.0},
+        {"estimate": None},
+        {"estimate": ps.Cost(tokens=9)},
+        {"retry": ps.RetryPolicy(retry_on=(ValueError,))},
+        {"queue": ps.Queue("gpt", retry_budget=None)},
+        {"queue": ps.Queue("gpt", concurrency=ps.Adaptive(), retry_budget=None)},
+    ],
+)
+def test_a_storm_that_can_not_be_told_leaves_the_attempts_to_tell(options: dict[str, Any]) -> None:
+    (finding,) = paid_by(None, **options).lint().findings
+    assert (finding.code, finding.severity) == ("R6.2", "info")
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds", "safe"),
+    [
+        (ps.RetryBudget(ratio=0.4), 0.1, None),
+        (ps.RetryBudget(ratio=0.5), 0.1, "66 %"),
+        (ps.RetryBudget(ratio=1.0, floor=0), 0.1, "50 %"),
+        (ps.RetryBudget(ratio=0.1), 5.0, "45 %"),  # one a second is half of what it serves
+        (ps.RetryBudget(ratio=0.1, floor=0), 5.0, None),
+    ],
+)
+def test_a_budget_that_lets_too_much_through_is_told(
+    budget: ps.RetryBudget, seconds: float, safe: str | None
+) -> None:
+    estimate = ps.Cost(seconds=seconds)
+    findings = paid_by(budget, timeout=60.0, estimate=estimate).lint(deadline=999).findings
+    assert [finding.code for finding in findings] == ["R6.4"] * (safe is not None)
+    if safe is not None:
+        assert f"above {safe} of what it can serve" in findings[0].what
+        assert findings[0].remedy.startswith("lower its ps.RetryBudget: with ratio 0.1")
+    if seconds == 5.0 and safe:
+        assert "ratio 0.1 and floor 0 it is safe up to 91 %" in findings[0].remedy
+
+
+def test_a_storm_is_told_once_a_queue_and_beside_attempts_of_other_queues() -> None:
+    """Each retried node is told of by one of the two rules."""
+    queue = ps.Queue("gpt", concurrency=10, retry_budget=None)
+    known = echo(queue=queue, retry=TWICE, estimate=ps.Cost(seconds=0.1))
+    unknown = a_step(queue=queue, retry=TWICE)(by_name)
+
+    @ps.workflow(owner="cx")
+    def drawn(flow: ps.Flow, text: ps.Node[str]) -> ps.Node[str]:
+        more = flow.call(known, text, retry=ps.RetryPolicy(max_attempts=4))
+        return flow.call(unknown, flow.call(known, more))
+
+    storm, attempts = drawn.lint().findings
+    assert (storm.code, storm.node) == ("R6.4", "drawn/echo")
+    assert "up to 4 attempts" in storm.what
+    assert "at 1 more node" in storm.what
+    assert (attempts.code, attempts.node) == ("R6.2", "drawn/by_name")
+
+
+def test_nothing_is_called_safe_where_long_waits_hold_a_queue_up() -> None:
+    """One server with a timeout of five times its service is in trouble below the limit, too."""
+    queue = ps.Queue("gpt", concurrency=1, retry_budget=ps.RetryBudget(ratio=1.0, floor=0))
+    (finding,) = paid_by(None, queue=queue, timeout=0.5).lint().findings
+    assert "above 50 % of what it can serve" in finding.what
+    assert "below that it is safe" not in finding.what
+
+
+async def by_name(text: str) -> str:
+    return text
 
 
 class Desk:

@@ -55,6 +55,7 @@ from ._run import Run
 from ._runtime import Runtime
 from ._scopes import FlowScope
 from ._signals import Signal
+from ._stability import Stability, stability
 from ._stages import AsyncStep, PlainStep, Stage, step
 from ._stats import QueueStats, Stats
 from ._stored import RunInfo
@@ -115,6 +116,7 @@ __all__ = [
     "Runtime",
     "RuntimeClosed",
     "Signal",
+    "Stability",
     "Stage",
     "Stats",
     "StoreCorrupt",
@@ -124,6 +126,7 @@ __all__ = [
     "VersionConflict",
     "Workflow",
     "diff",
+    "stability",
     "step",
     "testing",
     "workflow",

@@ -23,6 +23,7 @@ __all__ = [
     "Plan",
     "StoreReader",
     "inject_faults",
+    "stability",
 ]
 
 BUILD_PROFILE: str
@@ -39,6 +40,9 @@ _Attempt: TypeAlias = tuple[
     str, str, int, float | None, str | None, tuple[str, BaseException | None] | None, int
 ]
 
+def stability(
+    arrivals: float, servers: int, service: float, timeout: float, attempts: int, retry_ratio: float
+) -> tuple[list[float], float, float, float, bool]: ...
 def inject_faults(function: Callable[[Any], Callable[..., Any] | None] | None) -> None: ...
 
 @final

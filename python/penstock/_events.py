@@ -25,6 +25,8 @@ class Event:
         attempt: from 1; 0 where there is none.
         detail: the cause of a failure ("error", "timeout", ...), why a step is parked ("budget",
             "breaker"), or how the run ended.
+        parked: why the step is parked, or the attempt after a failure: "budget", "breaker" or
+            "dead_letter".
         started: when the attempt was dispatched, for "done".
         due: when the next attempt is, for a "failed" that is retried.
         value: what the step emitted; the outcome of a decision, by number, for "chosen"; how many
@@ -36,6 +38,7 @@ class Event:
     node: str = ""
     attempt: int = 0
     detail: str = ""
+    parked: str = ""
     started: float | None = None
     due: float | None = None
     value: object = None
@@ -50,6 +53,7 @@ class Event:
             node=node,
             attempt=attempt,
             detail=detail,
+            parked=detail if kind == "parked" else _PARKED[number] if kind == "failed" else "",
             started=when if when and kind == "done" else None,
             due=when if when and kind == "failed" else None,
             value=number if kind in ("chosen", "opened") else None,
@@ -89,6 +93,7 @@ class EventsLost:
     count: int
 
 
+_PARKED: Final = ("", "budget", "breaker", "dead_letter")
 E = TypeVar("E")
 RING: Final = 1024
 

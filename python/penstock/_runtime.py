@@ -594,14 +594,24 @@ class Runtime:
     async def join(self) -> None:
         """Wait until no run is under way. Runs that fail do so silently here.
 
-        A paused run is waited for; one whose effects could not be undone is not: nothing of it is
-        under way until somebody resumes it.
+        A paused run is waited for. One that somebody has to see to is not, as nothing of it is
+        under way until then: whose effects could not be undone, whose outcome is not known, or
+        whose retry nobody pays for.
         """
         core = self._open()
-        while keys := [key for key in core.runs() if core.status(key) in _UNDER_WAY]:
+        stuck: set[int] = set()
+
+        def under_way() -> list[int]:
+            keys = (key for key in core.runs() if core.status(key) in _UNDER_WAY)
+            return [key for key in keys if key not in stuck]
+
+        while keys := under_way():
             for key in keys:
-                if core.status(key) in _UNDER_WAY:
-                    await ended(core.wait(key))
+                future = core.wait(key)
+                # Else it would be asked for over and over, and the loop have no turn.
+                if future.done() and core.status(key) in _UNDER_WAY:
+                    stuck.add(key)
+                await ended(future)
         await self._on_disk()
 
     def configure(self, queue: Queue) -> None:

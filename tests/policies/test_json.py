@@ -35,7 +35,7 @@ PARTS: dict[type[Any], st.SearchStrategy[Any]] = {
         probes=WHOLE,
     ),
     ps.CoDel: st.builds(ps.CoDel, target=st.floats(1e-3, 0.9), interval=st.floats(1, 1e9)),
-    ps.Cost: st.builds(ps.Cost, tokens=st.integers(0, 2**32 - 1)),
+    ps.Cost: st.builds(ps.Cost, tokens=st.integers(0, 2**32 - 1), seconds=st.none() | POSITIVE),
     ps.Fairness: st.builds(
         ps.Fairness,
         weights=st.dictionaries(WORDS, POSITIVE, max_size=3),
@@ -141,6 +141,12 @@ def test_a_queue_as_json() -> None:
     assert written["rate_limit"] == [{"limit": 600.0, "per": 60.0, "burst": 10, "unit": "requests"}]
     assert written["retry_budget"]["on_denial"] == "park"
     assert written["breaker"] is None
+
+
+def test_a_cost_that_was_written_without_seconds_is_read() -> None:
+    """Graphs that were kept before a cost had them."""
+    assert ps.Cost.from_dict({"tokens": 7}) == ps.Cost(tokens=7)
+    assert ps.Cost(seconds=2).to_dict() == {"tokens": 0, "seconds": 2.0}
 
 
 def test_what_is_left_out_is_as_usual() -> None:

@@ -153,4 +153,7 @@ def test_options_are_in_the_interface_and_not_in_the_graph() -> None:
     plain, tuned = ps.workflow(drawn), ps.workflow(hedge=HEDGE, estimate=ps.Cost(tokens=5))(drawn)
     assert plain.digest == tuned.digest
     policy = json.loads(json.dumps(interface(tuned)))["nodes"][1]["policy"]
-    assert policy == {"hedge": {"after": 0.5, "quantile": 0.95}, "estimate": {"tokens": 5}}
+    assert policy == {
+        "hedge": {"after": 0.5, "quantile": 0.95},
+        "estimate": {"tokens": 5, "seconds": None},
+    }

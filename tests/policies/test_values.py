@@ -42,7 +42,7 @@ VARIED: dict[type[Any], dict[str, Any]] = {
     ps.Adaptive: {"initial": 5},
     ps.Breaker: {"probes": 1},
     ps.CoDel: {"interval": 2.0},
-    ps.Cost: {"tokens": 7},
+    ps.Cost: {"tokens": 7, "seconds": 0.5},
     ps.Fairness: {"weights": {"acme": 2.0}},
     ps.Hedge: {"after": 0.5},
     ps.Queue: {"breaker": ps.Breaker()},
@@ -68,7 +68,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
     assert ps.Adaptive() == ps.Adaptive(initial=20, min_limit=1, max_limit=1000)
     assert ps.Hedge() == ps.Hedge(after=None, quantile=0.95)
     assert ps.Fairness() == ps.Fairness(key="tenant", weights={}, by="time")
-    assert ps.Cost().tokens == 0
+    assert (ps.Cost().tokens, ps.Cost().seconds) == (0, None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -178,6 +178,10 @@ NAN, INF = float("nan"), float("inf")
         (ps.Cost, {"tokens": -1}, "Cost.tokens is -1", "whole number from 0"),
         (ps.Cost, {"tokens": NAN}, "Cost.tokens is nan", "whole number from 0"),
         (ps.Cost, {"tokens": True}, "Cost.tokens is True", "whole number from 0"),
+        (ps.Cost, {"seconds": 0}, "Cost.seconds is 0", "more than 0 seconds"),
+        (ps.Cost, {"seconds": -1}, "Cost.seconds is -1", "more than 0 seconds"),
+        (ps.Cost, {"seconds": NAN}, "Cost.seconds is nan", "more than 0 seconds"),
+        (ps.Cost, {"seconds": True}, "Cost.seconds is True", "a number or a timedelta"),
         (ps.Retention, {}, "Retention has no limit", "max_age= or max_runs="),
         (ps.Retention, {"max_runs": -1}, "max_runs is -1", "whole number from 0"),
     ],

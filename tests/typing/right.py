@@ -67,6 +67,11 @@ assert_type(ps.RetryPolicy.from_dict({}), ps.RetryPolicy)
 assert_type(gpt.digest, str)
 ps.Queue("free", rate_limit=ps.RateLimit(3), retry_budget=None)
 ps.Queue("both", rate_limit=[ps.RateLimit(3)], concurrency=4)
+assert_type(ps.Cost(seconds=0.5).seconds, float | None)
+stable = ps.stability(arrivals=70, concurrency=10, service_time=0.1, timeout=1, retry_ratio=0.1)
+assert_type(stable, ps.Stability)
+assert_type(stable.loads, tuple[float, ...])
+assert_type(stable.tipping_point, float | None)
 
 
 @ps.step(queue=gpt, estimate=ps.Cost(tokens=1_200), hedge=ps.Hedge(after=0.5))

@@ -223,6 +223,11 @@ async def direct(ctx: ps.Context) -> None:
     ps.Hedge(after="soon")  # error
     ps.Cost(tokens=1.5)  # error
     ps.Cost(usd=0.01)  # error
+    ps.Cost(seconds="soon")  # error
+    ps.stability(70, concurrency=10, service_time=0.1, timeout=1.0)  # error
+    ps.stability(arrivals=70, concurrency=10, service_time=0.1)  # error
+    ps.stability(arrivals=70, concurrency=10, service_time=0.1, timeout=None)  # error
+    ps.stability(arrivals=70, concurrency=2.5, service_time=0.1, timeout=1.0)  # error
     ps.Queue("gpt", rate_limit=600)  # error
     ps.Queue("gpt", rate_limit=[600])  # error
     ps.Queue("gpt", concurrency=ps.CoDel())  # error

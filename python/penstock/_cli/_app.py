@@ -14,6 +14,7 @@ from ._lint import lint
 from ._orders import cancel, fork, pause, resolve, resume, retry, signal
 from ._runs import dead_letters, runs
 from ._show import show
+from ._stability import stability
 from ._upkeep import export, prune, verify
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
-    "Workflows": (lint, diff, graph, coverage),
+    "Workflows": (lint, stability, diff, graph, coverage),
     "Runs of a store": (runs, show, dead_letters, export),
     "Orders to the runtime that has a store open": (
         cancel,

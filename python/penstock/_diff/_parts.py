@@ -29,12 +29,14 @@ class Part:
         gained: what follows when it is new.
         lost: what follows when it is gone.
         fields: what follows when one of them changes.
+        compatible: those of them that change nothing about how runs go.
     """
 
     noun: str
     gained: str
     lost: str
     fields: Fields
+    compatible: frozenset[str] = frozenset()
 
     def compared(self, whose: str, old: Any, new: Any) -> Iterator[Told]:
         """The differences between two of it, of which one may be None."""
@@ -45,7 +47,8 @@ class Part:
         else:
             for name, before, after in changed(old, new):
                 what = f"{name} of {whose} {self.noun} {told(before)} -> {told(after)}"
-                yield "risky", what, _follows(self.fields, name, before, after)
+                verdict: Verdict = "compatible" if name in self.compatible else "risky"
+                yield verdict, what, _follows(self.fields, name, before, after)
 
 
 def queues(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Told]:
@@ -205,5 +208,12 @@ ESTIMATE: Final = Part(
     "estimate",
     "a limit of tokens counts it",
     "a limit of tokens counts it as nothing until it is over",
-    {"tokens": ("fewer attempts fit into a limit of tokens", "more attempts fit into it at once")},
+    {
+        "tokens": (
+            "fewer attempts fit into a limit of tokens",
+            "more attempts fit into it at once",
+        ),
+        "seconds": _both("lint and `penstock stability` judge its queue by another time"),
+    },
+    compatible=frozenset({"seconds"}),
 )

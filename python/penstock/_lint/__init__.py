@@ -15,7 +15,7 @@ from math import isfinite
 
 from penstock._graph import Graph
 
-from . import _bounds, _control, _effects, _ownership, _shape, _source
+from . import _bounds, _control, _effects, _ownership, _shape, _source, _storms
 from ._bounds import Worst
 from ._findings import NOT_CHECKED, RULES, SEVERITIES, Finding, Rule, Severity, number
 from ._shape import Shape
@@ -102,6 +102,7 @@ _CHECKS = (
     _effects.check,
     _source.check,
     _bounds.check,
+    _storms.check,
     _control.check,
     _ownership.check,
     _shape.check,

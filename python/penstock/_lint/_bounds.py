@@ -14,7 +14,7 @@ from typing import Final
 
 from penstock._graph import GraphNode, Loop, Map, Recurse, Sleep, Wait
 from penstock._options import OptionName
-from penstock._policies import Queue, RetryPolicy
+from penstock._policies import RetryPolicy
 
 from ._subject import Found, Subject, attempts, places, producers
 
@@ -49,7 +49,6 @@ def worst(subject: Subject) -> Worst:
 def check(subject: Subject) -> Found:
     """Findings about time and repetition."""
     yield from _hangs(subject)
-    yield from _unbudgeted(subject)
     for index, node in enumerate(subject.graph.nodes):
         yield from _timeouts(subject, index, node)
         tries, repeats = attempts(node), subject.repeats(index)
@@ -115,34 +114,6 @@ def _hangs(subject: Subject) -> Found:
         if endless:
             what = f"step {step.name!r} has no timeout: an attempt may hang for ever"
             yield subject.finding("R5.1", endless[0], what + places(endless))
-
-
-def _unbudgeted(subject: Subject) -> Found:
-    for step, nodes in subject.steps.items():
-        free = [
-            index
-            for index in nodes
-            if attempts(subject.graph.nodes[index]) > 1 and _budget_of(subject.graph.nodes[index])
-        ]
-        if free:
-            most = max(attempts(subject.graph.nodes[index]) for index in free)
-            yield subject.finding(
-                "R6.2",
-                free[0],
-                f"step {step.name!r} has up to {most} attempts and "
-                f"{_budget_of(subject.graph.nodes[free[0]])}: when what it calls is down, that "
-                f"gets up to {most} times the calls{places(free)}",
-            )
-
-
-def _budget_of(node: GraphNode) -> str:
-    """Why nothing limits the retries of a node; empty if something does, or may."""
-    queue: Queue | str | None = node.option("queue")
-    if queue is None:
-        return "waits in no queue of its own"
-    if isinstance(queue, Queue) and queue.retry_budget is None:
-        return f"its queue {queue.name!r} has no retry budget"
-    return ""
 
 
 def _timeouts(subject: Subject, index: int, node: GraphNode) -> Found:

@@ -136,6 +136,11 @@ RULES: Final[Mapping[str, Rule]] = {
         "a retried step runs a workflow and waits for it: the attempts of both multiply",
         "put the workflow into the graph with flow.call, or retry inside of it only",
     ),
+    "R6.4": Rule(
+        "warning",
+        "the retries of a queue can keep it overloaded by themselves: it is metastable",
+        "give it a ps.RetryBudget(ratio=0.1), or allow fewer attempts",
+    ),
     "R9.1": Rule(
         "info",
         "a switch has a default, and a case for every key: the default is never taken",

@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 from penstock._errors import DefinitionError
 
-from ._checks import number, whole
+from ._checks import Seconds, number, whole
+from ._checks import seconds as duration
 from ._json import Policy
 
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -20,19 +21,26 @@ class Cost(Policy):
 
     Attributes:
         tokens: what the attempt sends and receives; from 0.
+        seconds: how long it takes on average, without waiting; more than 0. Nothing is limited by
+            it: `penstock stability` and lint judge by it how full a queue can be. None if that is
+            not known.
 
     Raises:
         DefinitionError: a value is out of its range.
 
     >>> import penstock as ps
-    >>> ps.Cost(tokens=1_200)
-    Cost(tokens=1200)
+    >>> ps.Cost(tokens=1_200, seconds=0.8)
+    Cost(tokens=1200, seconds=0.8)
     """
 
     tokens: int
+    seconds: float | None
 
-    def __init__(self, *, tokens: int = 0) -> None:
-        self._keep(tokens=whole(tokens, "Cost.tokens", least=0))
+    def __init__(self, *, tokens: int = 0, seconds: Seconds | None = None) -> None:
+        self._keep(
+            tokens=whole(tokens, "Cost.tokens", least=0),
+            seconds=None if seconds is None else duration(seconds, "Cost.seconds"),
+        )
 
 
 @dataclass(frozen=True, slots=True, init=False)

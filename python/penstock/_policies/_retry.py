@@ -114,13 +114,22 @@ class RetryPolicy(Policy):
             return False
         if isinstance(error, ContractError):
             return self._names(error, ContractError)
-        if isinstance(error, RunFailed) and error.attempts > 1:
+        if _was_retried(error):
             return self._names(error, RunFailed)
         return isinstance(error, self.retry_on)
 
     def _names(self, error: Exception, kind: type[Exception]) -> bool:
         """Whether `retry_on` has the error's type, and not only one above `kind`."""
         return isinstance(error, tuple(each for each in self.retry_on if issubclass(each, kind)))
+
+
+def _was_retried(error: BaseException | None) -> bool:
+    """Whether it comes of a run in which it has been retried: only one layer does that."""
+    while isinstance(error, RunFailed):
+        if error.attempts > 1:
+            return True
+        error = error.__cause__
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)

@@ -52,6 +52,8 @@ mod _engine {
     #[pymodule_export]
     use crate::plan::Plan;
     #[pymodule_export]
+    use crate::queues::stability;
+    #[pymodule_export]
     use crate::reader::StoreReader;
 
     #[pymodule_init]

@@ -95,6 +95,7 @@ impl State {
             when_ns,
             number: match record.body {
                 Body::Chosen { outcome } => outcome,
+                Body::Failed { then: Then::Park { denial, .. }, .. } => denial as u64 + 1,
                 Body::Opened { count } => count.into(),
                 Body::Signal { signal, .. } => signal.into(),
                 _ => 0,

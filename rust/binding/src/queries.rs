@@ -67,8 +67,14 @@ impl Core {
     }
 
     /// Counts by workflow, step and queue.
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        report::stats(py, &self.lock(py))
+    fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let (core, py) = (slf.get(), slf.py());
+        let now_ns = core.read_clock(py);
+        let tells = core.lock(py).engine.look(now_ns);
+        if tells {
+            core.schedule_pump(slf)?;
+        }
+        report::stats(py, &core.lock(py))
     }
 
     /// What the runs of a workflow that have ended have shown of it, by node.

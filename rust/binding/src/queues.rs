@@ -192,3 +192,28 @@ impl Core {
         self.handle(py, Event::Used { attempt: AttemptKey(attempt), tokens });
     }
 }
+
+/// Where a queue may stay, given first attempts per second, servers, seconds of service, seconds until an attempt
+/// is given up, attempts in all, and what a budget allows as a share: `(attempts per second at each such load,
+/// attempts per first attempt at worst, utilisation, utilisation up to which no storm lasts, vulnerable)`.
+#[pyfunction]
+pub(crate) fn stability(
+    arrivals: f64,
+    servers: u32,
+    service: f64,
+    timeout: f64,
+    attempts: u32,
+    retry_ratio: f64,
+) -> (Vec<f64>, f64, f64, f64, bool) {
+    let demand = penstock_engine::Demand {
+        arrivals,
+        servers,
+        service_s: service,
+        timeout_s: timeout,
+        attempts_max: attempts,
+        retry_ratio,
+    };
+    let found = demand.stability();
+    let vulnerable = found.is_vulnerable();
+    (found.loads, found.amplification_max, found.utilisation, found.safe_utilisation, vulnerable)
+}

@@ -4,14 +4,16 @@
 //! two failures each), `timers` (20,000 steps with a timeout that suspend), `ready` (50,000 runs that wait,
 //! then start by priority).
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use penstock_engine::{
-    Accept, Action, Config, Durability, Engine, Event, Failure, GraphSpec, Jitter, Lane, NodeKind,
-    NodeSpec, Plan, PlanId, Policy, QueueId, RetryPolicy, StepId, TenantId, ValueId,
+    Accept, Action, BreakerModel, BudgetModel, Config, Cost, Durability, Engine, Event, Failure,
+    FairnessModel, GraphSpec, Jitter, Lane, NodeKind, NodeSpec, OnDenial, Plan, PlanId, Policy,
+    QueueId, QueueModel, Rate, RetryPolicy, ShedModel, StepId, TenantId, ValueId,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -22,16 +24,50 @@ fn main() -> ExitCode {
             let edges: Vec<Vec<u32>> = (0..100).map(|n| vec![n]).collect();
             Driver::new(&edges, 1, 0).run(100, false);
         }
+        Some("limited") => {
+            let edges: Vec<Vec<u32>> = (0..100).map(|n| vec![n]).collect();
+            let mut driver = Driver::new(&edges, 1, 0);
+            driver.engine.configure_queue(0, QueueId::DEFAULT, limited());
+            driver.run(100, false);
+        }
         Some("diamond") => Driver::new(&DIAMOND.map(<[u32]>::to_vec), 1, 0).run(2_000, false),
         Some("retry") => Driver::new(&[vec![0]], 3, 0).run(2_000, false),
         Some("timers") => Driver::new(&[vec![0]], 1, SECOND).run(20_000, true),
         Some("ready") => Driver::new(&[vec![0]], 1, 0).backlog(50_000),
         _ => {
-            eprintln!("usage: instructions chain|diamond|retry|timers|ready");
+            eprintln!("usage: instructions chain|limited|diamond|retry|timers|ready");
             return ExitCode::from(2);
         }
     }
     ExitCode::SUCCESS
+}
+
+/// A queue with a limit of each kind, none of which is reached.
+fn limited() -> QueueModel {
+    let rate = Some(Rate { gap_ps: 10_000, burst: 1_000_000 });
+    QueueModel {
+        concurrency: 1_000_000,
+        requests: rate,
+        tokens: rate,
+        fairness: Some(FairnessModel { by: Cost::Time, weights: BTreeMap::new() }),
+        budget: Some(BudgetModel {
+            ratio_ppm: 100_000,
+            floor_ppm: 1_000_000,
+            stored_ppm: 10_000_000,
+            window_ns: 10 * SECOND,
+            on_denial: OnDenial::Park,
+        }),
+        breaker: Some(BreakerModel {
+            failure_ppm: 500_000,
+            calls_min: 20,
+            window_ns: 10 * SECOND,
+            open_ns: 5 * SECOND,
+            open_max_ns: 60 * SECOND,
+            probes: 5,
+        }),
+        shed: Some(ShedModel { target_ns: SECOND, interval_ns: 2 * SECOND }),
+        ..QueueModel::default()
+    }
 }
 
 /// Node 0 is the input; a -> b, c, d -> e.

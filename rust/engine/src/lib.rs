@@ -24,6 +24,7 @@ mod record;
 mod retry;
 mod run;
 mod slab;
+mod stability;
 mod state;
 mod timers;
 
@@ -47,6 +48,7 @@ pub use queues::{
 pub use record::{Body, Denial, Durability, Record, Then};
 pub use retry::{Jitter, RetryPolicy, draw, mix};
 pub use run::{Base, Blame, Cell, Identity, Run, Source};
+pub use stability::{Demand, Stability};
 pub use state::{
     NODE_STATES, NODE_TABLE, NodeState, RUN_STATES, RUN_TABLE, RunStatus, TABLE_VERSION,
 };

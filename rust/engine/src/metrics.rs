@@ -203,8 +203,8 @@ pub struct Metrics {
     tenants: BTreeMap<TenantId, TenantMetrics>,
     /// How long attempts of a step typically take, and of how many that was said.
     typical: Vec<(u64, u64)>,
-    /// Likewise, how long slow ones take.
-    slow: Vec<(u64, u64)>,
+    /// Likewise, how long slow ones take, by step and share.
+    slow: BTreeMap<(StepId, u64), (u64, u64)>,
 }
 
 /// Tenants that are counted apart; the others are counted together, as nobody's.
@@ -223,7 +223,6 @@ impl Metrics {
         });
         let steps = self.typical.len().max(step.0 as usize + 1);
         self.typical.resize(steps, (0, 0));
-        self.slow.resize(steps, (0, 0));
         SeriesId(place as u32 * u32::from(BANDS))
     }
 
@@ -249,9 +248,10 @@ impl Metrics {
 
     /// The time that a share of a step's attempts take; `None` while too few have ended.
     pub(crate) fn slow_ns(&mut self, step: StepId, share: f64) -> Option<u64> {
-        let said = self.slow[step.0 as usize];
+        let key = (step, share.to_bits());
+        let said = self.slow.get(&key).copied().unwrap_or_default();
         let new = self.said_anew(step, said, share);
-        self.slow[step.0 as usize] = new;
+        self.slow.insert(key, new);
         (new.0 > 0).then_some(new.1)
     }
 

@@ -110,11 +110,14 @@ impl Entry {
         matches!(self.kind, 0 | 8 | 13..=18 | 21..=24)
     }
 
-    /// What `when_ns` means: a time, or a number that is none.
+    /// What `when_ns` means: a time, or a number that is none. Of a failure, the number says why the next attempt is
+    /// parked: a [`Denial`], from 1.
     pub fn time_or_number(&self) -> (u64, u64) {
-        let number =
-            matches!(self.kind(), "chosen" | "opened" | "signal" | "recovered" | "retried");
-        if number { (0, self.when_ns) } else { (self.when_ns, 0) }
+        match self.kind() {
+            "chosen" | "opened" | "signal" | "recovered" | "retried" => (0, self.when_ns),
+            "failed" => (self.when_ns, u64::from(self.detail >> 4)),
+            _ => (self.when_ns, 0),
+        }
     }
 
     /// The cause of a failure, the status a run ended with, why a step is parked, or nothing.
@@ -123,8 +126,16 @@ impl Entry {
         match self.kind() {
             "ended" => penstock_engine::RUN_STATES[detail].name(),
             "parked" => Denial::ALL[detail].name(),
-            _ => CAUSES[detail],
+            _ => CAUSES[detail & 15],
         }
+    }
+}
+
+/// Why the attempt after a failure is parked: a [`Denial`], from 1; 0 if it is not.
+const fn denied(then: Then) -> u8 {
+    match then {
+        Then::Park { denial, .. } => denial as u8 + 1,
+        _ => 0,
     }
 }
 
@@ -137,7 +148,7 @@ impl From<&Record> for Entry {
         let (detail, when_ns) = match record.body {
             Body::Done { started_ns, .. } => (0, started_ns),
             Body::Failed { cause, then, .. } => (
-                place(&CAUSES, cause.name()),
+                place(&CAUSES, cause.name()) | denied(then) << 4,
                 match then {
                     Then::Retry { due_ns } | Then::Park { due_ns, .. } => due_ns,
                     Then::Final | Then::Denied => 0,

@@ -8,7 +8,7 @@ use crate::action::{Action, Start};
 use crate::attempt::{Attempt, CancelCause, Phase};
 use crate::ids::AttemptKey;
 use crate::plan::{Hedge, Lane, Policy};
-use crate::queues::{Charge, Claim, Gate, NEVER, Started};
+use crate::queues::{Charge, Gate, Started};
 use crate::state::RunStatus;
 use crate::timers::TimerKind;
 
@@ -65,13 +65,12 @@ impl Engine {
         metrics.attempts += 1;
         metrics.hedges += 1;
         let queue = self.queues.get_mut(attempt.queue);
-        let claim =
-            Claim { priority: attempt.series.priority(), tenant: attempt.tenant, due_ns: NEVER };
         let (lane, step, tokens) = (attempt.lane as usize, policy.step, policy.tokens);
-        let charge = Charge { claim, lane, step, cost, tokens, used: None };
+        let (tenant, priority) = (attempt.tenant, attempt.series.priority());
+        let (used, lane) = (Charge::UNSAID, lane as u8);
+        let charge = Charge { cost, tenant, step, tokens, used, lane, priority };
         let started = Started { attempt: copy, charge, first: false, delay_ns: 0 };
-        let news = queue.started(self.now_ns, &started);
-        self.tell_of(attempt.queue, news);
+        queue.started(self.now_ns, &started);
         let (run, node, number, lane) = (attempt.run, attempt.node, attempt.number, attempt.lane);
         let start = Start { attempt: copy, run, plan, node, template, number, lane };
         self.told.copies.push_back(start);

@@ -72,6 +72,16 @@ pub(super) fn judge(
 }
 
 impl Engine {
+    /// Brings what is told of queues up to the present. Answers whether something is to be told with the next tick.
+    pub fn look(&mut self, now_ns: u64) -> bool {
+        self.begin(now_ns);
+        for queue in (0..self.queues.len()).map(QueueId) {
+            let news = self.queues.get_mut(queue).look(now_ns);
+            self.tell_of(queue, news);
+        }
+        self.told.is_set
+    }
+
     /// Serves a queue by another model from now on. What runs or waits is not touched.
     pub fn configure_queue(&mut self, now_ns: u64, queue: QueueId, model: QueueModel) {
         self.begin(now_ns);
@@ -189,6 +199,11 @@ impl Engine {
         let last = run.cells[node.index()].attempts + 1 >= policy.retry.attempts_max.get()
             && policy.retry.attempts_max.get() > 1;
         let entry = ParkedEntry { seq: self.arrivals, run: key, node, due_ns };
+        if policy.queue_timeout_ns > 0 {
+            let at_ns = due_ns.max(self.now_ns).saturating_add(policy.queue_timeout_ns);
+            let arrival = self.arrivals;
+            self.timers.insert(at_ns, TimerKind::QueueTimeout { run: key, node, arrival });
+        }
         self.queues.get_mut(queue).park(priority, last, entry);
         self.arm(queue);
     }
@@ -200,7 +215,9 @@ impl Engine {
         if !parked || run.is_parked_for_good(node) {
             return;
         }
-        let queue = self.plans[run.plan.0 as usize].policy_at(run, node).queue;
+        let policy = self.plans[run.plan.0 as usize].policy_at(run, node);
+        let queue = policy.queue;
+        self.timers.cancel(usize::from(policy.queue_timeout_ns > 0));
         let runs = &self.runs;
         let queue = self.queues.get_mut(queue);
         if queue.withdraw_parked() {
@@ -213,6 +230,9 @@ impl Engine {
     /// A parked step may stand in line again.
     pub(super) fn unpark(&mut self, key: RunKey, node: Place) {
         let Some(run) = self.runs.get_mut(key.0) else { return };
+        let policy = self.plans[run.plan.0 as usize].policy_at(run, node);
+        let timed = policy.queue_timeout_ns > 0 && !run.is_parked_for_good(node);
+        self.timers.cancel(usize::from(timed));
         run.unparked(node);
         let gate = run.boundary();
         self.await_record(gate, key, node);
@@ -225,6 +245,7 @@ impl Engine {
         self.roll(id);
         let (mut free, last) = self.queues.get_mut(id).drained(self.now_ns);
         while free > 0 || self.queues.get_mut(id).can_pay_parked(self.now_ns) {
+            let last = if free > 0 { last } else { self.queues.get(id).is_well() };
             let Some(entry) = self.queues.get_mut(id).pop_parked(self.now_ns, last) else { break };
             let run = self.runs.get(entry.run.0);
             if !run.is_some_and(|run| run.is_parked_since(entry.node, entry.seq)) {

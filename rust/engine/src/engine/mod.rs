@@ -26,7 +26,7 @@ use crate::keys::Keys;
 use crate::layout::Layout;
 use crate::metrics::{Metrics, SeriesId, WorkflowMetrics};
 use crate::plan::{Lane, NodeKind, Plan, Policy};
-use crate::queues::{BANDS, Charge, Claim, NEVER, QueueModel, QueueView, Queues, Started};
+use crate::queues::{BANDS, Charge, QueueModel, QueueView, Queues, Started};
 use crate::record::{Body, Record};
 use crate::run::{Base, Blame, Changes, Identity, Run, Source};
 use crate::slab::Slab;
@@ -604,6 +604,9 @@ impl Engine {
             let template = entry.template;
             let policy = registered.policy(template);
             let queue = self.queues.get_mut(id);
+            if queue.listens(now_ns) {
+                self.told.roll(id, queue.roll(now_ns));
+            }
             let (mut cost, controlled) = (0, queue.is_controlled());
             if controlled || run.has_deadline() {
                 let forward = registered.plan.kind(template) == NodeKind::Step;
@@ -660,11 +663,12 @@ impl Engine {
                 metrics.queue_delay.record(delay_ns);
             }
             if controlled {
-                let claim = Claim { priority: turn.priority, tenant, due_ns: NEVER };
                 let (lane, step, tokens) = (turn.line.lane(), policy.step, policy.tokens);
-                let charge = Charge { claim, lane, step, cost, tokens, used: None };
+                let priority = turn.priority;
+                let (used, lane) = (Charge::UNSAID, lane as u8);
+                let charge = Charge { cost, tenant, step, tokens, used, lane, priority };
                 let started = Started { attempt: key, charge, first: number == 1, delay_ns };
-                self.told.roll(id, self.queues.get_mut(id).started(now_ns, &started));
+                self.queues.get_mut(id).started(now_ns, &started);
             }
             let start = Start {
                 attempt: key,

@@ -12,7 +12,7 @@ use crate::ids::{Lsn, Place, PlanId, RunKey, TenantId, ValueId};
 use crate::plan::{NodeKind, Plan};
 use crate::record::{Body, Denial, Durability, Record};
 use crate::run::{Changes, Identity, Run};
-use crate::state::NodeState;
+use crate::state::{NodeState, RunStatus};
 use crate::timers::TimerKind;
 
 /// A run to restore.
@@ -151,6 +151,13 @@ impl Engine {
         // Its outcomes may have become known just before the process went down.
         if self.runs.get(key.0).is_some_and(Run::may_go_on) {
             self.commit(key, Place(0), 0, Body::Resumed);
+        }
+        // The process may have gone down between the two records of a dead letter.
+        let letter = |run: &Run| {
+            run.status == RunStatus::Running && run.ending.is_none() && open.has_dead_letter(run)
+        };
+        if self.runs.get(key.0).is_some_and(letter) {
+            self.commit(key, Place(0), 0, Body::Paused);
         }
         for (&node, &what) in &open.evaluate {
             self.evaluate(key, node, what);
@@ -343,6 +350,14 @@ impl Open {
         self.evaluate.contains_key(&node)
     }
 
+    /// Whether a step of the run is parked until somebody sees to it.
+    fn has_dead_letter(&self, run: &Run) -> bool {
+        let mut parked = self.parked.iter();
+        parked.any(|(node, &(_, denial))| {
+            denial == Denial::DeadLetter && run.cells[node.index()].state == NodeState::Parked
+        })
+    }
+
     /// What a record asks for.
     pub(super) fn take(&mut self, at_ns: u64, changes: &mut Changes) {
         for node in changes.eligible.drain(..) {
@@ -377,6 +392,12 @@ impl Open {
         match record.body {
             Body::Started => {
                 self.started.insert(record.node);
+            }
+            // Whoever resumed the run has seen to it.
+            Body::Resumed => {
+                for (_, denial) in self.parked.values_mut() {
+                    *denial = Denial::Budget;
+                }
             }
             Body::Resolved => self.begins_anew(record.node),
             Body::Failed { then, .. } if then.is_final() => self.begins_anew(record.node),

@@ -44,7 +44,9 @@ impl Engine {
             TimerKind::Backoff { run, node, attempts } => cell(run, node)
                 .is_some_and(|it| it.state == NodeState::Backoff && it.attempts == attempts),
             TimerKind::QueueTimeout { run, node, arrival } => {
-                self.runs.get(run.0).is_some_and(|run| run.is_lined_since(node, arrival))
+                self.runs.get(run.0).is_some_and(|run| {
+                    run.is_lined_since(node, arrival) || run.is_parked_since(node, arrival)
+                })
             }
             // What a node did is not known any better for having taken too long.
             TimerKind::TotalTimeout { run, node } => {
@@ -76,6 +78,7 @@ impl Engine {
                 self.await_record(gate, run, node);
             }
             TimerKind::QueueTimeout { run, node, .. } => {
+                self.leave_parked(run, node);
                 self.leave_line(run, node);
                 self.fail_wait(run, node, Cause::QueueTimeout);
             }

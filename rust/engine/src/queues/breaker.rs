@@ -54,8 +54,9 @@ pub(crate) struct Breaker {
     state: BreakerState,
     /// Calls and failures by tenth of the window.
     parts: [(u32, u32); PARTS],
-    /// Number of the present tenth, counted from time 0.
+    /// Number of the present tenth, counted from time 0, and its end.
     tenth: u64,
+    tenth_ends_ns: u64,
     /// Since when it is in its state, and until when it is open.
     since_ns: u64,
     until_ns: u64,
@@ -77,6 +78,7 @@ impl Breaker {
             state: BreakerState::Closed,
             parts: [(0, 0); PARTS],
             tenth: 0,
+            tenth_ends_ns: 0,
             since_ns: 0,
             until_ns: 0,
             open_ns: model.open_ns,
@@ -90,8 +92,13 @@ impl Breaker {
 
     /// Goes on by another model from where it is.
     pub(crate) fn change(&mut self, model: BreakerModel) {
+        let same = model.window_ns == self.model.window_ns;
         self.model = model;
         self.open_ns = self.open_ns.clamp(model.open_ns, model.open_max_ns);
+        if !same {
+            self.parts = [(0, 0); PARTS];
+            (self.tenth, self.tenth_ends_ns) = (0, 0);
+        }
     }
 
     pub(crate) const fn state(&self) -> BreakerState {
@@ -212,16 +219,131 @@ impl Breaker {
         (self.sent, self.failed, self.passed) = (0, 0, 0);
     }
 
+    /// Goes on to the present tenth.
+    fn forget(&mut self, now_ns: u64) {
+        let tenth_ns = (self.model.window_ns / PARTS as u64).max(1);
+        let tenth = now_ns / tenth_ns;
+        for passed in self.tenth + 1..=tenth.min(self.tenth + PARTS as u64) {
+            self.parts[(passed % PARTS as u64) as usize] = (0, 0);
+        }
+        self.tenth = tenth;
+        self.tenth_ends_ns = (tenth + 1).saturating_mul(tenth_ns);
+    }
+
     fn part(&mut self, now_ns: u64) -> &mut (u32, u32) {
-        let tenth = now_ns / (self.model.window_ns / PARTS as u64).max(1);
-        if tenth > self.tenth {
-            for passed in self.tenth + 1..=tenth.min(self.tenth + PARTS as u64) {
-                self.parts[(passed % PARTS as u64) as usize] = (0, 0);
-            }
-            self.tenth = tenth;
+        if now_ns >= self.tenth_ends_ns {
+            self.forget(now_ns);
         }
         &mut self.parts[(self.tenth % PARTS as u64) as usize]
     }
 }
 
 const PPM: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MODEL: BreakerModel = BreakerModel {
+        failure_ppm: 500_000,
+        calls_min: 4,
+        window_ns: 1_000,
+        open_ns: 500,
+        open_max_ns: 2_000,
+        probes: 3,
+    };
+
+    /// What a breaker is to do, from everything that ever happened.
+    #[derive(Default)]
+    struct Log {
+        /// When, and whether it failed, since it was closed last.
+        ended: Vec<(u64, bool)>,
+        probing_since: Option<u64>,
+        probes: (u32, u32, u32),
+        /// How long it opens next, in multiples of the first time.
+        opens: u64,
+    }
+
+    proptest! {
+        #[test]
+        fn it_opens_and_closes_as_a_log_of_everything_says(
+            seed in any::<u64>(),
+            steps in prop::collection::vec((0_u64..300, prop::bool::weighted(0.6)), 1..300),
+        ) {
+            let mut breaker = Breaker::new(MODEL, seed);
+            let mut log = Log { opens: 1, ..Log::default() };
+            let mut now_ns = 1;
+            for (passed_ns, failed) in steps {
+                now_ns += passed_ns;
+                let before = breaker.state();
+                let until_ns = breaker.next_ns();
+                let admits = breaker.admits(now_ns);
+                match before {
+                    BreakerState::Closed => prop_assert!(admits),
+                    BreakerState::Open => {
+                        prop_assert_eq!(admits, until_ns.is_some_and(|it| now_ns >= it));
+                        if admits {
+                            log.probing_since = Some(now_ns);
+                            log.probes = (0, 0, 0);
+                        }
+                    }
+                    BreakerState::HalfOpen => {
+                        let since = log.probing_since.expect("it probes");
+                        if now_ns >= since + log.opens * MODEL.open_ns {
+                            log.probing_since = Some(now_ns);
+                            log.probes = (0, 0, 0);
+                        }
+                        prop_assert_eq!(admits, log.probes.0 < MODEL.probes);
+                    }
+                }
+                if !admits {
+                    continue;
+                }
+                breaker.sent();
+                let changed = breaker.ended(now_ns, now_ns, failed);
+                if log.probing_since.is_some() {
+                    log.probes.0 += 1;
+                    log.probes.1 += u32::from(failed);
+                    log.probes.2 += u32::from(!failed);
+                    if log.probes.1 >= 2 {
+                        log.opens = (log.opens * 2).min(4);
+                        log.probing_since = None;
+                        prop_assert!(changed && breaker.state() == BreakerState::Open);
+                    } else if log.probes.1 + log.probes.2 == 3 {
+                        (log.opens, log.probing_since) = (1, None);
+                        log.ended.clear();
+                        prop_assert!(changed && breaker.state() == BreakerState::Closed);
+                    }
+                } else {
+                    log.ended.push((now_ns / 100, failed));
+                    let last = log.ended.iter().filter(|(tenth, _)| tenth + 10 > now_ns / 100);
+                    let (calls, failures) = last.fold((0, 0), |sum, it| (sum.0 + 1, sum.1 + i32::from(it.1)));
+                    let trips = failed && calls >= 4 && 2 * failures >= calls;
+                    prop_assert_eq!(changed, trips);
+                    prop_assert_eq!(breaker.state() == BreakerState::Open, trips);
+                }
+                if let Some(until_ns) = breaker.next_ns() {
+                    let open_ns = log.opens * MODEL.open_ns;
+                    prop_assert!((now_ns + open_ns..=now_ns + open_ns + open_ns / 4).contains(&until_ns));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_began_before_it_opened_does_not_close_it() {
+        let mut breaker = Breaker::new(MODEL, 1);
+        (0..4).for_each(|_| _ = breaker.ended(10, 5, true));
+        assert_eq!(breaker.state(), BreakerState::Open);
+        assert!(breaker.admits(10_000));
+        (0..9).for_each(|_| assert!(!breaker.ended(10_000, 9, false)));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        // A probe that was cut off gives its place to another.
+        (0..3).for_each(|_| breaker.sent());
+        assert!(!breaker.admits(10_001));
+        breaker.unsaid(10_000);
+        assert!(breaker.admits(10_001));
+    }
+}

@@ -43,8 +43,9 @@ pub struct Budget {
     /// What was earned in each tenth of the window and is left of it.
     slots: [Ppm; SLOTS],
     total: Ppm,
-    /// Number of the present tenth, counted from time 0.
+    /// Number of the present tenth, counted from time 0, and its end.
     tenth: u64,
+    tenth_ends_ns: u64,
     /// Up to when the floor has been paid out.
     paid_ns: u64,
 }
@@ -52,8 +53,11 @@ pub struct Budget {
 impl Budget {
     /// A budget with so many tokens, at most what it may keep.
     pub fn new(model: BudgetModel, now_ns: u64, tokens: Ppm) -> Self {
-        let tenth = now_ns / (model.window_ns / SLOTS as u64).max(1);
-        let mut budget = Self { model, slots: [0; SLOTS], total: 0, tenth, paid_ns: now_ns };
+        let tenth_ns = (model.window_ns / SLOTS as u64).max(1);
+        let tenth = now_ns / tenth_ns;
+        let tenth_ends_ns = (tenth + 1).saturating_mul(tenth_ns);
+        let slots = [0; SLOTS];
+        let mut budget = Self { model, slots, total: 0, tenth, tenth_ends_ns, paid_ns: now_ns };
         budget.earn(tokens);
         budget
     }
@@ -86,7 +90,10 @@ impl Budget {
     /// A first attempt has started.
     #[inline]
     pub fn deposit(&mut self, now_ns: u64) {
-        self.roll(now_ns);
+        // What the floor brings may wait a little.
+        if now_ns >= self.tenth_ends_ns || now_ns >= self.paid_ns + SELDOM_NS {
+            self.roll(now_ns);
+        }
         self.earn(self.model.ratio_ppm.into());
     }
 
@@ -122,9 +129,10 @@ impl Budget {
     /// Loses what is too old, and pays out the floor.
     #[inline]
     fn roll(&mut self, now_ns: u64) {
-        let tenth = now_ns / (self.model.window_ns / SLOTS as u64).max(1);
-        if tenth > self.tenth {
-            self.expire(tenth);
+        if now_ns >= self.tenth_ends_ns {
+            let tenth_ns = (self.model.window_ns / SLOTS as u64).max(1);
+            self.expire(now_ns / tenth_ns);
+            self.tenth_ends_ns = (self.tenth + 1).saturating_mul(tenth_ns);
         }
         let earned = u128::from(now_ns.saturating_sub(self.paid_ns))
             * u128::from(self.model.floor_ppm)
@@ -149,3 +157,77 @@ impl Budget {
 }
 
 const NS_PER_S: u64 = 1_000_000_000;
+const SELDOM_NS: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn model(ratio_ppm: u32, floor_ppm: u32, stored_ppm: u32) -> BudgetModel {
+        let (window_ns, on_denial) = (10_000_000_000, OnDenial::Park);
+        BudgetModel { ratio_ppm, floor_ppm, stored_ppm, window_ns, on_denial }
+    }
+
+    /// Every token with the tenth of the window in which it was earned.
+    struct Purse {
+        earned: Vec<(u64, Ppm)>,
+        most: Ppm,
+    }
+
+    impl Purse {
+        fn total(&self) -> Ppm {
+            self.earned.iter().map(|(_, tokens)| tokens).sum()
+        }
+
+        fn earn(&mut self, tenth: u64, tokens: Ppm) {
+            let room = self.most.saturating_sub(self.total());
+            self.earned.push((tenth, tokens.min(room)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_purse_whose_coins_expire(
+            ratio_ppm in 0_u32..1_000_000,
+            stored in 1_u32..20,
+            asks in prop::collection::vec((0_u64..3_000, prop::bool::ANY, 1_u64..3), 1..300),
+        ) {
+            let stored_ppm = stored * 1_000_000;
+            let mut budget = Budget::new(model(ratio_ppm, 0, stored_ppm), 0, 3 * TOKEN);
+            let mut purse = Purse { earned: vec![], most: stored_ppm.into() };
+            purse.earn(0, 3 * TOKEN);
+            let mut now_ns = 0;
+            for (passed_ms, first, tokens) in asks {
+                now_ns += passed_ms * 1_000_000;
+                let tenth = now_ns / 1_000_000_000;
+                purse.earned.retain(|(earned, _)| earned + 10 > tenth);
+                if first {
+                    budget.deposit(now_ns);
+                    purse.earn(tenth, ratio_ppm.into());
+                } else {
+                    let paid = budget.withdraw(now_ns, tokens * TOKEN);
+                    prop_assert_eq!(paid, purse.total() >= tokens * TOKEN);
+                    let mut left = if paid { tokens * TOKEN } else { 0 };
+                    for (_, coin) in &mut purse.earned {
+                        let taken = left.min(*coin);
+                        *coin -= taken;
+                        left -= taken;
+                    }
+                }
+                prop_assert_eq!(budget.total(), purse.total());
+            }
+        }
+    }
+
+    #[test]
+    fn the_floor_comes_with_time_however_often_one_looks() {
+        let mut budget = Budget::new(model(0, 1_000_000, 10_000_000), 0, 0);
+        let mut paid = 0;
+        for now_ms in 0..10_000_u64 {
+            paid += u32::from(budget.withdraw(now_ms * 1_000_000, TOKEN));
+        }
+        assert_eq!(paid, 9);
+    }
+}

@@ -1,15 +1,12 @@
 //! What a queue has that limits more than slots: rates, budget, breaker, shedding, adaptive concurrency.
 
-use rustc_hash::FxHashMap;
-
 use super::adaptive::Adaptive;
 use super::breaker::{Breaker, BreakerState};
 use super::budget::{Budget, TOKEN};
 use super::model::{Cost, QueueModel};
 use super::rate::Gcra;
-use super::ready::Claim;
 use super::shed::Shed;
-use crate::ids::{AttemptKey, StepId};
+use crate::ids::{AttemptKey, StepId, TenantId};
 
 /// Why an entry may not start now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +22,31 @@ pub(crate) enum Gate {
 /// What an attempt was charged with when it started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Charge {
-    pub(crate) claim: Claim,
-    pub(crate) lane: usize,
-    pub(crate) step: StepId,
     /// To its tenant.
     pub(crate) cost: u64,
+    pub(crate) tenant: TenantId,
+    pub(crate) step: StepId,
     /// To the rate of tokens.
     pub(crate) tokens: u32,
-    /// What it has used so far, if it said so.
-    pub(crate) used: Option<u32>,
+    /// What it has used so far; [`Charge::UNSAID`] if it has not said so.
+    pub(crate) used: u32,
+    pub(crate) lane: u8,
+    /// 1 to 5; 0 where nothing is charged.
+    pub(crate) priority: u8,
+}
+
+impl Charge {
+    /// Of an attempt that has not said what it uses.
+    pub(crate) const UNSAID: u32 = u32::MAX;
+    const NONE: Self = Self {
+        cost: 0,
+        tenant: TenantId::NONE,
+        step: StepId(0),
+        tokens: 0,
+        used: Self::UNSAID,
+        lane: 0,
+        priority: 0,
+    };
 }
 
 /// How an attempt ended, as far as the dependency is concerned.
@@ -61,7 +74,8 @@ pub(crate) struct Control {
     pub(crate) adaptive: Option<Adaptive>,
     /// What tenants are charged by, if they take turns.
     by: Option<Cost>,
-    charges: FxHashMap<AttemptKey, Charge>,
+    /// By the attempt's slot.
+    charges: Vec<Charge>,
     /// What an attempt of a step costs, smoothed.
     costs: Vec<u64>,
 }
@@ -82,7 +96,7 @@ impl Control {
             shed: model.shed.map(Shed::new),
             adaptive: model.adaptive.map(Adaptive::new),
             by: model.fairness.as_ref().map(|fairness| fairness.by),
-            charges: FxHashMap::default(),
+            charges: Vec::new(),
             costs: Vec::new(),
         };
         let idle = control.requests.is_none()
@@ -152,8 +166,8 @@ impl Control {
         {
             return Gate::Broken;
         }
-        let requests_ns = self.requests.as_ref().map_or(0, |rate| rate.due_ns(1));
-        let tokens_ns = self.tokens.as_ref().map_or(0, |rate| rate.due_ns(tokens));
+        let requests_ns = self.requests.as_ref().map_or(0, |rate| rate.due_ns(now_ns, 1));
+        let tokens_ns = self.tokens.as_ref().map_or(0, |rate| rate.due_ns(now_ns, tokens));
         let due_ns = requests_ns.max(tokens_ns);
         if due_ns > now_ns { Gate::Closed(due_ns) } else { Gate::Open }
     }
@@ -192,39 +206,50 @@ impl Control {
             budget.deposit(now_ns);
         }
         if self.by.is_some() || self.tokens.is_some() {
-            self.charges.insert(attempt, charge);
+            let slot = slot(attempt);
+            if slot >= self.charges.len() {
+                self.charges.resize(slot + 1, Charge::NONE);
+            }
+            self.charges[slot] = charge;
         }
     }
 
     /// An attempt said what it has used.
     pub(crate) fn used(&mut self, attempt: AttemptKey, tokens: u32) {
-        if let Some(charge) = self.charges.get_mut(&attempt) {
-            charge.used = Some(charge.used.unwrap_or(0).saturating_add(tokens));
+        if let Some(charge) = self.charges.get_mut(slot(attempt)) {
+            let before = if charge.used == Charge::UNSAID { 0 } else { charge.used };
+            charge.used = before.saturating_add(tokens).min(Charge::UNSAID - 1);
         }
     }
 
-    /// What an attempt that has ended was charged with, and what it should have been.
-    pub(crate) fn settled(&mut self, attempt: AttemptKey, time_ns: u64) -> Option<(Charge, u64)> {
-        if self.charges.is_empty() {
-            return None;
-        }
-        let charge = self.charges.remove(&attempt)?;
-        let used = charge.used.unwrap_or(charge.tokens);
+    /// What an attempt that has ended was charged with, and what its tenant should have been, if tenants take turns.
+    pub(crate) fn settled(
+        &mut self,
+        attempt: AttemptKey,
+        time_ns: u64,
+    ) -> Option<(Charge, Option<u64>)> {
+        let place = self.charges.get_mut(slot(attempt)).filter(|it| it.priority > 0)?;
+        let charge = *place;
+        place.priority = 0;
+        let used = if charge.used == Charge::UNSAID { charge.tokens } else { charge.used };
         if let Some(tokens) = &mut self.tokens {
             tokens.settle(charge.tokens, used);
         }
-        let cost = match self.by? {
-            Cost::Attempts => WHOLE,
-            Cost::Tokens => u64::from(used) * WHOLE,
-            Cost::Time => time_ns,
+        let cost = match self.by {
+            None => return Some((charge, None)),
+            Some(Cost::Attempts) => WHOLE,
+            Some(Cost::Tokens) => u64::from(used) * WHOLE,
+            Some(Cost::Time) => time_ns,
         };
+        // What costs nothing has its turn, too, but not every one.
+        let cost = cost.max(1);
         let step = charge.step.0 as usize;
         if step >= self.costs.len() {
             self.costs.resize(step + 1, 0);
         }
         let smoothed = &mut self.costs[step];
         *smoothed = if *smoothed == 0 { cost } else { (*smoothed * 7 + cost) / 8 };
-        Some((charge, cost))
+        Some((charge, Some(cost)))
     }
 
     /// An attempt has ended; whether the concurrency or the breaker changed.
@@ -262,12 +287,18 @@ impl Control {
     }
 }
 
+/// The slot of an attempt's key.
+const fn slot(attempt: AttemptKey) -> usize {
+    (attempt.0 & 0xffff_ffff) as usize
+}
+
 /// Units of cost in one token or attempt, so that weights can divide it.
 const WHOLE: u64 = 1_000;
 
 /// What the end of an attempt changed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Changed {
+    /// How many may be under way.
     pub(crate) concurrency: bool,
     pub(crate) breaker: Option<BreakerState>,
 }

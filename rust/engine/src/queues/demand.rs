@@ -94,6 +94,8 @@ pub(crate) struct Demand {
     /// Since the beginning, without the present second.
     total: Counts,
     stormy: bool,
+    /// Whether the last second looked like a storm: then the next one is judged as soon as it is over.
+    suspicious: bool,
     calm_seconds: u32,
 }
 
@@ -106,6 +108,7 @@ impl Default for Demand {
             ends_ns: SECOND_NS,
             total: Counts::default(),
             stormy: false,
+            suspicious: false,
             calm_seconds: 0,
         }
     }
@@ -155,6 +158,11 @@ impl Demand {
         self.stormy
     }
 
+    /// Whether the present second is to be judged as soon as it is over, whatever happens.
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.stormy || self.suspicious
+    }
+
     /// When the present second ends.
     pub(crate) const fn ends_ns(&self) -> u64 {
         self.ends_ns
@@ -180,14 +188,18 @@ impl Demand {
 
     /// Judges the second that is over.
     fn judge(&mut self, counts: Counts) {
+        self.suspicious = counts.demand_ratio() > DEMAND_HIGH;
         if self.stormy {
-            // A second in which nothing was asked for is as calm as any.
-            let calm = counts.demand_ratio() < DEMAND_LOW && counts.goodput_ratio() > GOODPUT_HIGH;
+            // Over some seconds, as what is under way changes from one to the next; one in which nothing was asked
+            // for is as calm as any.
+            let mut last = counts;
+            last += self.last(JUDGED);
+            let calm = last.demand_ratio() < DEMAND_LOW && last.goodput_ratio() > GOODPUT_HIGH;
             self.calm_seconds = if calm { self.calm_seconds + 1 } else { 0 };
             self.stormy = self.calm_seconds < CALM;
             return;
         }
-        if counts.demand_ratio() <= DEMAND_HIGH {
+        if !self.suspicious {
             return;
         }
         let mut last = counts;

@@ -129,9 +129,13 @@ impl Queues {
         let at = LineId::new(id, lane as usize);
         let queue = &mut self.all[id.0 as usize];
         queue.waiting += 1;
-        let full = queue.is_full();
+        let (full, closed) = (queue.is_full(), queue.is_closed());
         let ours = &mut queue.lines[at.lane()];
         ours.entries.push(claim, entry);
+        if closed && ours.entries.head().is_some_and(|(_, seq)| seq == entry.seq) {
+            queue.ask_again();
+            return self.refresh_lines(id);
+        }
         // Most runtimes serve one line at a time, which needs no order.
         match (ours.place, self.heads.len()) {
             (0, 1) => {}

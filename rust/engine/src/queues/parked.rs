@@ -138,7 +138,7 @@ impl Health {
 const GOOD: f64 = 0.9;
 const BAD: f64 = 0.5;
 /// It grows by the larger of one per second and this share of what succeeds, each second.
-const GROWTH: f64 = 0.02;
+const GROWTH: f64 = 0.05;
 const SECOND_NS: u64 = 1_000_000_000;
 const PROBE_NS: u64 = 1_000_000_000;
 const PROBE_MAX_NS: u64 = 60_000_000_000;

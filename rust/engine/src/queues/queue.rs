@@ -156,7 +156,7 @@ impl Queue {
 
     /// Whether it wants to hear of what happens to it beyond being counted.
     #[inline]
-    pub(super) const fn listens(&self, now_ns: u64) -> bool {
+    pub(crate) const fn listens(&self, now_ns: u64) -> bool {
         now_ns >= self.listens_ns
     }
 
@@ -203,7 +203,9 @@ impl Queue {
 
     /// Entries that may still come.
     pub(crate) fn room(&self) -> u32 {
-        if self.sheds(1).is_some() { 0 } else { self.model.capacity.saturating_sub(self.waiting) }
+        let shed = self.control.as_ref().and_then(|control| control.shed.as_ref());
+        let most = shed.map_or(u32::MAX, Shed::most).min(self.model.capacity);
+        most.saturating_sub(self.waiting)
     }
 
     /// How long until there is likely to be room for `count` more entries, at the present pace; `None` if there
@@ -216,7 +218,8 @@ impl Queue {
 
     /// How long to stay away with `count` more entries, as they would wait too long; `None` if they may come.
     pub(crate) fn sheds(&self, count: usize) -> Option<u64> {
-        self.control.as_ref()?.shed.as_ref()?.refuses(self.waiting as usize + count)
+        let before = (self.waiting as usize + count).saturating_sub(1);
+        self.control.as_ref()?.shed.as_ref()?.refuses(before)
     }
 
     /// How attempts of the last two seconds fared.
@@ -259,8 +262,8 @@ impl Queue {
         self.last_ns = now_ns;
     }
 
-    /// An attempt that was let through starts; what has changed since the last second, if that is over.
-    pub(crate) fn started(&mut self, now_ns: u64, started: &Started) -> Option<News> {
+    /// An attempt that was let through starts.
+    pub(crate) fn started(&mut self, now_ns: u64, started: &Started) {
         let backlog = self.waiting > 0;
         if let Some(control) = &mut self.control {
             control.started(now_ns, started.attempt, started.charge, started.first);
@@ -268,7 +271,16 @@ impl Queue {
                 shed.waited(now_ns, started.delay_ns, backlog);
             }
         }
-        self.roll(now_ns)
+    }
+
+    /// Whoever came first now may start though others may not.
+    pub(super) const fn ask_again(&mut self) {
+        self.closed = false;
+    }
+
+    #[inline]
+    pub(super) const fn is_closed(&self) -> bool {
+        self.closed
     }
 
     pub(super) const fn close(&mut self, until_ns: u64) {
@@ -309,8 +321,14 @@ impl Queue {
         verdict: Verdict,
     ) -> Changed {
         let Some(control) = &mut self.control else { return Changed::default() };
+        let mut reopened = false;
         if let Some((charge, cost)) = control.settled(attempt, now_ns - started_ns) {
-            self.lines[charge.lane].entries.settle(charge.claim, charge.cost, cost);
+            // What it did not use may let others start.
+            reopened = self.closed && charge.used < charge.tokens;
+            self.closed &= !reopened;
+            if let Some(cost) = cost {
+                self.lines[usize::from(charge.lane)].entries.settle(&charge, cost);
+            }
         }
         match verdict {
             Verdict::Answered => self.recent += (1.0 - self.recent) / RECENT,
@@ -322,7 +340,7 @@ impl Queue {
         if changed.concurrency {
             self.adapt();
         }
-        changed
+        Changed { concurrency: changed.concurrency || reopened, ..changed }
     }
 
     // Retries.
@@ -374,8 +392,8 @@ impl Queue {
         self.parked.pop(now_ns, last)
     }
 
-    /// How many parked nodes may come back now: those whom the drain lets go, and whether last attempts may be
-    /// among them.
+    /// How many parked nodes may come back now unpaid: as probes, or because the drain lets them go; and whether last
+    /// attempts may be among them.
     pub(crate) fn drained(&mut self, now_ns: u64) -> (u32, bool) {
         let health = self.health();
         let (control, spare) = (self.control.as_ref(), self.spare());
@@ -387,7 +405,8 @@ impl Queue {
         {
             return (breaker.probes_left(now_ns).min(spare), true);
         }
-        if control.is_none_or(|it| it.budget.is_none()) {
+        if control.is_none_or(|it| it.budget.is_none() && it.breaker.is_none()) {
+            // What kept them is gone.
             return (spare, true);
         }
         let drain = self.parked.drain();
@@ -396,6 +415,11 @@ impl Queue {
             return (1, true);
         }
         (earned.min(spare), health.is_good())
+    }
+
+    /// Whether enough succeed for last attempts to come back.
+    pub(crate) fn is_well(&self) -> bool {
+        self.health().is_good()
     }
 
     /// Whether a token is left over for a parked node.
@@ -432,6 +456,14 @@ impl Queue {
 
     // Its timer.
 
+    /// As [`Queue::roll`], with what has come of the budget meanwhile.
+    pub(crate) fn look(&mut self, now_ns: u64) -> Option<News> {
+        if let Some(budget) = self.control.as_mut().and_then(|control| control.budget.as_mut()) {
+            budget.has(now_ns, 0);
+        }
+        self.roll(now_ns)
+    }
+
     /// Goes on to the present second, if one is over; what has changed then.
     pub(crate) fn roll(&mut self, now_ns: u64) -> Option<News> {
         if !self.demand.is_over(now_ns) {
@@ -447,12 +479,20 @@ impl Queue {
 
     /// When something is to be done that no event will bring about, if that is before its timer fires. The
     /// timer counts as set for then.
+    #[inline]
     pub(crate) fn arm(&mut self, now_ns: u64) -> Option<u64> {
+        if !self.closed && self.parked.is_empty() && !self.demand.is_watched() {
+            return None;
+        }
+        self.arm_now(now_ns)
+    }
+
+    fn arm_now(&mut self, now_ns: u64) -> Option<u64> {
         let mut at_ns = NEVER;
         if self.closed {
             at_ns = at_ns.min(self.opens_ns);
         }
-        if self.demand.is_stormy() {
+        if self.demand.is_watched() {
             at_ns = at_ns.min(self.demand.ends_ns());
         }
         // Without a slot to spare, the end of an attempt is soon enough.

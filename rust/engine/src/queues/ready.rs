@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
+use super::control::Charge;
 use super::fair::Fair;
 use crate::ids::{NodeId, Place, RunKey, TenantId};
 
@@ -223,9 +224,9 @@ impl ReadyQueue {
     }
 
     /// What an entry was charged with turned out to be wrong.
-    pub fn settle(&mut self, claim: Claim, charged: u64, cost: u64) {
+    pub(super) fn settle(&mut self, charge: &Charge, cost: u64) {
         if let Some(fair) = &mut self.fair {
-            fair[usize::from(claim.priority - 1)].settle(claim.tenant, charged, cost);
+            fair[usize::from(charge.priority - 1)].settle(charge.tenant, charge.cost, cost);
         }
     }
 
@@ -484,10 +485,144 @@ mod tests {
         for _ in 0..1_000 {
             let tenant = next(&mut queue, 0).expect("an entry").seq % 2;
             let spent = if tenant == 0 { 4_000 } else { 1_000 };
-            queue.settle(claim(1 + tenant), 1_000, spent);
+            let fair = queue.fair.as_mut().expect("it is");
+            fair[2].settle(TenantId(1 + tenant as u32), 1_000, spent);
             cost[tenant as usize] += spent;
         }
         let ratio = cost[0] as f64 / cost[1] as f64;
         assert!((0.99..1.01).contains(&ratio), "{cost:?}");
+    }
+
+    /// A tenant of the naive model: its entries, and when its next work starts and its last one ends.
+    #[derive(Default)]
+    struct Shop {
+        entries: Vec<(u64, Entry)>,
+        start: u64,
+        finish: u64,
+        seq: u64,
+    }
+
+    /// All of it, searched through each time.
+    struct Naive {
+        bands: [BTreeMap<u32, Shop>; BANDS as usize],
+        now: [u64; BANDS as usize],
+        fair: bool,
+        credit_ppm: u32,
+    }
+
+    const AGING: u64 = 500;
+    const SHARE: u32 = 300_000;
+
+    impl Naive {
+        fn first(&self, band: usize) -> Option<(u32, usize)> {
+            let shops = self.bands[band].iter().filter(|(_, shop)| !shop.entries.is_empty());
+            let (&tenant, shop) = shops.min_by_key(|(_, shop)| (shop.start, shop.seq))?;
+            Some((tenant, Self::first_of(shop)))
+        }
+
+        /// Undated entries in order, but for dated ones that are due before the first of them has run out of
+        /// patience.
+        fn first_of(shop: &Shop) -> usize {
+            let all = || shop.entries.iter().enumerate();
+            let dated =
+                all().filter(|(_, it)| it.0 != NEVER).min_by_key(|(_, it)| (it.0, it.1.seq));
+            let undated = all().find(|(_, it)| it.0 == NEVER);
+            match (dated, undated) {
+                (Some((at, dated)), Some((_, undated)))
+                    if dated.0 <= undated.1.eligible_ns + AGING =>
+                {
+                    at
+                }
+                (Some((at, _)), None) | (_, Some((at, _))) => at,
+                (None, None) => unreachable!("a shop without entries is not asked"),
+            }
+        }
+
+        fn band(&self, now_ns: u64) -> Option<usize> {
+            let eligible = |band: usize| {
+                let (tenant, at) = self.first(band)?;
+                Some(self.bands[band][&tenant].entries[at].1.eligible_ns)
+            };
+            let first = (0..5).find(|&band| eligible(band).is_some())?;
+            let others: Vec<_> =
+                (first + 1..5).filter_map(|band| Some((eligible(band)?, band))).collect();
+            let oldest = others.iter().min_by_key(|(since, _)| *since);
+            match oldest {
+                Some(&(since, band)) if self.credit_ppm >= PPM && now_ns >= since + AGING => {
+                    Some(band)
+                }
+                _ => Some(first),
+            }
+        }
+
+        fn pop(&mut self, now_ns: u64, cost: u64) -> Option<Entry> {
+            let band = self.band(now_ns)?;
+            let occupied: Vec<usize> = (0..5).filter(|&band| self.first(band).is_some()).collect();
+            if occupied.len() > 1 {
+                if band != occupied[0] {
+                    self.credit_ppm -= PPM;
+                }
+                self.credit_ppm = (self.credit_ppm + SHARE).min(PPM);
+            }
+            let (tenant, at) = self.first(band)?;
+            let shop = self.bands[band].get_mut(&tenant)?;
+            let (_, entry) = shop.entries.remove(at);
+            self.now[band] = self.now[band].max(shop.start);
+            shop.finish = shop.start + cost;
+            shop.start = shop.finish;
+            if !shop.entries.is_empty() {
+                shop.seq = shop.entries[Self::first_of(shop)].1.seq;
+            }
+            Some(entry)
+        }
+
+        fn push(&mut self, claim: Claim, entry: Entry) {
+            let band = usize::from(claim.priority - 1);
+            let tenant = if self.fair { claim.tenant.0 } else { 0 };
+            let now = self.now[band];
+            let shop = self.bands[band].entry(tenant).or_default();
+            if shop.entries.is_empty() {
+                shop.start = shop.finish.max(now);
+                shop.seq = entry.seq;
+            }
+            shop.entries.push((claim.due_ns, entry));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn it_serves_as_a_search_through_everything_does(
+            fair in proptest::bool::ANY,
+            steps in proptest::collection::vec(
+                (0_u64..200, 1_u8..=5, 0_u32..5, 0_u64..2_000, proptest::bool::weighted(0.55)),
+                1..300,
+            ),
+        ) {
+            let order = Order {
+                aging_ns: AGING,
+                aging_share_ppm: SHARE,
+                weights: fair.then(BTreeMap::new),
+            };
+            let mut queue = ReadyQueue::new(order);
+            let mut naive =
+                Naive { bands: Default::default(), now: [0; 5], fair, credit_ppm: 0 };
+            let mut now_ns = 0;
+            for (seq, (passed_ns, priority, tenant, due_ns, arrives)) in (0..).zip(steps) {
+                now_ns += passed_ns;
+                if arrives {
+                    let due_ns = if due_ns < 1_000 { now_ns + due_ns } else { NEVER };
+                    let claim = Claim { priority, tenant: TenantId(tenant), due_ns };
+                    let entry = Entry { eligible_ns: now_ns, ..entry(seq) };
+                    queue.push(claim, entry);
+                    naive.push(claim, entry);
+                } else {
+                    let cost = 10 + u64::from(tenant);
+                    let next = queue.peek(now_ns).map(|(priority, entry)| (priority, *entry));
+                    let popped = next.and_then(|(priority, _)| queue.pop(priority, Some(cost)));
+                    proptest::prop_assert_eq!(next.map(|(_, entry)| entry), popped);
+                    proptest::prop_assert_eq!(popped, naive.pop(now_ns, cost));
+                }
+            }
+        }
     }
 }

@@ -70,11 +70,24 @@ impl Shed {
         }
     }
 
-    /// How long to stay away, for the last of `waiting` entries; `None` if it may come.
-    pub(crate) fn refuses(&self, waiting: usize) -> Option<u64> {
-        let delay_ns = (waiting as f64 * self.gap_ns) as u64;
-        // The pace varies; with this margin hardly anything that is admitted waits for twice the target.
-        let most_ns = self.model.target_ns.saturating_add(self.model.target_ns / 2);
+    /// How many entries may stand in line.
+    pub(crate) fn most(&self) -> u32 {
+        if !self.overloaded || self.gap_ns <= 0.0 {
+            return u32::MAX;
+        }
+        (self.longest_ns() as f64 / self.gap_ns) as u32 + 1
+    }
+
+    /// The longest wait that is admitted. The pace varies; with this margin hardly anything that is waits for twice
+    /// the target.
+    const fn longest_ns(&self) -> u64 {
+        self.model.target_ns.saturating_add(self.model.target_ns / 2)
+    }
+
+    /// How long to stay away, for an entry behind so many others; `None` if it may come.
+    pub(crate) fn refuses(&self, before: usize) -> Option<u64> {
+        let delay_ns = (before as f64 * self.gap_ns) as u64;
+        let most_ns = self.longest_ns();
         let refused = self.overloaded && delay_ns > most_ns;
         self.refused.set(self.refused.get() || refused);
         refused.then(|| delay_ns - most_ns)
