@@ -73,6 +73,7 @@ bench-gate: $(BUILT) $(DEPS_BENCH) ## Fail where a ratio or an instruction count
 	$(RUST) cargo build --release --quiet -p penstock-engine --example instructions
 	$(RUST) $(PY) benches/gate.py $(ARGS)
 	$(PY) benches/control_flow.py
+	$(PY) benches/limits.py
 
 bench-durable: $(BUILT) $(DEPS_BENCH) ## Measure durable runs beside the bare disk
 	$(RUST) cargo build --release --quiet -p penstock-journal --example recorded

@@ -24,7 +24,7 @@ from targets import baseline, verdict
 HERE = Path(__file__).parent
 RATIOS, INSTRUCTIONS = HERE / "baseline.json", HERE / "instructions.json"
 PROGRAM = HERE.parent / "target" / "release" / "examples" / "instructions"
-SCENARIOS = ("chain", "diamond", "retry", "timers", "ready")
+SCENARIOS = ("chain", "limited", "diamond", "retry", "timers", "ready")
 GATED = ("penstock", "penstock, own task")
 ROUNDS, TRIES = 5, 3
 INSTRUCTIONS_MARGIN = 0.03

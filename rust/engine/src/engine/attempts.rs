@@ -132,7 +132,7 @@ impl Engine {
 
     /// An attempt that had been given up has said what nobody knew.
     fn told_late(&mut self, attempt: &Attempt) {
-        if attempt.phase == Phase::Abandoned {
+        if matches!(attempt.phase, Phase::Abandoned) {
             self.go_on_if_known(attempt.run);
         }
     }
@@ -374,7 +374,7 @@ impl Engine {
             matches!(attempt.phase, Phase::Cancelling(cause) if timeout_cause(cause).is_some());
         let verdict = match ended {
             // What was given up has been judged.
-            _ if attempt.phase == Phase::Abandoned => Verdict::Unsaid,
+            _ if matches!(attempt.phase, Phase::Abandoned) => Verdict::Unsaid,
             _ if timed_out => Verdict::Failed,
             Ended::Succeeded => Verdict::Answered,
             Ended::Failed(Failure { retryable: false, .. }) => Verdict::Refused,
@@ -383,14 +383,14 @@ impl Engine {
             Ended::Cut => Verdict::Unsaid,
         };
         // What nobody needs any more has been told to stop.
-        let wanted = attempt.phase == Phase::Running;
+        let wanted = matches!(attempt.phase, Phase::Running);
         let listens = self.queues.release(attempt.queue, self.now_ns, verdict, wanted);
         if attempt.lane == Lane::Threads {
             self.threads_running -= 1;
             self.queues.unblock();
         }
         self.timers.cancel(usize::from(attempt.timers));
-        if attempt.phase != Phase::Abandoned {
+        if !matches!(attempt.phase, Phase::Abandoned) {
             let time_ns = self.now_ns - attempt.started_ns;
             let metrics = self.metrics.of(attempt.series);
             metrics.duration.record(time_ns);
@@ -442,7 +442,7 @@ impl Engine {
 
     /// Gives the node back, unless it was when the attempt was given up.
     fn released(&mut self, attempt: &Attempt) {
-        if attempt.phase != Phase::Abandoned || !self.is_unknown(attempt) {
+        if !matches!(attempt.phase, Phase::Abandoned) || !self.is_unknown(attempt) {
             self.release_node(attempt.run, attempt.node);
         }
     }

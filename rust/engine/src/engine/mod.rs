@@ -609,7 +609,7 @@ impl Engine {
             }
             let (mut cost, controlled) = (0, queue.is_controlled());
             if controlled || run.has_deadline() {
-                let forward = registered.plan.kind(template) == NodeKind::Step;
+                let forward = matches!(registered.plan.kind(template), NodeKind::Step);
                 let deadline_ns = run.has_deadline().then_some(run.deadline_ns);
                 // Compensations are never too late.
                 let deadline_ns = deadline_ns.filter(|_| forward);

@@ -166,7 +166,7 @@ impl Engine {
         let entry = Entry { seq, eligible_ns, run: key, node, template };
         let mut claim = Claim { priority: run.priority(policy), tenant: run.tenant, due_ns: NEVER };
         let plan = &self.plans[run.plan.0 as usize].plan;
-        if run.has_deadline() && plan.kind(template) == NodeKind::Step {
+        if run.has_deadline() && matches!(plan.kind(template), NodeKind::Step) {
             let typical_ns = self.metrics.typical_ns(policy.step);
             claim.due_ns = run.deadline_ns.saturating_sub(typical_ns);
         }
