@@ -13,6 +13,7 @@ mod harness;
 mod interrupt;
 mod joins;
 mod keys;
+mod limits;
 mod loops;
 mod maps;
 mod once;
