@@ -218,3 +218,31 @@ async def test_without_a_store_there_is_nothing_to_try_again_from() -> None:
         await run.result()
         with pytest.raises(ps.PenstockError, match=r"Runtime\(store=\.\.\.\)"):
             await run.retry()
+
+
+def test_who_begins_anew_has_as_long_as_at_first(tmp_path: Path) -> None:
+    """A retry kept the deadline of the run it was of, and ended at once when that had passed."""
+
+    async def story() -> None:
+        async with runtime(tmp_path) as rt:
+            with faults({send: [OSError("down")] * 2}):
+                run = await rt.start(letter, "tea", run_id="l", deadline=60.0)
+                with pytest.raises(ps.RunFailed):
+                    await run.result()
+            await asyncio.sleep(600)
+            copy = await run.fork(from_step="letter/send")
+            assert await copy.result() == RESULT
+            with faults({send: [ps.testing.Slow(30.0), OSError("down"), OSError("down")]}):
+                assert await run.retry()
+                assert await run.result() == RESULT
+            failing = await rt.start(letter, "milk", run_id="m", deadline=60.0)
+            with faults({send: [ps.testing.Hang()]}), pytest.raises(ps.DeadlineExceeded):
+                await failing.result()
+            with faults({send: [ps.testing.Hang()]}):
+                assert await failing.retry()
+                await asyncio.sleep(40)
+        # What is left of it when the store is opened again counts from the retry, too.
+        async with runtime(tmp_path) as rt:
+            assert await rt.get("m").result() == RESULT.replace("tea", "milk")
+
+    VirtualClock().run(story())

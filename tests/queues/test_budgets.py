@@ -252,3 +252,19 @@ async def test_a_plain_step_is_parked_too(task: Task) -> None:
         assert rt.stats().queues["api"].parked == 20
         down = False
         assert [await run.result() for run in runs] == list(range(30))
+
+
+@virtual
+async def test_a_small_budget_pays_for_a_timeout_all_the_same(task: Task) -> None:
+    """A retry after a timeout costs two tokens, and a budget that keeps one never had them."""
+    budget = ps.RetryBudget(stored=1, on_denial="fail")
+    service = Service(takes=10.0)
+    retry = ps.RetryPolicy(max_attempts=2, initial_interval=0, max_interval=0)
+
+    @ps.step(queue=ps.Queue("slow", retry_budget=budget), timeout=1.0, retry=retry)
+    async def ask(x: int) -> object:
+        return await service.call(x)
+
+    async with ps.Runtime(task=task) as rt:
+        with pytest.raises(ps.RunFailed, match="after 2 attempts"):
+            await rt.run(ask, 1)

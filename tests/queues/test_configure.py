@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Literal
 
 import pytest
 
@@ -264,3 +265,27 @@ async def test_who_waits_for_room_gets_it_when_the_capacity_grows(task: Task) ->
         rt.configure(ps.Queue("api", concurrency=1, capacity=10))
         await waiting
         assert now() == pytest.approx(2), "it need not wait for a slot"
+
+
+@virtual
+async def test_fair_shares_start_over_in_another_unit(task: Task) -> None:
+    """What a tenant was charged in nanoseconds stood against what the others were in attempts."""
+    order: list[str] = []
+
+    def fair(by: Literal["time", "attempts"]) -> ps.Queue:
+        return ps.Queue("shop", concurrency=1, fairness=ps.Fairness(by=by))
+
+    @ps.step(queue=fair("time"))
+    async def serve(who: str) -> None:
+        order.append(who)
+        await asyncio.sleep(1)
+
+    async with ps.Runtime(task=task, grace=0) as rt:
+        await rt.start_many(serve, ["a"] * 60, tenant=lambda who: who)
+        await asyncio.sleep(20)
+        rt.configure(fair("attempts"))
+        await rt.start_many(serve, ["b"] * 40, tenant=lambda who: who)
+        await asyncio.sleep(1)
+        order.clear()
+        await asyncio.sleep(20)
+        assert order.count("a") == pytest.approx(10, abs=1)

@@ -161,6 +161,9 @@ pub(crate) fn holding<'a>(plan: &Plan, row: &RunRow, lines: &'a [Line]) -> Cow<'
         if is_retry(&line) && holding.iter().any(|it| matches!(it.record.body, Body::Ended { .. }))
         {
             holding = kept(plan, row, &holding, None).unwrap_or_default();
+            if let Some(accepted) = holding.first_mut() {
+                accepted.record = accepted.record.renewed(line.record.at_ns);
+            }
         } else if !is_retry(&line) {
             holding.push(line.clone());
         }

@@ -153,10 +153,15 @@ impl Core {
             };
             let parts = state.plans[plan.0 as usize].clone();
             let is_fork = matches!(how, How::Fork(_));
-            let taken = match state.take_apart(py, &parts, row, holding, is_fork) {
+            let mut taken = match state.take_apart(py, &parts, row, holding, is_fork) {
                 Ok(taken) => taken,
                 Err(why) => return Ok(Err(why)),
             };
+            if let (How::Fork(_) | How::Again(_), Some(accepted)) =
+                (&how, taken.records.first_mut())
+            {
+                *accepted = accepted.renewed(now_ns);
+            }
             let restore = Restore {
                 number: row.run,
                 plan,

@@ -25,6 +25,20 @@ pub struct Record {
     pub body: Body,
 }
 
+impl Record {
+    /// An acceptance as it holds for a run that begins anew at `now_ns`: it has as long until its deadline as it had
+    /// at first. Any other record is as it was.
+    #[must_use]
+    pub const fn renewed(mut self, now_ns: u64) -> Self {
+        if let Body::Accepted { deadline_ns, .. } = &mut self.body
+            && *deadline_ns != u64::MAX
+        {
+            *deadline_ns = now_ns.saturating_add(deadline_ns.saturating_sub(self.at_ns));
+        }
+        self
+    }
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {

@@ -322,7 +322,11 @@ impl Engine {
         let Some(run) = self.runs.get(attempt.run.0) else { return };
         let policy = self.plans[run.plan.0 as usize].policy_at(run, attempt.node);
         let (retry, fallback) = (&policy.retry, policy.fallback);
-        let may_stand_still = run.status == RunStatus::Running && run.ending.is_none();
+        let (_, template) = run.locate(&self.plans[run.plan.0 as usize].plan, attempt.node);
+        let kind = self.plans[run.plan.0 as usize].plan.kind(template);
+        // A compensation goes on, whatever its run does.
+        let may_stand_still =
+            run.status == RunStatus::Running && run.ending.is_none() && kind == NodeKind::Step;
         let again = failure.retryable
             && !run.is_withdrawn(attempt.node)
             && attempt.number < retry.attempts_max.get();

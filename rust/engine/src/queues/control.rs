@@ -138,6 +138,11 @@ impl Control {
             (Some(adaptive), Some(model)) => adaptive.change(model),
             (kept, _) => *kept = adaptive,
         }
+        if self.by != by {
+            // What was charged in another unit is not settled in this one.
+            self.costs.clear();
+            self.charges.clear();
+        }
         self.by = by;
     }
 
@@ -283,7 +288,9 @@ impl Control {
     #[inline]
     pub(crate) fn pays(&mut self, now_ns: u64, timed_out: bool) -> bool {
         let cost = if timed_out { 2 * TOKEN } else { TOKEN };
-        self.budget.as_mut().is_none_or(|budget| budget.withdraw(now_ns, cost))
+        // A budget that keeps less than the price of a timeout would never pay for one.
+        let price = |budget: &Budget| cost.min(budget.model().stored_ppm.into());
+        self.budget.as_mut().is_none_or(|budget| budget.withdraw(now_ns, price(budget)))
     }
 }
 

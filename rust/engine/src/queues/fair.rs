@@ -137,6 +137,17 @@ impl Fair {
         }
     }
 
+    /// What was charged so far counts no more: from now on another unit does.
+    pub(crate) fn start_over(&mut self) {
+        self.now = 0;
+        for tenant in &mut self.tenants {
+            (tenant.start, tenant.finish) = (0, 0);
+        }
+        for turn in (0..self.turns.len()).rev() {
+            self.sift_down(turn);
+        }
+    }
+
     /// Gives every entry back.
     pub(crate) fn take(&mut self) -> Vec<Flow> {
         let old = std::mem::take(self);

@@ -137,8 +137,13 @@ impl Queue {
             (Some(control), Some(new)) => control.change(*new, &model, now_ns),
             (control, new) => *control = new,
         }
+        let unit = |model: &QueueModel| model.fairness.as_ref().map(|fairness| fairness.by);
+        let another = unit(&model) != unit(&self.model);
         for line in &mut self.lines {
             line.entries.reorder(order(&model));
+            if another {
+                line.entries.start_over();
+            }
         }
         self.model = model;
         self.closed = false;

@@ -137,6 +137,11 @@ impl ReadyQueue {
         *self = new;
     }
 
+    /// What tenants were charged so far counts no more. O(tenants).
+    pub(super) fn start_over(&mut self) {
+        self.fair.iter_mut().flat_map(|fair| fair.iter_mut()).for_each(Fair::start_over);
+    }
+
     /// Entries held, withdrawn ones included.
     pub const fn len(&self) -> usize {
         self.len

@@ -78,8 +78,8 @@ impl Shed {
         (self.longest_ns() as f64 / self.gap_ns) as u32 + 1
     }
 
-    /// The longest wait that is admitted. The pace varies; with this margin hardly anything that is waits for twice
-    /// the target.
+    /// The longest wait that is admitted. The pace varies; with this margin the longest of a hundred waits is twice
+    /// the target and one call, at most.
     const fn longest_ns(&self) -> u64 {
         self.model.target_ns.saturating_add(self.model.target_ns / 2)
     }
