@@ -164,7 +164,7 @@ class Driver:
                 step=step,
                 attempts=attempts,
                 node=path,
-                remedy=f"see {playbook}" if playbook else None,
+                remedy=f"see {playbook}" if playbook else _unpaid(node, cause, attempts, error),
             )
         failure.__cause__ = error
         return failure
@@ -308,6 +308,20 @@ def _before(failure: tuple[str, BaseException | None]) -> BaseException:
     """The failure that led to a fallback."""
     cause, error = failure
     return error or _unraised(cause) or TimeoutError(f"{cause} passed")
+
+
+def _unpaid(node: GraphNode, cause: str, attempts: int, error: BaseException) -> str | None:
+    """What to do about a failure that a queue's budget has not paid to repeat."""
+    retry: RetryPolicy | None = node.option("retry")
+    queue: Queue | str | None = node.option("queue")
+    tried = retry is None or attempts >= retry.max_attempts or not retry.retries(error)
+    if tried or queue is None or cause not in ("error", "timeout", "heartbeat_timeout"):
+        return None
+    name = queue if isinstance(queue, str) else queue.name
+    return (
+        f"the retry budget of queue {name!r} paid for no further attempt; "
+        "on_denial='park' waits for one"
+    )
 
 
 def _attempts(count: int) -> str:

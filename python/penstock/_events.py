@@ -101,12 +101,13 @@ RING: Final = 1024
 class Feed(Generic[E]):
     """A follower's ring of events: bounded, so that a slow one never holds the engine up."""
 
-    __slots__ = ("_events", "_lost", "_waiter")
+    __slots__ = ("_closed", "_events", "_lost", "_waiter")
 
     def __init__(self) -> None:
         self._events: deque[E] = deque()
         self._lost = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
 
     def push(self, event: E) -> None:
         """Add an event; the oldest gives way if the ring is full."""
@@ -117,9 +118,17 @@ class Feed(Generic[E]):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def next(self) -> E | EventsLost:
-        """The next event, as soon as there is one."""
+    def close(self) -> None:
+        """No more events come; those that are there can still be had."""
+        self._closed = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def next(self) -> E | EventsLost | None:
+        """The next event, as soon as there is one; None once no more come."""
         while not self._events:
+            if self._closed:
+                return None
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         if self._lost:

@@ -275,8 +275,7 @@ class Run(Generic[R_co]):
         if not core.follow(self._key, feed):
             return
         try:
-            while True:
-                event = await feed.next()
+            while (event := await feed.next()) is not None:
                 yield event
                 if isinstance(event, Event) and event.kind == "ended":
                     return

@@ -252,6 +252,8 @@ class Runtime:
                 runs = "1 run" if unfinished == 1 else f"{unfinished} runs"
                 _log.warning("%s closed with %s under way, now cancelled", self._name, runs)
             self._threads.close()
+            for feed in self._driver.feeds:
+                feed.close()
             collect(self._core, self._plans)
 
     def _leave_store(self) -> None:
@@ -633,14 +635,14 @@ class Runtime:
     async def events(self) -> AsyncIterator[QueueEvent | EventsLost]:
         """What happens to the runtime's queues from now on: storms, breakers, other models.
 
-        The ring holds 1,024 events, as that of `Run.events`. It ends when the caller ends it.
+        The ring holds 1,024 events, as that of `Run.events`. It ends when the runtime is closed.
         """
         self._open()
         feed = Feed[QueueEvent]()
         self._driver.feeds.append(feed)
         try:
-            while True:
-                yield await feed.next()
+            while (event := await feed.next()) is not None:
+                yield event
         finally:
             self._driver.feeds.remove(feed)
 

@@ -161,6 +161,7 @@ async def test_a_denied_retry_fails_where_that_is_wanted(task: Task) -> None:
             with pytest.raises(ps.RunFailed) as failed:
                 await run.result()
             assert isinstance(failed.value.__cause__, Down)
+            assert "the retry budget of queue 'api' paid for no further" in str(failed.value)
             attempts.append(failed.value.attempts)
         assert sorted(attempts) == [1] * 8 + [2] * 2
         assert now() <= 1.0

@@ -268,3 +268,22 @@ async def test_each_follower_hears_everything_from_when_it_came(task: Task) -> N
         assert isinstance(events[0], ps.QueueEvent)
         assert (events[0].kind, events[0].queue) == ("configured", "api")
         assert events[0].at - before == pytest.approx(5)
+
+
+@virtual
+async def test_who_follows_the_queues_is_let_go_when_the_runtime_closes(task: Task) -> None:
+    """A service's own task hung at its exit."""
+    seen: list[str] = []
+
+    async def follow(rt: ps.Runtime) -> None:
+        async for event in rt.events():
+            assert isinstance(event, ps.QueueEvent)
+            seen.append(event.kind)
+
+    queue = ps.Queue("shop")
+    async with ps.Runtime(task=task, queues=[queue]) as rt:
+        following = asyncio.ensure_future(follow(rt))
+        await asyncio.sleep(0)
+        rt.configure(queue)
+    await asyncio.wait_for(following, 1)
+    assert seen == ["configured"]

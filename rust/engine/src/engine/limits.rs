@@ -94,6 +94,7 @@ impl Engine {
         self.begin(now_ns);
         self.queues.get_mut(queue).set_tokens(now_ns, tokens_ppm);
     }
+
     pub(super) fn limit(&mut self, queue: QueueId, limits: Limits) {
         self.queues.limit(queue, limits);
         self.arm(queue);
@@ -106,6 +107,7 @@ impl Engine {
     }
 
     /// Sees to a queue's timer: for what no event will bring about.
+    #[inline]
     pub(super) fn arm(&mut self, queue: QueueId) {
         if let Some(at_ns) = self.queues.get_mut(queue).arm(self.now_ns) {
             self.timers.insert(at_ns, TimerKind::Queue { queue, at_ns });
@@ -113,12 +115,14 @@ impl Engine {
     }
 
     /// What is counted of a queue goes on to the present second.
+    #[inline]
     pub(super) fn roll(&mut self, queue: QueueId) {
         let news = self.queues.get_mut(queue).roll(self.now_ns);
         self.tell_of(queue, news);
     }
 
     /// Something happened to a queue.
+    #[inline]
     pub(super) fn tell_of(&mut self, queue: QueueId, news: Option<News>) {
         if let Some(news) = news {
             self.told.news.push_back((queue, news));

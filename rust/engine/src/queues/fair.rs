@@ -20,6 +20,8 @@ pub(crate) struct Fair {
     free: Vec<u32>,
     /// Heap of the tenants that wait, by [`Tenant::key`].
     turns: Vec<u32>,
+    /// The tenant that was looked up last, and its place.
+    last: Option<(TenantId, u32)>,
     /// Start of the work that was begun last.
     now: u64,
     weights: BTreeMap<TenantId, f64>,
@@ -110,7 +112,7 @@ impl Fair {
 
     /// Work that was charged for turned out to cost something else.
     pub(crate) fn settle(&mut self, tenant: TenantId, charged: u64, cost: u64) {
-        let Some(&place) = self.places.get(&tenant) else { return };
+        let Some(place) = self.find(tenant) else { return };
         let it = &mut self.tenants[place as usize];
         let (charged, cost) = (weighed(charged, it.weight), weighed(cost, it.weight));
         let settled = |time: u64| time.saturating_add(cost).saturating_sub(charged);
@@ -154,8 +156,22 @@ impl Fair {
         old.tenants.into_iter().map(|tenant| tenant.waiting).collect()
     }
 
+    #[inline]
+    fn find(&mut self, tenant: TenantId) -> Option<u32> {
+        match self.last {
+            Some((last, place)) if last == tenant => Some(place),
+            _ => self.look_up(tenant),
+        }
+    }
+
+    fn look_up(&mut self, tenant: TenantId) -> Option<u32> {
+        let place = *self.places.get(&tenant)?;
+        self.last = Some((tenant, place));
+        Some(place)
+    }
+
     fn place(&mut self, tenant: TenantId) -> u32 {
-        if let Some(&place) = self.places.get(&tenant) {
+        if let Some(place) = self.find(tenant) {
             return place;
         }
         let weight = self.weights.get(&tenant).copied().unwrap_or(1.0);
@@ -190,6 +206,7 @@ impl Fair {
     /// Forgets tenants without work that have no debt either. O(tenants), amortised over those that left.
     #[cold]
     fn forget(&mut self) {
+        self.last = None;
         for (place, tenant) in (0..).zip(&mut self.tenants) {
             if tenant.turn == ABSENT
                 && tenant.finish <= self.now

@@ -318,6 +318,7 @@ impl Queue {
         counts.ended += u64::from(!matches!(verdict, Verdict::Refused | Verdict::Unsaid));
     }
 
+    #[inline]
     pub(super) fn ended(
         &mut self,
         now_ns: u64,
@@ -470,10 +471,13 @@ impl Queue {
     }
 
     /// Goes on to the present second, if one is over; what has changed then.
+    #[inline]
     pub(crate) fn roll(&mut self, now_ns: u64) -> Option<News> {
-        if !self.demand.is_over(now_ns) {
-            return None;
-        }
+        if self.demand.is_over(now_ns) { self.roll_on(now_ns) } else { None }
+    }
+
+    #[cold]
+    fn roll_on(&mut self, now_ns: u64) -> Option<News> {
         let weather = self.demand.roll(now_ns);
         self.listen();
         weather.map(|weather| match weather {
