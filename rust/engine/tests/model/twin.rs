@@ -247,7 +247,8 @@ impl Twin {
                         assert!(self.ended[run].replace(outcome).is_none(), "ended twice");
                     }
                     Action::Stalled { .. } => panic!("nothing is compensated"),
-                    Action::Queue { news, .. } => panic!("{news:?} of a plain queue"),
+                    // Much may fail here, which may look like a storm.
+                    Action::Queue { .. } => {}
                 }
             }
             let Some((run, node)) = inline.pop_front() else { return };
