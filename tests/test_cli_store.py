@@ -142,6 +142,32 @@ def test_held_runs_are_listed_and_released(store: Path) -> None:
     assert (again.exit_code, again.stderr) == (1, "penstock: run 'waits' is running, not held\n")
 
 
+def test_runs_whose_retry_nobody_pays_for_are_listed_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "b.db"
+    budget = ps.RetryBudget(ratio=0, floor=0.001, stored=1, on_denial="dead_letter")
+    retry = ps.RetryPolicy(max_attempts=3, initial_interval=0)
+
+    @ps.step(queue=ps.Queue("bank", retry_budget=budget), retry=retry)
+    async def pay(x: int) -> int:
+        raise OSError("down")
+
+    async def fail() -> None:
+        async with ps.Runtime(path) as rt:
+            run = await rt.start(pay, 1, run_id="unpaid")
+            with pytest.raises(ps.RunHeld, match="after 2 attempts"):
+                await run.result()
+
+    asyncio.run(fail())
+    listed = run("dead-letters", path).stdout
+    assert "unpaid  pay 1" in listed
+    assert "pays for no further attempt of pay/pay" in listed.replace("\n", " ")
+    (told,) = json.loads(run("dead-letters", path, "--json").stdout)
+    assert told["run_id"] == "unpaid"
+    refused = run("dead-letters", path, "--release", "unpaid")
+    assert "is paused, not held; see penstock resume" in refused.stderr
+    assert "parked: dead letter" in run("show", path, "unpaid").stdout
+
+
 def test_runs_are_forgotten_exported_and_verified(store: Path, tmp_path: Path) -> None:
     lines = run("export", store).stdout.splitlines()
     rows = [json.loads(line) for line in lines]

@@ -185,6 +185,16 @@ class StoreView:
         rows = self.reader.records(run_id, plan) or []
         return [_record(row, signals) for row in rows]
 
+    def unpaid(self, run_id: str) -> list[str]:
+        """Paths of the run's nodes whose retry nobody pays for until somebody resumes it."""
+        unpaid: dict[str, None] = {}
+        for record in self.records(run_id):
+            if record.facts.get("denial") == "dead_letter":
+                unpaid[record.node] = None
+            elif record.kind == "resumed":
+                unpaid.clear()
+        return list(unpaid)
+
     def nodes(self, run_id: str, states: Sequence[str]) -> list[tuple[str, str]]:
         """Paths of the run's nodes that are in one of these states, and the state.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich import box
@@ -87,28 +87,38 @@ def dead_letters(
     wait: Wait = 5.0,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs that are held, with the reasons, and let one go on.
+    """List the runs that somebody has to see to, with the reasons, and let one go on.
 
-    A run is held if its workflow is not registered, or if it brought the process down too often.
+    A run is held if its workflow is not registered, or if it brought the process down too often;
+    one whose retry nobody pays for is paused until it is resumed.
     """
     with opened(store) as view:
         if release is None:
-            held = view.runs(status="held", limit=limit)
+            held = [(info, info.held) for info in view.runs(status="held", limit=limit)]
+            held.extend(
+                (info, _UNPAID.format(", ".join(unpaid)))
+                for info in view.runs(status="paused", limit=limit)
+                if (unpaid := view.unpaid(info.run_id))
+            )
+            held.sort(key=lambda found: -found[0].accepted)
+            del held[limit:]
             if as_json:
-                typer.echo(json.dumps([plain(info) for info in held], indent=2, ensure_ascii=False))
+                rows = [{**plain(info), "held": why} for info, why in held]
+                typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
                 return
-            for info in held:
+            for info, why in held:
                 head = Text(info.run_id, style="bold")
                 head.append(f"  {info.workflow} {info.version}", style="cyan")
                 head.append(f"  accepted {clock(info.accepted)}", style="dim")
                 print_line(head)
-                print_line(f"  {info.held or 'for a reason that is not recorded'}")
+                print_line(f"  {why or 'for a reason that is not recorded'}")
             if not held:
                 print_line(Text("no run is held", style="green"))
             return
         info = named(view, release)
         if info.status != "held":
-            refused(f"run {release!r} is {info.status}, not held")
+            hint = "; see penstock resume" if view.unpaid(release) else ""
+            refused(f"run {release!r} is {info.status}, not held{hint}")
         what = f"release of run {release!r}"
         if view.reader.owner()[0]:
             answered(view, leave(view, "release", release, {}), what, wait=wait)
@@ -151,3 +161,6 @@ def _print(found: Sequence[RunInfo]) -> None:
             Text(" ".join(filter(None, notes))),
         )
     out.print(table)
+
+
+_UNPAID: Final = "the retry budget of its queue pays for no further attempt of {}; penstock resume"

@@ -130,7 +130,10 @@ def _what(record: StoredRecord, *, full: bool) -> Text:
         if "due" in facts:
             due = facts["due"] / 1e9
             until = clock(due, date=due - record.at > _DAY)
-            what.append(f"; waits {span(due - record.at)}, until {until}", style="yellow")
+            if parked := facts.get("denial"):
+                what.append(f"; parked: {parked.replace('_', ' ')}", style="yellow")
+            else:
+                what.append(f"; waits {span(due - record.at)}, until {until}", style="yellow")
         else:
             what.append("; for good")
         return what
