@@ -82,7 +82,17 @@ async def total(xs: list[int], ctx: ps.Context) -> int:
     return sum(xs)
 
 
-@ps.step(effects="idempotent", retry=LONG)
+PROVIDER = ps.Queue(
+    "provider",
+    concurrency=64,
+    rate_limit=ps.RateLimit(5_000),
+    fairness=ps.Fairness(),
+    # Some retries are parked, and all are after a kill: a budget starts empty then.
+    retry_budget=ps.RetryBudget(ratio=0.5, floor=100.0, stored=5.0, window=1.0),
+)
+
+
+@ps.step(effects="idempotent", retry=LONG, queue=PROVIDER)
 async def flaky(x: int, ctx: ps.Context) -> int:
     WORLD.effect(ctx)
     await WORLD.work()
