@@ -77,10 +77,17 @@ class Driver:
 
     # Hooks, named as in the native `Hooks`.
 
-    def classify(self, retry: RetryPolicy, error: BaseException) -> tuple[bool, float | None]:
-        """Whether an exception is worth another attempt, and how many seconds to wait at least."""
+    def classify(
+        self, retry: RetryPolicy, error: BaseException
+    ) -> tuple[bool, float | None, str | None]:
+        """What becomes of a node whose attempt raised.
+
+        Whether that is worth another attempt, how many seconds to wait at least, and, if a handoff
+        is refused by it, why.
+        """
         after = error.seconds if isinstance(error, RetryAfter) else None
-        return retry.retries(error), after
+        refused = "contract" if isinstance(error, ContractError) else None
+        return retry.retries(error), after, refused
 
     def locate(self, run_id: str | None, path: str, error: BaseException) -> BaseException:
         """A contract's error with the run and node it happened to; any other error as it is."""

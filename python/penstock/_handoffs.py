@@ -43,7 +43,7 @@ def handoffs(graph: Graph, default: str | None = None) -> list[Handoff]:
         graph: of a workflow.
         default: the owner of the workflow.
     """
-    makers = _makers(graph, default)
+    makers = makers_of(graph, default)
     found: list[Handoff] = []
     for index, node in enumerate(graph.nodes):
         taker = owner_of(node, default)
@@ -56,8 +56,13 @@ def handoffs(graph: Graph, default: str | None = None) -> list[Handoff]:
     return found
 
 
-def _makers(graph: Graph, default: str | None) -> list[frozenset[str]]:
-    """For each node, the owners whose work its value is."""
+def makers_of(graph: Graph, default: str | None) -> list[frozenset[str]]:
+    """For each node, the owners whose work its value is. O(nodes + edges).
+
+    Args:
+        graph: of a workflow.
+        default: the owner of the workflow.
+    """
     makers: list[frozenset[str]] = [frozenset()] * len(graph.nodes)
     bodies: set[int] = set()
 

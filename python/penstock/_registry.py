@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ._durability import Codecs, keep_interfaces, keep_queue, pinned
 from ._errors import DefinitionError, VersionConflict
 from ._graph import Accept, Graph, GraphNode, Spawn, Switch
+from ._places import Place, places_of
 from ._policies import Adaptive, Cost, Hedge, Queue, RetryPolicy
 from ._stages import Stage, Step
 
@@ -76,14 +77,10 @@ class Registry:
         if self._codecs is not None:
             keep_interfaces(self._core, workflow)
             digest = pinned(workflow)
-        replaced = _replaced(workflow.graph)
+        places = places_of(workflow.graph, workflow.owner)
         nodes = [
-            (
-                node.contract,
-                *self._parts(node, replaced=index in replaced),
-                self.codec(node.contract),
-            )
-            for index, node in enumerate(workflow.graph.nodes)
+            (node.contract, *self._parts(node, place), self.codec(node.contract))
+            for node, place in zip(workflow.graph.nodes, places, strict=True)
         ]
         number = self._core.add_plan(workflow.plan, digest, nodes)
         self.plans[workflow] = number
@@ -99,10 +96,10 @@ class Registry:
         """The graph of a registered workflow, by its number."""
         return self._driver.graphs[plan]
 
-    def _parts(self, node: GraphNode, *, replaced: bool) -> tuple[object, dict[str, object] | None]:
+    def _parts(self, node: GraphNode, place: Place) -> tuple[object, dict[str, object] | None]:
         """What the native side needs for a node: its detail by kind, and a step's policy."""
         if node.step is not None:
-            return self._detail(node, node.step), self._policy(node, node.step, replaced=replaced)
+            return self._detail(node, node.step), self._policy(node, node.step, place)
         match node.detail:
             case Switch(by_type=True) as switch:
                 return (switch.keys, _default(switch)), None
@@ -122,14 +119,18 @@ class Registry:
         return (step, step.function, step.name, _retry_of(node), mode, step.takes_context)
 
     def _policy(
-        self, node: GraphNode, step: Step[..., Any], *, replaced: bool
+        self, node: GraphNode, step: Step[..., Any], place: Place
     ) -> dict[str, object]:
         retry = _retry_of(node)
         hedge: Hedge | None = node.option("hedge")
         estimate: Cost | None = node.option("estimate")
         return {
             "step": self._step(step),
-            "queue": self._queue(node),
+            "step_name": step.name,
+            "queue": (queue := self._queue(node)),
+            "queue_name": self.queues[queue].name,
+            "stands_in": place.stands_in,
+            "handoffs": place.handoffs,
             "priority": node.overrides.get("priority"),
             "step_priority": step.options.get("priority"),
             "max_attempts": retry.max_attempts,
@@ -140,7 +141,7 @@ class Registry:
             "retry_timeouts": retry.retries(TimeoutError()),
             "once": step.effects == "once",
             "tokens": estimate.tokens if estimate is not None else 0,
-            "fallback": replaced,
+            "fallback": place.replaced,
             "hedge": hedge and (hedge.after or 0.0, hedge.quantile),
             "timeout": node.option("timeout") or 0.0,
             "total_timeout": node.option("total_timeout") or 0.0,
@@ -251,12 +252,6 @@ def _model(queue: Queue) -> dict[str, object]:
         ),
         "shed": shed and (shed.target, shed.interval),
     }
-
-
-def _replaced(graph: Graph) -> set[int]:
-    """The steps whose place a fallback takes when they fail."""
-    judges = (node for node in graph.nodes if node.kind == "accept" and node.function is None)
-    return {node.inputs[0] for node in judges}
 
 
 def _retry_of(node: GraphNode) -> RetryPolicy:

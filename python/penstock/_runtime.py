@@ -211,7 +211,11 @@ class Runtime:
         if self._store is None:
             return
         core = self._core
-        _, held = core.recover(self._max_recoveries)
+        _, held, lost = core.recover(self._max_recoveries)
+        if lost:
+            _log.warning(
+                "figures of %d runs are lost: their workflow is not registered as it was", lost
+            )
         for run_id, why in held[:10]:
             _log.warning("%s holds run %s: %s", self._name, run_id, why)
         if len(held) > 10:

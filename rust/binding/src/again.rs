@@ -49,7 +49,7 @@ impl Core {
         } else {
             holding
         };
-        let again = Again { generation, keys };
+        let again = Again { generation, keys, was: row.status };
         let taken = this.restore(py, &row, (&lines, &kept), How::Again(again))?;
         match taken {
             Ok((key, effects)) => Self::set_off(core, effects).map(|()| Ok(key)),
@@ -79,9 +79,11 @@ impl Core {
             return Ok(Err(format!("its workflow has no node {from:?}")));
         }
         let holding = holding(&parts.plan, &row, &lines);
-        let Some(kept) = kept(&parts.plan, &row, &holding, from) else {
+        let Some(mut kept) = kept(&parts.plan, &row, &holding, from) else {
             return Ok(Err("its records do not fit its graph".into()));
         };
+        // What was spent is on the books of the run that spent it.
+        kept.retain(|line| !matches!(line.record.body, Body::Spent { .. }));
         let fork = NewRun {
             run: 0,
             run_id: new_id,
@@ -132,7 +134,7 @@ impl Core {
 
     fn parts_for(&self, py: Python<'_>, row: &RunRow) -> Option<std::sync::Arc<PlanParts>> {
         let state = self.lock(py);
-        let plan = state.plan_named(&row.workflow, &row.version, &row.graph)?;
+        let plan = state.plan_for(row)?;
         Some(state.plans[plan.0 as usize].clone())
     }
 
@@ -164,6 +166,8 @@ pub(crate) fn holding<'a>(plan: &Plan, row: &RunRow, lines: &'a [Line]) -> Cow<'
             if let Some(accepted) = holding.first_mut() {
                 accepted.record = accepted.record.renewed(line.record.at_ns);
             }
+            // The books go by it.
+            holding.push(line.clone());
         } else if !is_retry(&line) {
             holding.push(line.clone());
         }

@@ -55,7 +55,7 @@ impl Core {
 
     /// A run has ended while it was cold: what it ended with is read first.
     pub(crate) fn end_warm(&self, py: Python<'_>, ended: EndedCold, effects: &mut Effects) {
-        let EndedCold { run, status, outcome, layout } = ended;
+        let EndedCold { run, status, outcome, left } = ended;
         let read = {
             let state = self.lock(py);
             let plan = state.plan_of_side(run);
@@ -65,20 +65,20 @@ impl Core {
             };
             let template = |line: &penstock_journal::Line| {
                 let parts = &state.plans[plan?.0 as usize];
-                let layout = layout.as_deref().cloned().unwrap_or_default();
+                let layout = left.layout.as_deref().cloned().unwrap_or_default();
                 Some(layout.template(&parts.plan, line.record.node))
             };
             (state.cold_by(&value, plan, template), plan)
         };
         let (cold, plan) = read;
         let Err(error) = self.read(py, plan, cold) else {
-            return self.lock(py).end(py, run, status, (outcome, layout), effects);
+            return self.lock(py).end(py, run, status, (outcome, left), effects);
         };
         let why = format!("its result can't be read: {}", error.value(py));
         let let_go = {
             let mut state = self.lock(py);
-            let let_go = plan.map(|plan| state.ended(py, plan, outcome, layout.as_deref()));
-            state.end_as(py, run, status, (Ended::Held(why.into()), layout), effects);
+            let let_go = plan.map(|plan| state.ended(py, plan, outcome, left.layout.as_deref()));
+            state.end_as(py, run, status, (Ended::Held(why.into()), left), effects);
             let_go
         };
         drop(let_go);

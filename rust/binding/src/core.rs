@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use penstock_engine::{AttemptKey, Config, Engine, Event, Failure, Lsn, NodeKind, PlanId, RunKey};
+use penstock_engine::{
+    AttemptKey, Config, Engine, Event, Failure, Lsn, NodeKind, PlanId, Refusal, RunKey,
+};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
@@ -273,13 +275,15 @@ impl Core {
     }
 
     fn classify(&self, py: Python<'_>, part: &StepPart, error: &PyErr) -> Failure {
-        let verdict = || -> PyResult<(bool, Option<f64>)> {
+        let verdict = || -> PyResult<(bool, Option<f64>, Option<String>)> {
             self.hooks.classify.call1(py, (&part.retry, error.value(py)))?.extract(py)
         };
         match verdict() {
-            Ok((retryable, retry_after)) => {
-                Failure { retryable, retry_after_ns: retry_after.map(crate::plan::nanoseconds) }
-            }
+            Ok((retryable, retry_after, refusal)) => Failure {
+                retryable,
+                retry_after_ns: retry_after.map(crate::plan::nanoseconds),
+                refusal: refusal.as_deref().and_then(Refusal::named),
+            },
             Err(broken) => {
                 self.asyncio.report(py, "a retry policy could not judge an exception", &broken);
                 Failure::FINAL
@@ -511,22 +515,29 @@ impl Core {
     }
 
     /// Adds a workflow; gives its number. One `(contract, detail, policy | None)` per node.
+    #[pyo3(signature = (plan, digest, nodes, overlay=String::new()))]
     fn add_plan(
         &self,
         py: Python<'_>,
         plan: &Plan,
         digest: String,
         nodes: Vec<RegisteredNode<'_>>,
+        overlay: String,
     ) -> PyResult<u32> {
         let mut parts = Vec::with_capacity(nodes.len());
         let mut policies = Vec::with_capacity(nodes.len());
         let mut codecs = Vec::new();
+        let mut names = Vec::new();
         for (index, (contract, detail, policy, codec)) in nodes.into_iter().enumerate() {
             let kind: NodeKind = plan.plan.kind(penstock_engine::NodeId(index as u32));
             let codec = Codec::new(&codec)?.map(Arc::new);
             let part = NodePart::new(kind, &contract, &detail, codec.as_ref())?;
             let policy = match (part.lane(), policy) {
-                (Some(lane), Some(policy)) => Some(policy.policy(lane)?),
+                (Some(lane), Some(named)) => {
+                    let policy = named.policy(lane)?;
+                    names.push((policy, named));
+                    Some(policy)
+                }
                 _ => None,
             };
             parts.push(part);
@@ -534,10 +545,15 @@ impl Core {
             codecs.push(codec);
         }
         let mut state = self.lock(py);
+        for (policy, PolicyParts { step_name, queue_name, .. }) in names {
+            state.counted.steps.insert(policy.step.0, step_name);
+            state.counted.queues.insert(policy.queue.0, queue_name);
+        }
         let id = state.engine.add_plan(plan.plan.clone(), policies);
         state.plans.push(Arc::new(PlanParts {
             plan: plan.plan.clone(),
             digest,
+            overlay,
             nodes: parts,
             codecs,
         }));

@@ -19,6 +19,8 @@ impl Core {
         if !self.durable {
             return;
         }
+        let now_ns = self.now_ns.load(Ordering::Relaxed);
+        self.lock(py).keep_figures_if_due(now_ns);
         loop {
             // A start that has to reach the disk first is recorded by the dispatch that held it back.
             let effects = self.lock(py).drain(py);
@@ -156,6 +158,7 @@ impl Core {
         self.perform(py, effects);
         let durable = {
             let mut state = self.lock(py);
+            state.keep_figures(now_ns);
             let mut durable = state.durable.take();
             if let Some(durable) = &mut durable {
                 durable.flush_all();

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::books::Resources;
 use crate::cold::COOL_AFTER_NS;
 use crate::flight::{Flight, Left};
 use crate::plan::PlanParts;
@@ -51,6 +52,8 @@ pub(crate) struct Durable {
     /// Where looking for runs to cool goes on, and when.
     look_from: usize,
     look_ns: u64,
+    /// When figures are written next.
+    pub(crate) figures_ns: u64,
 }
 
 /// What the store needs of a run under way.
@@ -132,6 +135,7 @@ impl Durable {
             cold_count: 0,
             look_from: 0,
             look_ns: 0,
+            figures_ns: 0,
         })
     }
 
@@ -209,6 +213,11 @@ impl Durable {
         Some(from..to)
     }
 
+    /// Whether time is virtual.
+    pub(crate) const fn is_inline(&self) -> bool {
+        self.is_inline
+    }
+
     /// When to look at runs next; never where time is virtual, as it would never stand still.
     pub(crate) const fn look_ns(&self) -> Option<u64> {
         if self.is_inline { None } else { Some(self.look_ns) }
@@ -231,11 +240,21 @@ impl Durable {
         &mut self.outbox
     }
 
+    /// Something that is written beside records, and for which nobody waits.
+    pub(crate) fn put_beside(&mut self, batch: Batch) {
+        self.urgent = true;
+        if !self.outbox.takes(&batch) {
+            self.journal.submit(std::mem::take(&mut self.outbox));
+        }
+        self.outbox.append(batch);
+    }
+
     /// Takes in a record of the engine's.
     pub(crate) fn record(
         &mut self,
         engine: &Engine,
         values: &mut Values,
+        resources: &Resources,
         parts: Option<&PlanParts>,
         record: &Record,
     ) {
@@ -273,6 +292,9 @@ impl Durable {
             }
             Body::Failed { cause: Cause::Error(error), .. } => {
                 line.payload = values.take_fresh(error, lsn);
+            }
+            Body::Spent { resource, .. } => {
+                line.facts = resources.of(resource).map(|resource| resource.facts().into());
             }
             Body::Ended { .. } => {
                 if let Some(outcome) = engine.outcome(record.run) {

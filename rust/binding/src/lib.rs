@@ -6,6 +6,7 @@
 
 mod again;
 mod asyncio;
+mod books;
 mod carrier;
 mod cell;
 mod clock;
@@ -28,6 +29,7 @@ mod python;
 mod queries;
 mod queues;
 mod reader;
+mod recount;
 mod recovery;
 mod report;
 mod runs;

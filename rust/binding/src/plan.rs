@@ -240,6 +240,8 @@ pub(crate) struct PlanParts {
     pub(crate) plan: Arc<penstock_engine::Plan>,
     /// Digest of the graph, in hex.
     pub(crate) digest: String,
+    /// Digest of the overlay that it is served with; empty without one.
+    pub(crate) overlay: String,
     pub(crate) nodes: Vec<NodePart>,
     /// How the nodes' values are written to a durable store; empty without one.
     pub(crate) codecs: Vec<Option<Arc<Codec>>>,
@@ -266,7 +268,16 @@ pub(crate) struct PolicyParts {
     #[pyo3(item)]
     step: u32,
     #[pyo3(item)]
+    pub(crate) step_name: String,
+    #[pyo3(item)]
     queue: u32,
+    #[pyo3(item)]
+    pub(crate) queue_name: String,
+    #[pyo3(item)]
+    stands_in: bool,
+    /// Inputs from other steps, and those of them from other owners'.
+    #[pyo3(item)]
+    handoffs: (u8, u8),
     #[pyo3(item)]
     priority: Option<u8>,
     #[pyo3(item)]
@@ -327,6 +338,9 @@ impl PolicyParts {
             },
             tokens: self.tokens,
             fallback: self.fallback,
+            stands_in: self.stands_in,
+            handoffs: self.handoffs.0,
+            cross_handoffs: self.handoffs.1,
             hedge: self.hedge.map(|(after, share)| {
                 if after > 0.0 { Hedge::After(nanoseconds(after)) } else { Hedge::Quantile(share) }
             }),

@@ -94,7 +94,8 @@ impl Core {
             let mut state = self.lock(py);
             let ready = state.pending.is_some() || state.engine.has_ready();
             let flush_ns = state.durable.as_deref().and_then(Durable::flush_ns);
-            let due_ns = [state.engine.next_deadline_ns(), state.look_ns(), flush_ns];
+            let figures_ns = state.figures_ns();
+            let due_ns = [state.engine.next_deadline_ns(), state.look_ns(), flush_ns, figures_ns];
             (ready, due_ns.into_iter().flatten().min())
         };
         if ready {

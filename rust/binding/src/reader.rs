@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use penstock_engine::{Layout, Place, Record, ValueId};
-use penstock_journal::{Filter, Line, NewCommand, Reader, Retention, RunRow, StoreError};
+use penstock_journal::{Filter, Line, NewCommand, Note, Reader, Retention, RunRow, StoreError};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::books::{FigureRow, NoteRow};
 use crate::durable::durability_name;
 use crate::plan::{Plan, nanoseconds};
 use crate::recovery::{folded, layout_of};
@@ -47,6 +48,44 @@ impl StoreReader {
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let reader = py.detach(|| Reader::open(&path)).map_err(|error| raised(py, &error))?;
         Ok(Self { path, reader: Mutex::new(Some(reader)) })
+    }
+
+    /// Figures of windows from one time until before another, in seconds since 1970: `(window, kind, key, body)`.
+    fn metrics(&self, py: Python<'_>, since: f64, until: f64) -> PyResult<Vec<FigureRow>> {
+        let (since_ns, until_ns) = (nanoseconds(since), nanoseconds(until));
+        let rows = self.read(py, |reader| reader.metrics(since_ns, until_ns))?;
+        let rows = rows.into_iter();
+        Ok(rows.map(|row| (row.window_ns as f64 / 1e9, row.kind, row.key, row.body)).collect())
+    }
+
+    /// What was set down of a kind, and of a name if one is given: `(id, name, at, body)`.
+    #[pyo3(signature = (kind, name=None))]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python gives is extracted")]
+    fn notes(&self, py: Python<'_>, kind: String, name: Option<String>) -> PyResult<Vec<NoteRow>> {
+        let notes = self.read(py, |reader| reader.notes(&kind, name.as_deref()))?;
+        let notes = notes.into_iter();
+        Ok(notes.map(|it| (it.id, it.name, it.at_ns as f64 / 1e9, it.body)).collect())
+    }
+
+    /// Sets something down; nothing where that was done with this key before.
+    fn note(
+        &self,
+        py: Python<'_>,
+        key: String,
+        kind: String,
+        name: String,
+        at: f64,
+        body: String,
+    ) -> PyResult<()> {
+        let note = Note { id: 0, key, kind, name, at_ns: nanoseconds(at), body };
+        let result = py.detach(|| {
+            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            reader.as_mut().map(|reader| reader.note(&note))
+        });
+        match result {
+            Some(result) => result.map_err(|error| raised(py, &error)),
+            None => Err(PyValueError::new_err("the reader of the store is closed")),
+        }
     }
 
     /// Runs that the filter lets through, newest first, a dictionary each; times are in seconds since 1970.

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use crate::again;
+use crate::books::Resource;
 use crate::core::{Core, Hooks};
 use crate::durable::Accepting;
 use crate::plan::PlanParts;
@@ -20,8 +21,9 @@ use crate::python::current_context;
 use crate::state::{Effects, Ended, Extra, FailedAt, Past, Side, State};
 use crate::values::Payload;
 
-/// What came of opening a store: how many runs go on, and which are kept aside, with the reason.
-pub(crate) type Recovered = (usize, Vec<(String, String)>);
+/// What came of opening a store: how many runs go on, which are kept aside, with the reason, and of how many the
+/// figures are lost.
+pub(crate) type Recovered = (usize, Vec<(String, String)>, usize);
 
 /// A payload that stands for a value until somebody needs it.
 struct Stored {
@@ -61,6 +63,7 @@ impl Core {
         let mut held: Vec<(String, String)> = Vec::new();
         let mut problem: Option<PyErr> = None;
         let reader = this.another_reader(py)?;
+        let lost = this.lock(py).recount(&reader).map_err(|error| this.store_error(py, &error))?;
         let crashed = match &mut this.lock(py).durable {
             Some(durable) => std::mem::take(&mut durable.crashed),
             None => BTreeSet::new(),
@@ -103,7 +106,7 @@ impl Core {
         this.perform(py, asked);
         this.perform(py, effects);
         this.schedule_pump(core)?;
-        Ok((restored, held))
+        Ok((restored, held, lost))
     }
 
     /// Why a run can't go on here; None if it can.
@@ -148,7 +151,7 @@ impl Core {
         let (key, parts, stored, mut effects, ends) = {
             let mut state = self.lock(py);
             let tenant_id = row.tenant.as_ref().map_or(TenantId::NONE, |it| state.tenants.id(it));
-            let Some(plan) = state.plan_named(&row.workflow, &row.version, &row.graph) else {
+            let Some(plan) = state.plan_for(row) else {
                 return Ok(Err("its workflow is not registered".into()));
             };
             let parts = state.plans[plan.0 as usize].clone();
@@ -294,7 +297,7 @@ impl Core {
         let last = lines.iter().rev().find(|line| matches!(line.record.body, Body::Ended { .. }));
         let facts = last.and_then(|line| line.facts.as_deref());
         let facts: Json = facts.and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
-        let plan = self.lock(py).plan_named(&row.workflow, &row.version, &row.graph);
+        let plan = self.lock(py).plan_for(row);
         let Some(plan) = plan else {
             return Ok(Ended::Held(
                 format!(
@@ -442,11 +445,21 @@ fn find_templates(parts: &PlanParts, layout: &Layout, taken: &mut Taken) {
     }
 }
 
+/// The tag that names the overlay a run is served with.
+const OVERLAY_TAG: &str = "penstock.overlay";
+
 impl State {
-    pub(crate) fn plan_named(&self, name: &str, version: &str, digest: &str) -> Option<PlanId> {
-        let place = self.plans.iter().position(|parts| {
-            parts.plan.name() == name && parts.plan.version() == version && parts.digest == digest
-        })?;
+    /// The plan of a run of the store: with the overlay it was started with, if there is one.
+    pub(crate) fn plan_for(&self, row: &RunRow) -> Option<PlanId> {
+        let overlay = row.tags.iter().find(|(key, _)| key == OVERLAY_TAG);
+        let overlay = overlay.map_or("", |(_, digest)| digest);
+        let same = |parts: &&std::sync::Arc<PlanParts>| {
+            parts.plan.name() == row.workflow
+                && parts.plan.version() == row.version
+                && parts.digest == row.graph
+        };
+        let exact = self.plans.iter().position(|it| same(&it) && it.overlay == overlay);
+        let place = exact.or_else(|| self.plans.iter().position(|it| same(&it)))?;
         Some(PlanId(place as u32))
     }
 
@@ -483,6 +496,11 @@ impl State {
                     Some(value)
                 }
                 Body::Failed { cause: Cause::Error(error), .. } => Some(error),
+                Body::Spent { resource, .. } => {
+                    let facts = line.facts.as_deref().unwrap_or_default();
+                    *resource = self.resources.id(Resource::of_facts(facts));
+                    None
+                }
                 _ => None,
             };
             if let (Some(handle), Some(json)) = (handle, &line.payload) {
@@ -551,14 +569,15 @@ impl State {
         status: RunStatus,
         ended: Ended,
     ) -> Vec<Past> {
-        let plan = self.plan_named(&row.workflow, &row.version, &row.graph);
+        let plan = self.plan_for(row);
         let key = past_key(row.run);
         let layout = plan.map(|plan| layout_of(&self.plans[plan.0 as usize].plan, row, lines));
         let layout = layout.filter(|layout| *layout != Layout::default()).map(Box::new);
         let plan = plan.unwrap_or(PlanId(u32::MAX));
         let records = lines.iter().map(|line| Record { run: key, ..line.record });
         let records: Vec<Record> = records.collect();
-        let past = Past { plan, status, ended, layout, lsn: 0 };
+        let ledger = self.ledger_of(row, lines);
+        let past = Past { plan, status, ended, layout, ledger, lsn: 0 };
         self.store.keep_past(key, &row.run_id, row.fingerprint, &records, past)
     }
 

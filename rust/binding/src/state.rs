@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use penstock_engine::{
-    Action, AttemptKey, Base, Blame, Cause, Engine, Event, Layout, News, NodeId, Outcome, Place,
-    PlanId, QueueId, Run, RunKey, RunStatus, Source, Start,
+    Action, AttemptKey, Base, Blame, Cause, Engine, Event, Layout, Ledger, News, NodeId, Outcome,
+    Place, PlanId, QueueId, Run, RunKey, RunStatus, Source, Start,
 };
 use penstock_journal::MemoryStore;
 use pyo3::PyTraverseError;
@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use smallvec::SmallVec;
 
+use crate::books::{Counted, Resources};
 use crate::core::Prepared;
 use crate::durable::{Ack, Durable};
 use crate::inline::Inline;
@@ -32,6 +33,11 @@ pub(crate) struct State {
     pub(crate) store: MemoryStore<Past>,
     /// Whom runs are for.
     pub(crate) tenants: Tenants,
+    /// What attempts spend.
+    pub(crate) resources: Resources,
+    /// Nano-dollars that were spent in all.
+    pub(crate) spent: i64,
+    pub(crate) counted: Counted,
     /// Where runs outlive the process, if anywhere.
     pub(crate) durable: Option<Box<Durable>>,
     /// By run slot.
@@ -129,6 +135,8 @@ pub(crate) struct Past {
     pub(crate) ended: Ended,
     /// Where the nodes of its frames stood.
     pub(crate) layout: Option<Box<Layout>>,
+    /// What it has spent.
+    pub(crate) ledger: Option<Box<Ledger>>,
     /// It may be told when everything up to here is on disk; 0 if it is.
     pub(crate) lsn: u64,
 }
@@ -145,7 +153,8 @@ impl Past {
     fn clone_ref(&self, py: Python<'_>) -> Self {
         let ended = self.ended.clone_ref(py);
         let Self { plan, status, lsn, .. } = *self;
-        Self { plan, status, ended, layout: self.layout.clone(), lsn }
+        let (layout, ledger) = (self.layout.clone(), self.ledger.clone());
+        Self { plan, status, ended, layout, ledger, lsn }
     }
 }
 
@@ -203,7 +212,14 @@ pub(crate) struct EndedCold {
     pub(crate) run: RunKey,
     pub(crate) status: RunStatus,
     pub(crate) outcome: Outcome,
+    pub(crate) left: Left,
+}
+
+/// What an ended run leaves besides its outcome.
+#[derive(Default)]
+pub(crate) struct Left {
     pub(crate) layout: Option<Box<Layout>>,
+    pub(crate) ledger: Option<Box<Ledger>>,
 }
 
 /// A run that has ended, for those who wait for it.
@@ -228,6 +244,9 @@ impl State {
             plans: Vec::new(),
             store: MemoryStore::new(seed),
             tenants: Tenants::default(),
+            resources: Resources::default(),
+            spent: 0,
+            counted: Counted::default(),
             durable: None,
             sides: Vec::new(),
             tasks: Vec::new(),
@@ -292,11 +311,13 @@ impl State {
                     effects.rest().cancel.push(task.clone_ref(py));
                 }
             }
-            Action::Ended { run, status, outcome, layout } if self.ends_cold(&outcome) => {
-                effects.rest().ended_cold.push(EndedCold { run, status, outcome, layout });
-            }
-            Action::Ended { run, status, outcome, layout } => {
-                self.end(py, run, status, (outcome, layout), effects);
+            Action::Ended { run, status, outcome, layout, ledger } => {
+                let left = Left { layout, ledger };
+                if self.ends_cold(&outcome) {
+                    effects.rest().ended_cold.push(EndedCold { run, status, outcome, left });
+                } else {
+                    self.end(py, run, status, (outcome, left), effects);
+                }
             }
             Action::Queue { queue, news } => effects.rest().news.push((queue, news)),
             Action::Stalled { run, node, cause } => {
@@ -314,7 +335,7 @@ impl State {
             for record in self.engine.records() {
                 let side = self.sides.get(slot(record.run.0)).and_then(Option::as_ref);
                 let parts = side.map(|side| &*self.plans[side.plan.0 as usize]);
-                durable.record(&self.engine, &mut self.values, parts, record);
+                durable.record(&self.engine, &mut self.values, &self.resources, parts, record);
             }
         }
         if self.followed > 0 {
@@ -331,12 +352,12 @@ impl State {
         py: Python<'_>,
         run: RunKey,
         status: RunStatus,
-        (outcome, layout): (Outcome, Option<Box<Layout>>),
+        (outcome, left): (Outcome, Left),
         effects: &mut Effects,
     ) {
         let Some(plan) = self.plan_of_side(run) else { return };
-        let ended = self.ended(py, plan, outcome, layout.as_deref());
-        self.end_as(py, run, status, (ended, layout), effects);
+        let ended = self.ended(py, plan, outcome, left.layout.as_deref());
+        self.end_as(py, run, status, (ended, left), effects);
     }
 
     /// The same, where what it ended with is known already.
@@ -345,7 +366,7 @@ impl State {
         py: Python<'_>,
         run: RunKey,
         status: RunStatus,
-        (ended, layout): (Ended, Option<Box<Layout>>),
+        (ended, left): (Ended, Left),
         effects: &mut Effects,
     ) {
         let Some(side) = self.sides.get_mut(slot(run.0)).and_then(Option::take) else { return };
@@ -354,7 +375,8 @@ impl State {
             durable.set_cold(run, false);
         }
         let lsn = self.durable.as_ref().map_or(0, |durable| durable.lsn());
-        let past = Past { plan, status, ended, layout, lsn };
+        let Left { layout, ledger } = left;
+        let past = Past { plan, status, ended, layout, ledger, lsn };
         let mut waiters: SmallVec<[Py<PyAny>; 2]> = waiter.into_iter().collect();
         effects.garbage.push(context);
         if let Some(extra) = extra {

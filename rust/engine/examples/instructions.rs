@@ -106,6 +106,9 @@ impl Driver {
             retry_timeouts: true,
             tokens: 0,
             fallback: false,
+            stands_in: false,
+            handoffs: 0,
+            cross_handoffs: 0,
             hedge: None,
             timeout_ns,
             total_timeout_ns: 0,
@@ -161,7 +164,7 @@ impl Driver {
                     self.handle(Event::Suspended { attempt });
                     suspended.push(attempt);
                 } else if start.number < self.attempts {
-                    let failure = Failure { retryable: true, retry_after_ns: None };
+                    let failure = Failure { retryable: true, ..Failure::FINAL };
                     self.handle(Event::Failed { attempt, error: ValueId(1), failure });
                 } else {
                     self.handle(Event::Done { attempt, value: ValueId(0) });

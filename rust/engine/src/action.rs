@@ -1,6 +1,7 @@
 //! What the engine asks of its driver.
 
 use crate::attempt::CancelCause;
+use crate::books::Ledger;
 use crate::failure::Cause;
 use crate::ids::{AttemptKey, NodeId, Place, PlanId, QueueId, RunKey, ValueId};
 use crate::layout::Layout;
@@ -47,6 +48,8 @@ pub enum Action {
     Ended {
         /// The run.
         run: RunKey,
+        /// What it has spent, if anything.
+        ledger: Option<Box<Ledger>>,
         /// Its last state.
         status: RunStatus,
         /// How it ended, before any compensation.

@@ -1,6 +1,6 @@
 //! One execution of a step, from dispatch until it has ended or is given up.
 
-use crate::ids::{AttemptKey, Place, QueueId, RunKey, TenantId};
+use crate::ids::{AttemptKey, Place, PlanId, QueueId, RunKey, TenantId};
 use crate::metrics::SeriesId;
 use crate::plan::Lane;
 
@@ -46,12 +46,16 @@ pub(crate) struct Attempt {
     pub(crate) phase: Phase,
     /// Its run's.
     pub(crate) tenant: TenantId,
+    /// Its run's.
+    pub(crate) plan: PlanId,
     /// The other of two copies, as long as both are under way.
     pub(crate) twin: AttemptKey,
     /// Timers that were set for it and have not fired.
     pub(crate) timers: u8,
     /// Whether the driver has said that it is waiting, so that its timers run.
     pub(crate) suspended: bool,
+    /// Whether it is the second of two copies.
+    pub(crate) copy: bool,
     /// Whether it has been handed to the driver; not yet while its start is on the way to the disk.
     pub(crate) called: bool,
 }

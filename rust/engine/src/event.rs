@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::failure::Failure;
-use crate::ids::{AttemptKey, Lsn, Place, PlanId, QueueId, RunKey, TenantId, ValueId};
+use crate::ids::{AttemptKey, Lsn, Place, PlanId, QueueId, ResourceId, RunKey, TenantId, ValueId};
 use crate::queues::Limits;
 use crate::record::Durability;
 
@@ -56,6 +56,17 @@ pub enum Event {
         attempt: AttemptKey,
         /// Tokens.
         tokens: u32,
+    },
+    /// An attempt has spent something.
+    Spent {
+        /// The attempt.
+        attempt: AttemptKey,
+        /// What.
+        resource: ResourceId,
+        /// How many units of it.
+        units: u64,
+        /// Nano-dollars; `None` if it has no price.
+        nanos: Option<i64>,
     },
     /// This engine's share of a queue's limits has changed.
     Limits {

@@ -43,6 +43,10 @@ id!(
     StepId(u32)
 );
 id!(
+    /// What attempts spend, as the driver numbers it.
+    ResourceId(u32)
+);
+id!(
     /// A handle of a value or an exception that the driver keeps. The engine never looks inside.
     ValueId(u32)
 );

@@ -10,6 +10,7 @@
 
 mod action;
 mod attempt;
+mod books;
 mod coverage;
 mod engine;
 mod event;
@@ -30,11 +31,17 @@ mod timers;
 
 pub use action::{Action, Evaluation, Outcome, Start};
 pub use attempt::CancelCause;
+pub use books::{
+    Amount, Books, Entry as LedgerEntry, HandoffCounts, Kind as AttemptKind, Ledger, NodePage,
+    Page, PageKey, RunEnd, Spending, WINDOW_NS, Waste,
+};
 pub use coverage::{Coverage, Exception};
 pub use engine::{Again, Config, Engine, Resolution, Restore, kept};
 pub use event::{Accept, AcceptError, Event};
-pub use failure::{Cause, Failure};
-pub use ids::{AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, RunKey, StepId, TenantId, ValueId};
+pub use failure::{Cause, Failure, Refusal};
+pub use ids::{
+    AttemptKey, Lsn, NodeId, Place, PlanId, QueueId, ResourceId, RunKey, StepId, TenantId, ValueId,
+};
 pub use layout::Layout;
 pub use metrics::{AttemptMetrics, Distribution, Metrics, TenantMetrics, WorkflowMetrics};
 pub use plan::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{QueueId, StepId, TenantId};
+use crate::ids::{PlanId, QueueId, StepId, TenantId};
 use crate::queues::BANDS;
 
 /// Times in a histogram of 1 % resolution, up to a day; beyond is counted as a day. O(1) to count, O(buckets) to
@@ -52,6 +52,24 @@ impl Distribution {
         }
         self.len += other.len;
         self.longest_ns = self.longest_ns.max(other.longest_ns);
+    }
+
+    /// How often a time fell into each bucket, since an earlier state of this distribution: (bucket, count).
+    pub fn since(&self, earlier: &Self) -> Vec<(usize, u32)> {
+        let mut more = Vec::new();
+        if self.len == earlier.len {
+            return more;
+        }
+        for (power, (ours, theirs)) in self.powers.iter().zip(&earlier.powers).enumerate() {
+            let Some(ours) = ours else { continue };
+            for (place, &count) in ours.iter().enumerate() {
+                let before = theirs.as_ref().map_or(0, |theirs| theirs[place]);
+                if count > before {
+                    more.push(((power << PER_POWER_LOG) + place, count - before));
+                }
+            }
+        }
+        more
     }
 
     /// Times counted.
@@ -119,6 +137,8 @@ pub struct AttemptMetrics {
     pub timeouts: u64,
     /// Second copies of slow attempts; they count as attempts, too.
     pub hedges: u64,
+    /// Nanoseconds that its attempts held their slots.
+    pub held_ns: u64,
     /// From eligible to dispatched.
     pub queue_delay: Distribution,
     /// From dispatched to ended.
@@ -169,7 +189,7 @@ pub struct TenantMetrics {
     pub latency: Distribution,
 }
 
-/// Which attempts are counted together: those of a step in a queue, by priority.
+/// Which attempts are counted together: those of a workflow's step in a queue, by priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeriesId(u32);
 
@@ -192,8 +212,8 @@ impl SeriesId {
 /// Counts by step, queue, priority, tenant and workflow. Each attempt is counted once; a view adds up.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Steps in queues, in the order they came.
-    known: Vec<(StepId, QueueId)>,
+    /// Steps of workflows in queues, in the order they came.
+    known: Vec<(PlanId, StepId, QueueId)>,
     /// By [`SeriesId`]: five for each of those that are known.
     series: Vec<AttemptMetrics>,
     /// By [`crate::PlanId`].
@@ -214,10 +234,12 @@ const TYPICAL_MIN: u64 = 20;
 
 impl Metrics {
     /// Makes room for a step in a queue; gives the series of its most urgent attempts.
-    pub(crate) fn register(&mut self, step: StepId, queue: QueueId) -> SeriesId {
-        let known = self.known.iter().position(|&it| it == (step, queue));
+    pub(crate) fn register(&mut self, plan: PlanId, step: StepId, queue: QueueId) -> SeriesId {
+        let own = self.known.iter().rposition(|&(of, ..)| of != plan).map_or(0, |at| at + 1);
+        let known = self.known[own..].iter().position(|&it| it == (plan, step, queue));
+        let known = known.map(|at| own + at);
         let place = known.unwrap_or_else(|| {
-            self.known.push((step, queue));
+            self.known.push((plan, step, queue));
             self.series.extend((0..BANDS).map(|_| AttemptMetrics::default()));
             self.known.len() - 1
         });
@@ -271,7 +293,14 @@ impl Metrics {
     ) -> impl Iterator<Item = &AttemptMetrics> {
         let series = self.series.chunks_exact(usize::from(BANDS));
         let known = self.known.iter().zip(series);
-        known.filter(move |((step, queue), _)| wanted(*step, *queue)).flat_map(|(_, of)| of)
+        known.filter(move |((_, step, queue), _)| wanted(*step, *queue)).flat_map(|(_, of)| of)
+    }
+
+    /// What is counted apart: a workflow's step in a queue, its priority, 1 to 5, and the counts.
+    pub fn series(&self) -> impl Iterator<Item = ((PlanId, StepId, QueueId), u8, &AttemptMetrics)> {
+        let bands = self.series.chunks_exact(usize::from(BANDS));
+        let all = self.known.iter().zip(bands);
+        all.flat_map(|(known, bands)| (1..).zip(bands).map(move |(band, it)| (*known, band, it)))
     }
 
     /// Steps that were registered.

@@ -2,8 +2,8 @@
 //!
 //! A run's state is a function of its own records alone, in `seq` order ([`crate::Run::apply`]).
 
-use crate::failure::Cause;
-use crate::ids::{Lsn, Place, RunKey, ValueId};
+use crate::failure::{Cause, Refusal};
+use crate::ids::{Lsn, Place, ResourceId, RunKey, ValueId};
 use crate::state::RunStatus;
 
 /// One fact about a run.
@@ -55,6 +55,19 @@ pub enum Body {
         value: ValueId,
         /// When the attempt was dispatched.
         started_ns: u64,
+        /// Whether it was the second of two copies.
+        copy: bool,
+    },
+    /// An attempt has spent something.
+    Spent {
+        /// What.
+        resource: ResourceId,
+        /// How many units of it.
+        units: u64,
+        /// Nano-dollars; `None` if it has no price.
+        nanos: Option<i64>,
+        /// Whether it was the second of two copies.
+        copy: bool,
     },
     /// An attempt or a wait failed.
     Failed {
@@ -64,6 +77,8 @@ pub enum Body {
         started_ns: u64,
         /// What was decided.
         then: Then,
+        /// If it refused a handoff, why.
+        refusal: Option<Refusal>,
     },
     /// An attempt is about to start whose effect must be known: of a step with a compensation, or at most
     /// once.
@@ -132,6 +147,8 @@ pub enum Body {
         generation: u32,
         /// The generation that its idempotency keys name.
         keys: u32,
+        /// How it had ended before.
+        was: RunStatus,
     },
     /// Everything under way has ended, and what the run did is undone.
     Compensating,
@@ -232,6 +249,7 @@ impl Body {
         match self {
             Self::Accepted { .. } => "accepted",
             Self::Done { .. } => "done",
+            Self::Spent { .. } => "spent",
             Self::Failed { .. } => "failed",
             Self::Started => "started",
             Self::Decided { .. } => "decided",

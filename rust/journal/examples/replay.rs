@@ -99,7 +99,7 @@ fn accept(run: u64, of: u64) -> (NewRun, Line) {
 
 fn done(run: u64, seq: u64, of: u64) -> Line {
     let started_ns = 1_700_000_000_000_000_000;
-    let mut line = line(run, seq, of, Body::Done { value: ValueId(0), started_ns });
+    let mut line = line(run, seq, of, Body::Done { value: ValueId(0), started_ns, copy: false });
     line.payload = Some(format!("\"{}\"", "x".repeat(198)).into_bytes().into());
     line
 }

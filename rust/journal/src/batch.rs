@@ -99,6 +99,38 @@ pub struct CommandDone {
     pub outcome: String,
 }
 
+/// Figures of a window that were not written before; what was written of it stands beside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollup {
+    /// When its window begins.
+    pub window_ns: u64,
+    /// What is counted: `runs` or `delays`, for instance.
+    pub kind: String,
+    /// Whose figures they are, as canonical JSON.
+    pub key: String,
+    /// The last record that had been counted.
+    pub lsn: u64,
+    /// JSON of numbers that add up with those of other rows of this window, kind and key.
+    pub body: String,
+}
+
+/// Something that is set down beside runs: a release, a baseline, a score.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Its number in the store; 0 while it has none.
+    pub id: i64,
+    /// A second note of this key is the same note.
+    pub key: String,
+    /// What it is.
+    pub kind: String,
+    /// What it is about.
+    pub name: String,
+    /// When.
+    pub at_ns: u64,
+    /// JSON.
+    pub body: String,
+}
+
 /// What is written in one transaction: all of it is on disk, or none. It is applied in the order of the
 /// fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +145,14 @@ pub struct Batch {
     pub interfaces: Vec<Interface>,
     /// Commands that are done with.
     pub done: Vec<CommandDone>,
+    /// Rows of figures that others have taken the place of, or that are too old.
+    pub outdated: Vec<(u64, String, String, u64)>,
+    /// Figures.
+    pub rollups: Vec<Rollup>,
+    /// The last record that figures were taken of.
+    pub counted: Option<u64>,
+    /// What is set down.
+    pub notes: Vec<Note>,
     /// Runs to forget, with all rows of theirs.
     pub deleted: Vec<u64>,
 }
@@ -125,6 +165,10 @@ impl Batch {
             && self.heads.is_empty()
             && self.interfaces.is_empty()
             && self.done.is_empty()
+            && self.outdated.is_empty()
+            && self.rollups.is_empty()
+            && self.counted.is_none()
+            && self.notes.is_empty()
             && self.deleted.is_empty()
     }
 
@@ -151,6 +195,10 @@ impl Batch {
         self.heads.append(&mut next.heads);
         self.interfaces.append(&mut next.interfaces);
         self.done.append(&mut next.done);
+        self.outdated.append(&mut next.outdated);
+        self.rollups.append(&mut next.rollups);
+        self.counted = next.counted.or(self.counted);
+        self.notes.append(&mut next.notes);
         self.deleted.append(&mut next.deleted);
     }
 
@@ -159,7 +207,9 @@ impl Batch {
         let lines: usize = self.lines.iter().map(Line::size_bytes).sum();
         let interfaces: usize =
             self.interfaces.iter().map(|interface| 96 + interface.content.len()).sum();
-        let rows = 256 * self.accepts.len() + 64 * (self.heads.len() + self.done.len());
+        let texts = self.rollups.iter().map(|it| it.key.len() + it.body.len()).sum::<usize>()
+            + self.notes.iter().map(|it| 96 + it.body.len()).sum::<usize>();
+        let rows = texts + 256 * self.accepts.len() + 64 * (self.heads.len() + self.done.len());
         (self.lines.len(), lines + interfaces + rows + 8 * self.deleted.len())
     }
 }

@@ -8,7 +8,7 @@ pub struct Entry {
     /// Engine time.
     pub at_ns: u64,
     /// When the attempt was dispatched, for one that succeeded; when the next one is due, for one that
-    /// failed and will be retried; the outcome of a decision; the number of a map's items; else 0.
+    /// failed and will be retried; the outcome of a decision; the number of a map's items; nano-dollars spent; else 0.
     pub when_ns: u64,
     /// The node; 0 where it is about the run.
     pub node: Place,
@@ -18,7 +18,7 @@ pub struct Entry {
     detail: u8,
 }
 
-const KINDS: [&str; 26] = [
+const KINDS: [&str; 27] = [
     "accepted",
     "done",
     "failed",
@@ -45,8 +45,9 @@ const KINDS: [&str; 26] = [
     "released",
     "retried",
     "parked",
+    "spent",
 ];
-const CAUSES: [&str; 13] = [
+const CAUSES: [&str; 14] = [
     "",
     "error",
     "timeout",
@@ -60,6 +61,7 @@ const CAUSES: [&str; 13] = [
     "deadline",
     "breaker_open",
     "retry_denied",
+    "budget",
 ];
 
 /// The word for a cause, if it is one.
@@ -96,6 +98,7 @@ const fn kind(body: &Body) -> u8 {
         Body::Released => 23,
         Body::Retried { .. } => 24,
         Body::Parked { .. } => 25,
+        Body::Spent { .. } => 26,
     }
 }
 
@@ -114,7 +117,7 @@ impl Entry {
     /// parked: a [`Denial`], from 1.
     pub fn time_or_number(&self) -> (u64, u64) {
         match self.kind() {
-            "chosen" | "opened" | "signal" | "recovered" | "retried" => (0, self.when_ns),
+            "chosen" | "opened" | "signal" | "recovered" | "retried" | "spent" => (0, self.when_ns),
             "failed" => (self.when_ns, u64::from(self.detail >> 4)),
             _ => (self.when_ns, 0),
         }
@@ -155,6 +158,7 @@ impl From<&Record> for Entry {
                 },
             ),
             Body::Ended { status: ended } => (status(ended), 0),
+            Body::Spent { nanos, .. } => (0, nanos.unwrap_or(0).max(0).cast_unsigned()),
             Body::Parked { denial } => (denial as u8, 0),
             Body::Chosen { outcome } => (0, outcome),
             Body::Opened { count } | Body::Recovered { count } => (0, u64::from(count)),
@@ -176,16 +180,17 @@ impl From<&Record> for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use penstock_engine::{Cause, Lsn, RunKey, ValueId};
+    use penstock_engine::{Cause, Lsn, ResourceId, RunKey, ValueId};
 
     #[test]
     fn an_entry_says_what_its_record_says_in_24_bytes() {
         assert_eq!(size_of::<Entry>(), 24);
         let value = ValueId(0);
-        let failed = |cause, then| Body::Failed { cause, started_ns: 5, then };
+        let failed = |cause, then| Body::Failed { cause, started_ns: 5, then, refusal: None };
         let bodies = [
             (Body::Accepted { priority: Some(3), deadline_ns: 9 }, "", 0),
-            (Body::Done { value, started_ns: 4 }, "", 4),
+            (Body::Done { value, started_ns: 4, copy: false }, "", 4),
+            (Body::Spent { resource: ResourceId(3), units: 2, nanos: Some(8), copy: false }, "", 8),
             (failed(Cause::Error(value), Then::Retry { due_ns: 8 }), "error", 8),
             (failed(Cause::QueueTimeout, Then::Final), "queue_timeout", 0),
             (failed(Cause::Timeout, Then::Denied), "timeout", 0),
@@ -205,7 +210,7 @@ mod tests {
             (Body::Recovered { count: 2 }, "", 2),
             (Body::Held, "", 0),
             (Body::Released, "", 0),
-            (Body::Retried { generation: 2, keys: 0 }, "", 2),
+            (Body::Retried { generation: 2, keys: 0, was: RunStatus::Failed }, "", 2),
             (Body::CancelRequested, "", 0),
             (Body::DeadlinePassed, "", 0),
             (Body::Paused, "", 0),

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use penstock_engine::{Body, Cause, Denial, Lsn, Place, Record, RunKey, Then, ValueId};
+use penstock_engine::{
+    Body, Cause, Denial, Lsn, Place, Record, Refusal, ResourceId, RunKey, RunStatus, Then, ValueId,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -16,7 +18,8 @@ pub struct Line {
     /// The run's number in the store, 1 and up.
     pub run: u64,
     /// The record. On disk it names its run by [`Line::run`] and its value by [`Line::payload`]: when read,
-    /// the run is `RunKey(0)`, and the value `ValueId(0)` where there is a payload, else `ValueId::NONE`.
+    /// the run is `RunKey(0)`, and the value `ValueId(0)` where there is a payload, else `ValueId::NONE`. What was
+    /// spent is named by [`Line::facts`], and is `ResourceId(0)` when read.
     pub record: Record,
     /// JSON of the record's value or error, at most 8 MiB; the caller sees to both.
     pub payload: Option<Box<[u8]>>,
@@ -76,8 +79,22 @@ impl Line {
                     fields.number("deadline", deadline_ns);
                 }
             }
-            Body::Done { started_ns, .. } => fields.number("started", started_ns),
-            Body::Failed { cause, started_ns, then } => {
+            Body::Done { started_ns, copy, .. } => {
+                fields.number("started", started_ns);
+                if copy {
+                    fields.json("copy", "true");
+                }
+            }
+            Body::Spent { units, nanos, copy, .. } => {
+                fields.number("units", units);
+                if let Some(nanos) = nanos {
+                    fields.json("nanos", &nanos.to_string());
+                }
+                if copy {
+                    fields.json("copy", "true");
+                }
+            }
+            Body::Failed { cause, started_ns, then, refusal } => {
                 fields.word("cause", cause.name());
                 fields.number("started", started_ns);
                 match then {
@@ -93,15 +110,19 @@ impl Line {
                     Then::Final => fields.word("then", "final"),
                     Then::Denied => fields.word("then", "denied"),
                 }
+                if let Some(refusal) = refusal {
+                    fields.word("refusal", refusal.name());
+                }
             }
             Body::Chosen { outcome } => fields.number("outcome", outcome),
             Body::Opened { count } | Body::Recovered { count } => {
                 fields.number("count", count.into());
             }
             Body::Signal { signal, .. } => fields.number("signal", signal.into()),
-            Body::Retried { generation, keys } => {
+            Body::Retried { generation, keys, was } => {
                 fields.number("generation", generation.into());
                 fields.number("keys", keys.into());
+                fields.word("was", was.name());
             }
             Body::Ended { status } => fields.word("status", status.name()),
             Body::Parked { denial } => fields.word("denial", denial.name()),
@@ -250,6 +271,11 @@ struct Fields<'a> {
     count: Option<u32>,
     generation: Option<u32>,
     keys: Option<u32>,
+    was: Option<&'a str>,
+    units: Option<u64>,
+    nanos: Option<i64>,
+    copy: Option<bool>,
+    refusal: Option<&'a str>,
     signal: Option<u32>,
     status: Option<&'a str>,
     large: Option<u64>,
@@ -266,7 +292,17 @@ impl Fields<'_> {
                 priority: self.priority,
                 deadline_ns: self.deadline.unwrap_or(u64::MAX),
             },
-            "done" => Body::Done { value, started_ns: needed(self.started, "started")? },
+            "done" => Body::Done {
+                value,
+                started_ns: needed(self.started, "started")?,
+                copy: self.copy.unwrap_or(false),
+            },
+            "spent" => Body::Spent {
+                resource: ResourceId(0),
+                units: needed(self.units, "units")?,
+                nanos: self.nanos,
+                copy: self.copy.unwrap_or(false),
+            },
             "failed" => Body::Failed {
                 cause: cause(needed(self.cause, "cause")?, value)?,
                 started_ns: needed(self.started, "started")?,
@@ -280,6 +316,7 @@ impl Fields<'_> {
                     "denied" => Then::Denied,
                     other => return Err(format!("nothing follows a failure as {other:?}")),
                 },
+                refusal: self.refusal.map(refusal).transpose()?,
             },
             "started" => Body::Started,
             "decided" => Body::Decided { value },
@@ -300,6 +337,8 @@ impl Fields<'_> {
             "retried" => Body::Retried {
                 generation: needed(self.generation, "generation")?,
                 keys: needed(self.keys, "keys")?,
+                // Version 1 did not say.
+                was: self.was.and_then(status_named).unwrap_or(RunStatus::Failed),
             },
             "cancel_requested" => Body::CancelRequested,
             "deadline_passed" => Body::DeadlinePassed,
@@ -321,6 +360,10 @@ fn denial(name: &str) -> Result<Denial, String> {
     found.ok_or_else(|| format!("no step is parked for {name:?}"))
 }
 
+fn refusal(name: &str) -> Result<Refusal, String> {
+    Refusal::named(name).ok_or_else(|| format!("no handoff is refused for {name:?}"))
+}
+
 fn needed<T>(field: Option<T>, name: &str) -> Result<T, String> {
     field.ok_or_else(|| format!("its body lacks {name:?}"))
 }
@@ -337,6 +380,7 @@ fn cause(name: &str, value: ValueId) -> Result<Cause, String> {
         Cause::Exhausted,
         Cause::Deadline,
         Cause::BreakerOpen,
+        Cause::Budget,
     ];
     let found = causes.into_iter().find(|cause| cause.name() == name);
     found.ok_or_else(|| format!("no failure is caused by {name:?}"))

@@ -52,7 +52,7 @@ impl Reader {
     fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
         let (connection, _) = connection::open(path, access, TRIES)?;
         match schema::check(&connection, path)? {
-            Found::Store => {}
+            Found::Store | Found::Earlier => {}
             Found::Empty => return Err(StoreError::NotAStore { path: path.to_path_buf() }),
         }
         connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")?;
@@ -76,6 +76,14 @@ impl Reader {
     pub fn run(&self, run_id: &str) -> Result<Option<RunRow>, StoreError> {
         let mut statement = self.connection.prepare_cached(row::BY_ID)?;
         let mut rows = statement.query([run_id])?;
+        let row = rows.next()?.map(|row| row::read_checked(row, &mut Checksum::default()));
+        row.transpose()
+    }
+
+    /// The run that has a number.
+    pub fn by_number(&self, run: u64) -> Result<Option<RunRow>, StoreError> {
+        let mut statement = self.connection.prepare_cached(row::BY_NUMBER)?;
+        let mut rows = statement.query([run.cast_signed()])?;
         let row = rows.next()?.map(|row| row::read_checked(row, &mut Checksum::default()));
         row.transpose()
     }

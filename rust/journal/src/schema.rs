@@ -1,4 +1,4 @@
-//! The tables of format version 1: making them in a new file, and refusing what is none of ours.
+//! The tables of format version 2: making them in a new file, and refusing what is none of ours.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::StoreError;
 
 /// Version of the format. A file of another version is refused.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// What SQLite's header says a penstock store is: `PNST`.
 pub const APPLICATION_ID: i64 = 0x504e_5354;
@@ -84,6 +84,29 @@ CREATE INDEX commands_by_run ON commands(run_id);
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 ";
 
+/// What version 2 added: figures that outlive runs, and what is set down beside them.
+const ADDED: &str = "
+CREATE TABLE metrics(
+    window INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    lsn INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY(window, kind, key, lsn)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE notes(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT;
+CREATE INDEX notes_by_name ON notes(kind, name);
+";
+
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -91,6 +114,8 @@ pub(crate) enum Found {
     Empty,
     /// A store of this version.
     Store,
+    /// A store of an earlier version, which is read as it is, and becomes one of this version when it is written to.
+    Earlier,
 }
 
 /// Looks what a file is, and changes nothing.
@@ -101,10 +126,10 @@ pub(crate) fn check(connection: &Connection, path: &Path) -> Result<Found, Store
     };
     let (application, version) = (number("application_id")?, number("user_version")?);
     if application == APPLICATION_ID {
-        return if version == VERSION {
-            Ok(Found::Store)
-        } else {
-            Err(StoreError::Format { found: version })
+        return match version {
+            VERSION => Ok(Found::Store),
+            1 => Ok(Found::Earlier),
+            found => Err(StoreError::Format { found }),
         };
     }
     let tables: i64 =
@@ -121,11 +146,23 @@ pub(crate) fn create(connection: &mut Connection) -> Result<(), StoreError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(ADDED)?;
     transaction.execute(
         "INSERT INTO meta VALUES ('format', ?1), ('created_at', ?2)",
         [VERSION.to_string(), now.as_nanos().to_string()],
     )?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Makes a store of an earlier version one of this version, or leaves it as it is.
+pub(crate) fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(ADDED)?;
+    transaction
+        .execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [VERSION.to_string()])?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())

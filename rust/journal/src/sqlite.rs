@@ -109,9 +109,12 @@ impl Link {
                 crate::checkpoint::PASSIVE_BYTES
             ))
             .map_err(|error| StoreError::from(error).at(path))?;
-        if found == Found::Empty {
-            schema::create(&mut connection).map_err(|error| error.at(path))?;
+        match found {
+            Found::Empty => schema::create(&mut connection),
+            Found::Earlier => schema::upgrade(&mut connection),
+            Found::Store => Ok(()),
         }
+        .map_err(|error| error.at(path))?;
         let log_pages = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&log_pages);
         connection.wal_hook(Some(move |_: &mut _, pages: std::ffi::c_int| {

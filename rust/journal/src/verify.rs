@@ -30,6 +30,7 @@ impl Reader {
         drop(rows);
         let runs = self.verify_runs(&mut problems)?;
         self.verify_strays(&mut problems, &runs)?;
+        self.verify_figures(&mut |error| problems.damage(error))?;
         Ok(problems.0)
     }
 

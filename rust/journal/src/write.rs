@@ -3,7 +3,7 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction};
 
-use crate::batch::{Batch, CommandDone, Interface, NewRun};
+use crate::batch::{Batch, CommandDone, Interface, NewRun, Note, Rollup};
 use crate::checksum::Checksum;
 use crate::error::StoreError;
 use crate::line::Line;
@@ -37,6 +37,20 @@ pub(crate) fn write(
     }
     for done in &batch.done {
         finish(transaction, done)?;
+    }
+    if !batch.rollups.is_empty() || !batch.outdated.is_empty() {
+        rollups(transaction, batch)?;
+    }
+    if let Some(lsn) = batch.counted {
+        transaction
+            .prepare_cached(
+                "INSERT INTO meta VALUES ('counted_lsn', ?1)
+                 ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+            )?
+            .execute([lsn.to_string()])?;
+    }
+    for note in &batch.notes {
+        insert_note(transaction, note)?;
     }
     if !batch.deleted.is_empty() {
         delete(transaction, &batch.deleted)?;
@@ -208,6 +222,37 @@ fn insert_interface(connection: &Connection, interface: &Interface) -> Result<()
             "INSERT INTO interfaces VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
         )?
         .execute((kind, name, version, digest, content, at_ns.cast_signed()))?;
+    Ok(())
+}
+
+fn rollups(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM metrics WHERE window = ?1 AND kind = ?2 AND key = ?3 AND lsn = ?4",
+    )?;
+    for (window_ns, kind, key, lsn) in &batch.outdated {
+        delete.execute((window_ns.cast_signed(), kind, key, lsn.cast_signed()))?;
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO metrics VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET body = excluded.body, crc = excluded.crc",
+    )?;
+    for row in &batch.rollups {
+        let crc = row.crc();
+        let Rollup { window_ns, kind, key, lsn, body } = row;
+        insert.execute((window_ns.cast_signed(), kind, key, lsn.cast_signed(), body, crc))?;
+    }
+    Ok(())
+}
+
+/// Sets a note down, unless there is one of its key.
+pub(crate) fn insert_note(connection: &Connection, note: &Note) -> Result<(), StoreError> {
+    let Note { key, kind, name, at_ns, body, .. } = note;
+    connection
+        .prepare_cached(
+            "INSERT INTO notes(key, kind, name, at, body, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute((key, kind, name, at_ns.cast_signed(), body, note.crc()))?;
     Ok(())
 }
 

@@ -3,7 +3,9 @@
 mod harness;
 
 use harness::Folder;
-use penstock_engine::{Body, Cause, Denial, Lsn, Place, RUN_STATES, Record, RunKey, Then, ValueId};
+use penstock_engine::{
+    Body, Cause, Denial, Lsn, Place, RUN_STATES, Record, Refusal, ResourceId, RunKey, Then, ValueId,
+};
 use penstock_journal::{Batch, INLINE_MAX, Line, Reader, SqliteStore, Store, StoreOptions};
 use proptest::prelude::*;
 
@@ -39,6 +41,7 @@ fn body() -> impl Strategy<Value = Body> {
         Just(Then::Final),
         Just(Then::Denied),
     ];
+    let refusal = prop::option::of(prop::sample::select(&Refusal::ALL[..]));
     let plain = prop::sample::select(vec![
         Body::Started,
         Body::Decided { value },
@@ -62,17 +65,23 @@ fn body() -> impl Strategy<Value = Body> {
         denial.prop_map(|denial| Body::Parked { denial }),
         (any::<Option<u8>>(), number())
             .prop_map(|(priority, deadline_ns)| Body::Accepted { priority, deadline_ns }),
-        number().prop_map(move |started_ns| Body::Done { value, started_ns }),
-        (causes, number(), then).prop_map(|(cause, started_ns, then)| Body::Failed {
-            cause,
+        (number(), any::<bool>()).prop_map(move |(started_ns, copy)| Body::Done {
+            value,
             started_ns,
-            then
+            copy
+        }),
+        (number(), prop::option::of(any::<i64>()), any::<bool>()).prop_map(
+            |(units, nanos, copy)| Body::Spent { resource: ResourceId(0), units, nanos, copy }
+        ),
+        (causes, number(), then, refusal).prop_map(|(cause, started_ns, then, refusal)| {
+            Body::Failed { cause, started_ns, then, refusal }
         }),
         number().prop_map(|outcome| Body::Chosen { outcome }),
         any::<u32>().prop_map(|count| Body::Opened { count }),
         any::<u32>().prop_map(move |signal| Body::Signal { signal, value }),
         any::<u32>().prop_map(|count| Body::Recovered { count }),
-        any::<(u32, u32)>().prop_map(|(generation, keys)| Body::Retried { generation, keys }),
+        (any::<(u32, u32)>(), prop::sample::select(RUN_STATES))
+            .prop_map(|((generation, keys), was)| Body::Retried { generation, keys, was }),
         prop::sample::select(RUN_STATES).prop_map(|status| Body::Ended { status }),
     ]
 }

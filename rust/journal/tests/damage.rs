@@ -6,15 +6,39 @@ mod harness;
 use std::path::Path;
 
 use harness::{Folder, ended, started};
-use penstock_journal::{Filter, Journal, Line, Options, Reader, StoreError};
+use penstock_journal::{Batch, Filter, Journal, Line, Note, Options, Reader, Rollup, StoreError};
 
 const RUNS: u64 = 60;
 const LAST: u64 = 2 * RUNS + RUNS / 3;
+
+/// Figures of a window, and a note.
+fn figures(window: u64) -> Batch {
+    let row = Rollup {
+        window_ns: window * 60_000_000_000,
+        kind: "runs".to_owned(),
+        key: r#"{"workflow":"triage"}"#.to_owned(),
+        lsn: LAST,
+        body: format!(r#"{{"accepted":1,"text":"{}"}}"#, "y".repeat(200)),
+    };
+    let note = Note {
+        id: 0,
+        key: format!("n-{window}"),
+        kind: "score".to_owned(),
+        name: format!("run-{window}"),
+        at_ns: window,
+        body: format!(r#"{{"value":{window},"text":"{}"}}"#, "z".repeat(200)),
+    };
+    Batch { rollups: vec![row], counted: Some(LAST), notes: vec![note], ..Batch::default() }
+}
 
 /// A store with everything moved out of the log, or with most of it still in there.
 fn store(folder: &Folder, in_log: bool) {
     let options = Options { sync: false, inline: true, ..Options::default() };
     let journal = Journal::open(&folder.store(), options).expect("a store");
+    // Before the records: that the end of a log is missing is told by them.
+    for window in 0..40 {
+        journal.submit(figures(window));
+    }
     for run in 1..=RUNS {
         journal.submit(started(run));
     }
@@ -38,8 +62,11 @@ fn store(folder: &Folder, in_log: bool) {
     }
 }
 
+/// A run with its records.
+type Run = (u64, Vec<Line>);
+
 /// Everything in a store, if it can be read; empty if verifying finds something.
-fn content(path: &Path) -> Result<Vec<(u64, Vec<Line>)>, StoreError> {
+fn content(path: &Path) -> Result<(Vec<Run>, Vec<Rollup>, Vec<Note>), StoreError> {
     let options = Options { sync: false, inline: true, acked_lsn: LAST, ..Options::default() };
     let journal = Journal::open(path, options)?;
     let reader = Reader::open(path)?;
@@ -56,9 +83,10 @@ fn content(path: &Path) -> Result<Vec<(u64, Vec<Line>)>, StoreError> {
         Ok(())
     })?;
     assert_eq!(unfinished, RUNS - RUNS / 3);
+    let figures = (reader.metrics(0, u64::MAX)?, reader.notes("score", None)?);
     drop(reader);
     journal.close()?;
-    Ok(runs)
+    Ok((runs, figures.0, figures.1))
 }
 
 /// Changes a copy of a file in many ways; says how many were noticed.
@@ -73,7 +101,7 @@ fn damage(in_log: bool, end: &str, changes: &dyn Fn(usize) -> Vec<Change>) -> (u
         })
         .collect();
     let intact = content(&folder.store()).expect("it is intact");
-    assert_eq!(intact.len() as u64, RUNS);
+    assert_eq!((intact.0.len() as u64, intact.1.len(), intact.2.len()), (RUNS, 40, 40));
     let length = whole.iter().find(|(other, _)| *other == end).map_or(0, |(_, bytes)| bytes.len());
     let (mut noticed, mut all) = (0, 0);
     for change in changes(length) {

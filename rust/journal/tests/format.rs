@@ -5,7 +5,7 @@ mod harness;
 
 use std::path::Path;
 
-use harness::{Folder, ended, every_kind, open, started};
+use harness::{Folder, ended, every_kind, kinds_of_version_2, open, started};
 use penstock_journal::{APPLICATION_ID, Journal, Options, Reader, StoreError, VERSION};
 use rusqlite::Connection;
 
@@ -107,6 +107,51 @@ fn a_store_of_version_1_is_still_read() {
     assert!(journal.wait(48, std::time::Duration::from_secs(20)).expect("it lives"));
 }
 
+#[test]
+fn a_store_of_version_2_is_still_read() {
+    let folder = Folder::new();
+    let dump = include_str!("golden/version-2.sql");
+    Connection::open(folder.store())
+        .and_then(|store| store.execute_batch(dump))
+        .expect("the dump is loaded");
+    let golden = Reader::open(&folder.store()).expect("a reader");
+    assert_eq!(golden.verify(), Ok(vec![]));
+    let other = Folder::new();
+    let journal = open(&other.store());
+    fill(&journal);
+    journal.submit(kinds_of_version_2(6, 48));
+    journal.close().expect("it closes");
+    let today = Reader::open(&other.store()).expect("a reader");
+    for run in 1..=6 {
+        assert_eq!(golden.lines(run), today.lines(run));
+    }
+    assert_eq!(golden.metrics(0, u64::MAX), today.metrics(0, u64::MAX));
+    assert_eq!(golden.metrics(0, u64::MAX).map(|rows| rows.len()), Ok(1));
+    assert_eq!(golden.notes("baseline", Some("monday")), today.notes("baseline", None));
+    let uncounted = golden.uncounted().expect("it reads");
+    assert_eq!((uncounted.accepted.len(), uncounted.spent.len()), (0, 3));
+    assert_eq!(uncounted.spent[2].3, None);
+}
+
+#[test]
+fn a_store_of_version_1_becomes_one_of_this_version_when_it_is_opened() {
+    let folder = Folder::new();
+    let dump = include_str!("golden/version-1.sql");
+    Connection::open(folder.store())
+        .and_then(|store| store.execute_batch(dump))
+        .expect("the dump is loaded");
+    let before = Reader::open(&folder.store()).expect("a reader");
+    assert_eq!(before.metrics(0, u64::MAX), Ok(vec![]));
+    assert_eq!(before.notes("baseline", None), Ok(vec![]));
+    drop(before);
+    let journal = open(&folder.store());
+    journal.submit(kinds_of_version_2(6, 48));
+    journal.close().expect("it closes");
+    let after = Reader::open(&folder.store()).expect("a reader");
+    assert_eq!(after.verify(), Ok(vec![]));
+    assert_eq!(after.metrics(0, u64::MAX).map(|rows| rows.len()), Ok(1));
+}
+
 /// Writes the golden file anew; for a new format version only.
 #[test]
 #[ignore = "writes the golden file"]
@@ -114,6 +159,7 @@ fn write_the_golden_file() {
     let folder = Folder::new();
     let journal = open(&folder.store());
     fill(&journal);
+    journal.submit(kinds_of_version_2(6, 48));
     journal.close().expect("it closes");
     let store = Connection::open(folder.store()).expect("it opens");
     let mut dump =
@@ -154,7 +200,7 @@ fn write_the_golden_file() {
             dump += &["INSERT INTO ", &table, " VALUES (", &values, ");\n"].concat();
         }
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version-1.sql");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version-2.sql");
     std::fs::write(path, dump).expect("it is written");
 }
 

@@ -389,7 +389,7 @@ impl<'a> World<'a> {
             return self.handle(Event::Interrupted { attempt });
         }
         let value = self.checker.value();
-        let failure = Failure { retryable: end == End::Failed, retry_after_ns: None };
+        let failure = Failure { retryable: end == End::Failed, ..Failure::FINAL };
         self.handle(match end {
             End::Done | End::Interrupted => Event::Done { attempt, value },
             End::Failed | End::FailedForGood => Event::Failed { attempt, error: value, failure },

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::action::Action;
 use crate::attempt::{Attempt, CancelCause, Phase};
-use crate::failure::{Cause, Failure};
+use crate::failure::{Cause, Failure, Refusal};
 use crate::ids::{AttemptKey, Place, RunKey, TenantId, ValueId};
 use crate::plan::{Lane, NodeKind};
 use crate::queues::{BreakerState, News, OnDenial, Verdict};
@@ -110,7 +110,8 @@ impl Engine {
             self.beat(&attempt);
         }
         self.released(&attempt);
-        let body = Body::Done { value, started_ns: attempt.started_ns };
+        let (started_ns, copy) = (attempt.started_ns, attempt.copy);
+        let body = Body::Done { value, started_ns, copy };
         self.commit(attempt.run, attempt.node, attempt.number, body);
         self.settle(attempt.run);
         self.told_late(&attempt);
@@ -183,6 +184,7 @@ impl Engine {
         attempt.phase = Phase::Abandoned;
         attempt.timers = 0;
         let copy = *attempt;
+        self.is_given_up(key);
         let failed = timeout_cause(cause).is_some();
         let verdict = if failed { Verdict::Failed } else { Verdict::Unsaid };
         self.queues.get_mut(copy.queue).counted(verdict, true);
@@ -229,7 +231,8 @@ impl Engine {
 
     pub(super) fn evaluation_failed(&mut self, key: RunKey, node: Place, error: ValueId) {
         let cause = Cause::Error(error);
-        let body = Body::Failed { cause, started_ns: self.now_ns, then: Then::Final };
+        let (started_ns, then) = (self.now_ns, Then::Final);
+        let body = Body::Failed { cause, started_ns, then, refusal: None };
         self.evaluated(key, node, body);
     }
 
@@ -237,7 +240,9 @@ impl Engine {
     pub(super) fn fail_wait(&mut self, run: RunKey, node: Place, cause: Cause) {
         let Some(state) = self.runs.get(run.0) else { return };
         let attempts = state.cells[node.index()].attempts;
-        let body = Body::Failed { cause, started_ns: self.now_ns, then: Then::Final };
+        let (started_ns, then) = (self.now_ns, Then::Final);
+        let refusal = (cause == Cause::SignalTimeout).then_some(Refusal::Timeout);
+        let body = Body::Failed { cause, started_ns, then, refusal };
         self.commit(run, node, attempts, body);
         self.settle(run);
     }
@@ -315,7 +320,7 @@ impl Engine {
             && self.runs.get(attempt.run.0).is_some_and(|run| {
                 self.plans[run.plan.0 as usize].policy_at(run, attempt.node).retry_timeouts
             });
-        self.decide_failure(attempt, cause, Failure { retryable, retry_after_ns: None });
+        self.decide_failure(attempt, cause, Failure { retryable, ..Failure::FINAL });
     }
 
     fn decide_failure(&mut self, attempt: &Attempt, cause: Cause, failure: Failure) {
@@ -344,23 +349,24 @@ impl Engine {
                 Some(OnDenial::Fail) => Then::Denied,
                 Some(_) if fallback => Then::Denied,
                 Some(OnDenial::DeadLetter) if may_stand_still => {
-                    return self.dead_letter(attempt, cause);
+                    return self.dead_letter(attempt, cause, failure.refusal);
                 }
                 Some(_) => Then::Park { due_ns, denial: Denial::Budget },
             }
         } else {
             Then::Final
         };
-        let body = Body::Failed { cause, started_ns: attempt.started_ns, then };
+        let (started_ns, refusal) = (attempt.started_ns, failure.refusal);
+        let body = Body::Failed { cause, started_ns, then, refusal };
         self.commit(attempt.run, attempt.node, attempt.number, body);
         self.settle(attempt.run);
     }
 
     /// Nobody pays for another attempt: the run stands still until somebody sees to it.
-    fn dead_letter(&mut self, attempt: &Attempt, cause: Cause) {
+    fn dead_letter(&mut self, attempt: &Attempt, cause: Cause, refusal: Option<Refusal>) {
         let (run, node) = (attempt.run, attempt.node);
         let then = Then::Park { due_ns: self.now_ns, denial: Denial::DeadLetter };
-        let body = Body::Failed { cause, started_ns: attempt.started_ns, then };
+        let body = Body::Failed { cause, started_ns: attempt.started_ns, then, refusal };
         self.stand_still(run);
         self.commit(run, node, attempt.number, body);
         self.commit(run, Place(0), 0, Body::Paused);
@@ -386,6 +392,9 @@ impl Engine {
             Ended::Failed(_) => Verdict::Failed,
             Ended::Cut => Verdict::Unsaid,
         };
+        if !self.given_up.is_empty() {
+            self.given_up.remove(&key);
+        }
         // What nobody needs any more has been told to stop.
         let wanted = matches!(attempt.phase, Phase::Running);
         let listens = self.queues.release(attempt.queue, self.now_ns, verdict, wanted);
@@ -397,6 +406,7 @@ impl Engine {
         if !matches!(attempt.phase, Phase::Abandoned) {
             let time_ns = self.now_ns - attempt.started_ns;
             let metrics = self.metrics.of(attempt.series);
+            metrics.held_ns += time_ns;
             metrics.duration.record(time_ns);
             match ended {
                 _ if timed_out => {

@@ -87,10 +87,13 @@ impl Engine {
         let Some(run) = self.runs.get(key.0) else { return false };
         let started_ns = now_ns;
         let body = match resolution {
-            Resolution::Done(value) => Body::Done { value, started_ns },
-            Resolution::Failed(error) => {
-                Body::Failed { cause: Cause::Error(error), started_ns, then: Then::Final }
-            }
+            Resolution::Done(value) => Body::Done { value, started_ns, copy: false },
+            Resolution::Failed(error) => Body::Failed {
+                cause: Cause::Error(error),
+                started_ns,
+                then: Then::Final,
+                refusal: None,
+            },
             Resolution::Retry if run.is_withdrawn(node) => Body::Withdrawn,
             Resolution::Retry => Body::Resolved,
         };

@@ -53,6 +53,7 @@ impl Engine {
             timers: 0,
             suspended: false,
             called: false,
+            copy: true,
             ..attempt
         }));
         if let Some(first) = self.attempts.get_mut(key.0) {
@@ -101,11 +102,13 @@ impl Engine {
         let Some(attempt) = self.attempts.get_mut(key.0) else { return };
         let told = attempt.phase != Phase::Running;
         attempt.phase = Phase::Beaten;
-        self.timers.cancel(usize::from(std::mem::take(&mut attempt.timers)));
+        let timers = usize::from(std::mem::take(&mut attempt.timers));
+        self.timers.cancel(timers);
         let (run, called, suspended) = (attempt.run, attempt.called, attempt.suspended);
         if let Some(run) = self.runs.get_mut(run.0) {
             run.running -= 1;
         }
+        self.is_given_up(key);
         if !called {
             self.end_attempt(key, super::attempts::Ended::Cut);
         } else if suspended && !told {

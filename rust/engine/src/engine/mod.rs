@@ -7,6 +7,7 @@ mod hedges;
 mod limits;
 mod restore;
 mod settle;
+mod spending;
 mod timeouts;
 
 pub use again::kept;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use crate::action::{Action, Outcome, Start};
 use crate::attempt::{Attempt, Phase};
+use crate::books::Books;
 use crate::coverage::Coverage;
 use crate::event::{Accept, AcceptError, Event};
 use crate::failure::Cause;
@@ -101,6 +103,8 @@ pub struct Engine {
     threads_running: u32,
     /// Nodes with an abandoned attempt, and whether the node waits for its end to start the next one.
     abandoned: BTreeMap<(RunKey, Place), bool>,
+    /// Attempts that nobody waits for, and the nodes they are of.
+    given_up: BTreeMap<AttemptKey, NodeId>,
     /// What queues said of entries and of themselves, to be told with the next tick.
     told: limits::Told,
     keys: Keys,
@@ -109,6 +113,7 @@ pub struct Engine {
     actions: VecDeque<Action>,
     records: Vec<Record>,
     metrics: Metrics,
+    books: Books,
 }
 
 /// A plan with what this engine knows about its nodes.
@@ -166,6 +171,7 @@ impl Engine {
             running: 0,
             threads_running: 0,
             abandoned: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             told: limits::Told::default(),
             keys: Keys::default(),
             dispatching: true,
@@ -173,6 +179,7 @@ impl Engine {
             actions: VecDeque::new(),
             records: Vec::new(),
             metrics: Metrics::default(),
+            books: Books::default(),
         }
     }
 
@@ -189,12 +196,13 @@ impl Engine {
     /// If a step has no policy, or a policy names a queue that was not added.
     pub fn add_plan(&mut self, plan: Arc<Plan>, policies: Vec<Option<Policy>>) -> PlanId {
         assert_eq!(plan.len(), policies.len(), "one policy per node");
+        let plan_id = PlanId(self.plans.len() as u32);
         let mut queues: Vec<QueueId> = Vec::new();
         let mut series = vec![SeriesId::NONE; policies.len()];
         for ((node, policy), series) in plan.nodes.iter().zip(&policies).zip(&mut series) {
             assert_eq!(node.kind.is_step(), policy.is_some(), "{} has no policy", node.path);
             if let Some(policy) = policy {
-                *series = self.metrics.register(policy.step, policy.queue);
+                *series = self.metrics.register(plan_id, policy.step, policy.queue);
                 queues.push(policy.queue);
             }
         }
@@ -205,7 +213,7 @@ impl Engine {
         let timed = policies.iter().flatten().any(|policy| policy.total_timeout_ns > 0);
         let (policies, series, queues) = (policies.into(), series.into(), queues.into());
         self.plans.push(Registered { plan, policies, series, queues, timed, coverage });
-        PlanId(self.plans.len() as u32 - 1)
+        plan_id
     }
 
     // Getters.
@@ -425,6 +433,16 @@ impl Engine {
         &self.metrics
     }
 
+    /// What runs have spent, and how they fared.
+    pub const fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// The same, to take pages away.
+    pub const fn books_mut(&mut self) -> &mut Books {
+        &mut self.books
+    }
+
     /// How many more runs of a workflow would be accepted now.
     pub fn room(&self, plan: PlanId) -> usize {
         let queues = &self.plans[plan.0 as usize].queues;
@@ -503,6 +521,7 @@ impl Engine {
             self.timers.insert(at_ns, crate::timers::TimerKind::Deadline { run: key });
         }
         self.metrics.workflows[accept.plan.0 as usize].accepted += 1;
+        self.books.page(now_ns, accept.plan, accept.tenant).accepted += 1;
         self.settle(key);
         self.take_turns();
         Ok(key)
@@ -547,6 +566,9 @@ impl Engine {
                 }
             }
             Event::Used { attempt, tokens } => self.used(attempt, tokens),
+            Event::Spent { attempt, resource, units, nanos } => {
+                self.spent(attempt, resource, units, nanos);
+            }
             Event::Limits { queue, limits } => self.limit(queue, limits),
             Event::Done { attempt, value } => self.attempt_done(attempt, value),
             Event::Failed { attempt, error, failure } => {
@@ -647,6 +669,8 @@ impl Engine {
                 timers: 0,
                 suspended: false,
                 called: true,
+                plan,
+                copy: false,
             }));
             run.dispatched(entry.node, key);
             if policy.queue_timeout_ns > 0 {

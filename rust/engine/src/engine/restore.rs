@@ -46,6 +46,8 @@ pub struct Again {
     pub generation: u32,
     /// The generation that its idempotency keys name.
     pub keys: u32,
+    /// How it had ended before.
+    pub was: RunStatus,
 }
 
 /// What restored runs wait for.
@@ -140,8 +142,8 @@ impl Engine {
                 run.wait_for(self.lsn);
             }
         }
-        if let Some(Again { generation, keys }) = restore.again {
-            self.commit(key, Place(0), 0, Body::Retried { generation, keys });
+        if let Some(Again { generation, keys, was }) = restore.again {
+            self.commit(key, Place(0), 0, Body::Retried { generation, keys, was });
             if let Some(run) = self.runs.get_mut(key.0) {
                 run.wait_for(self.lsn);
             }

@@ -309,11 +309,17 @@ impl Engine {
 
     fn over(&mut self, key: RunKey, status: RunStatus) {
         self.drop_values();
-        let Some(run) = self.runs.remove(key.0) else { return };
+        let Some(mut run) = self.runs.remove(key.0) else { return };
         let registered = &mut self.plans[run.plan.0 as usize];
         registered.coverage.add(&registered.plan, &run);
         let metrics = &mut self.metrics.workflows[run.plan.0 as usize];
         let latency_ns = self.now_ns - run.accepted_ns;
+        self.books.page(run.accepted_ns, run.plan, run.tenant).close(
+            &registered.plan,
+            &registered.policies,
+            &run,
+            latency_ns,
+        );
         metrics.latency.record(latency_ns);
         let outcome = match run.ending {
             None => {
@@ -344,7 +350,8 @@ impl Engine {
         }
         let layout = run.more.as_ref().is_some_and(|more| !more.openings.is_empty());
         let layout = layout.then(|| Box::new(run.layout()));
-        self.actions.push_back(Action::Ended { run: key, status, outcome, layout });
+        let ledger = run.take_ledger();
+        self.actions.push_back(Action::Ended { run: key, ledger, status, outcome, layout });
     }
 
     fn drop_values(&mut self) {

@@ -111,7 +111,7 @@ impl Engine {
         let body = match plan.kind(template) {
             NodeKind::Signal { fail: true, .. } => {
                 let cause = Cause::SignalTimeout;
-                Body::Failed { cause, started_ns: self.now_ns, then: Then::Final }
+                Body::Failed { cause, started_ns: self.now_ns, then: Then::Final, refusal: None }
             }
             _ => Body::Fired,
         };

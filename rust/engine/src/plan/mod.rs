@@ -28,6 +28,8 @@ pub struct Plan {
     signals: Box<[Box<str>]>,
     /// Whether any node has a compensation.
     pub(crate) undoes: bool,
+    /// Whether what a node has given may turn out to be of no use: there are races or tiers.
+    pub(crate) judges: bool,
     spec: Arc<GraphSpec>,
 }
 
@@ -187,6 +189,10 @@ impl Plan {
             scopes: scopes(&spec),
             signals: spec.signals.iter().map(|name| name.as_str().into()).collect(),
             undoes: links.undo.iter().any(Option::is_some),
+            judges: spec
+                .nodes
+                .iter()
+                .any(|node| matches!(node.kind, NodeKind::Race { .. } | NodeKind::Accept { .. })),
             spec: Arc::new(spec),
         }
     }

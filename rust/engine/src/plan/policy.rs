@@ -39,6 +39,12 @@ pub struct Policy {
     pub tokens: u32,
     /// Whether another step takes its place when it has failed, so that it need not wait for its queue.
     pub fallback: bool,
+    /// Whether it takes the place of another that has failed.
+    pub stands_in: bool,
+    /// Inputs that another step hands to it.
+    pub handoffs: u8,
+    /// Those of them that a step of another owner hands to it.
+    pub cross_handoffs: u8,
     /// When a second copy of a slow attempt is started.
     pub hedge: Option<Hedge>,
     /// When it is tried again.

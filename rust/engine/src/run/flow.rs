@@ -199,6 +199,7 @@ impl Run {
                 if taken > 0 && closed == 0 {
                     let winner = self.cells[place.index()].value;
                     self.pass(plan, place, changes);
+                    self.more().winners.push((place, Place(winner.0)));
                     let winner = frame.node(Place(winner.0));
                     self.settle_branches(plan, frame, node, Some(winner), changes);
                 } else if taken + left == 0 && closed == 0 {

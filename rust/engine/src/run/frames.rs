@@ -488,13 +488,13 @@ impl Run {
     }
 
     /// Indices of an owner's openings, latest first.
-    pub(super) fn openings_of(&self, owner: Place) -> Vec<u32> {
+    pub(crate) fn openings_of(&self, owner: Place) -> Vec<u32> {
         let Some(more) = &self.more else { return Vec::new() };
         let latest = self.cells[owner.index()].attempts.checked_sub(1);
         std::iter::successors(latest, |&index| more.openings[index as usize].previous).collect()
     }
 
-    pub(super) fn opening(&self, index: u32) -> &Opening {
+    pub(crate) fn opening(&self, index: u32) -> &Opening {
         &self.more.as_ref().expect("a run with frames has openings").openings[index as usize]
     }
 

@@ -17,7 +17,8 @@ mod values;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::action::Evaluation;
-use crate::failure::Cause;
+use crate::books::{Amount, Entry, Ledger};
+use crate::failure::{Cause, Refusal};
 use crate::ids::{AttemptKey, Lsn, NodeId, Place, PlanId, TenantId, ValueId};
 use crate::layout::{Layout, Span};
 use crate::plan::{Plan, Policy};
@@ -27,6 +28,7 @@ use crate::retry::draw;
 use crate::state::{NODE_STATES, NodeState, RunStatus};
 
 pub(crate) use frames::{Frame, Opening};
+pub(crate) use seen::End;
 pub use values::{Base, Source};
 
 /// A node of a run.
@@ -56,6 +58,8 @@ const STARTED: u8 = 2;
 const VALUED: u8 = 64;
 /// The driver evaluates it. Soft.
 const EVALUATED: u8 = 4;
+/// Its value came of the second of two copies of its attempt.
+const COPY: u8 = 32;
 /// It is to be undone, after what came after it.
 const UNDOING: u8 = 8;
 /// Its turn to be undone has come.
@@ -69,6 +73,11 @@ impl Cell {
     /// Whether it has ended, whatever of it has been undone since.
     pub(crate) const fn is_over(&self) -> bool {
         self.state.is_terminal() || matches!(self.state, NodeState::Compensating)
+    }
+
+    /// Whether its value came of the second of two copies of its attempt.
+    pub(crate) const fn is_copys(&self) -> bool {
+        self.is(COPY)
     }
 
     /// Whether it gave its value, whatever of it has been undone since.
@@ -180,6 +189,12 @@ pub(crate) struct More {
     /// Whether the run stands still because of those alone.
     stands_still: bool,
     pub(crate) undo: undo::Undo,
+    /// Races that are over, and which input has won.
+    pub(crate) winners: Vec<(Place, Place)>,
+    /// What it has spent, and how it came to where it is.
+    pub(crate) ledger: Ledger,
+    /// Whether there is anything in the ledger.
+    has_ledger: bool,
 }
 
 /// What a record changed, for the scheduler to act upon.
@@ -310,12 +325,30 @@ impl Run {
         changes.at_ns = record.at_ns;
         let node = record.node;
         match record.body {
-            Body::Done { value, .. } => {
-                self.cells[node.index()].attempts = record.attempt;
+            Body::Done { value, copy, .. } => {
+                let cell = &mut self.cells[node.index()];
+                cell.attempts = record.attempt;
+                cell.flags |= if copy { COPY } else { 0 };
+                self.attempted(node, None);
                 self.begin_to_end(node);
                 self.step_done(plan, node, value, changes);
             }
-            Body::Failed { cause, then: Then::Retry { due_ns }, .. } => {
+            Body::Spent { resource, units, nanos, copy } => {
+                let ledger = self.ledger_mut();
+                let (attempt, generation) = (record.attempt, ledger.generation);
+                let amount = Amount::of(units, nanos);
+                ledger.book(Entry {
+                    node,
+                    attempt,
+                    resource,
+                    generation,
+                    copy,
+                    cut: false,
+                    amount,
+                });
+            }
+            Body::Failed { cause, then: Then::Retry { due_ns }, refusal, .. } => {
+                self.attempted(node, refusal);
                 self.cells[node.index()].attempts = record.attempt;
                 if let Cause::Error(error) = cause {
                     changes.drops.push(error);
@@ -329,7 +362,8 @@ impl Run {
                     changes.backoff.push((node, due_ns));
                 }
             }
-            Body::Failed { cause, then: Then::Park { due_ns, denial }, .. } => {
+            Body::Failed { cause, then: Then::Park { due_ns, denial }, refusal, .. } => {
+                self.attempted(node, refusal);
                 self.cells[node.index()].attempts = record.attempt;
                 if let Cause::Error(error) = cause {
                     changes.drops.push(error);
@@ -339,9 +373,13 @@ impl Run {
                 self.park(node, due_ns, denial, changes);
             }
             Body::Parked { denial } => self.park(node, record.at_ns, denial, changes),
-            Body::Failed { cause, .. } => {
+            Body::Failed { cause, refusal, .. } => {
                 let (_, template) = self.locate(plan, node);
+                if let Some(refusal) = refusal {
+                    self.ledger_mut().refusals.push((node, refusal));
+                }
                 if plan.kind(template).is_step() {
+                    self.attempted(node, None);
                     self.cells[node.index()].attempts = record.attempt;
                     self.found_out(node);
                 }
@@ -367,12 +405,19 @@ impl Run {
             Body::Compensating => self.undo_everything(plan, changes),
             Body::Unknown => self.cut_off(node),
             Body::Resolved => self.try_again(node, changes),
-            Body::Interrupted
-            | Body::Abandoned
-            | Body::Recovered { .. }
-            | Body::Held
-            | Body::Released
-            | Body::Retried { .. } => {}
+            Body::Interrupted => {
+                if let Some(ledger) = self.spent_mut() {
+                    ledger.cut(node, 0);
+                }
+            }
+            Body::Recovered { .. } => self.recovered(),
+            Body::Retried { generation, was, .. } => {
+                let ledger = self.ledger_mut();
+                ledger.generation = u16::try_from(generation).unwrap_or(u16::MAX);
+                ledger.was = Some(was);
+                ledger.again.clear();
+            }
+            Body::Abandoned | Body::Held | Body::Released => {}
             Body::Ended { status } => {
                 self.move_run(status);
                 if status != RunStatus::CompensationFailed {
@@ -382,6 +427,54 @@ impl Run {
             Body::Accepted { .. } => unreachable!("a run is accepted once"),
         }
         self.propagate(plan, changes);
+    }
+
+    /// What it has spent, if anything.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.more.as_ref().filter(|more| more.has_ledger).map(|more| &more.ledger)
+    }
+
+    /// Takes the ledger out, of a run that is over.
+    pub(crate) fn take_ledger(&mut self) -> Option<Box<Ledger>> {
+        let more = self.more.as_mut().filter(|more| more.has_ledger)?;
+        more.has_ledger = false;
+        Some(Box::new(std::mem::take(&mut more.ledger)))
+    }
+
+    /// The ledger, which is begun if it has not been.
+    pub(crate) fn ledger_mut(&mut self) -> &mut Ledger {
+        let more = self.more();
+        more.has_ledger = true;
+        &mut more.ledger
+    }
+
+    fn spent_mut(&mut self) -> Option<&mut Ledger> {
+        self.more.as_mut().filter(|more| more.has_ledger).map(|more| &mut more.ledger)
+    }
+
+    /// An attempt of a step has ended, and may have refused what it was given.
+    #[inline]
+    fn attempted(&mut self, node: Place, refusal: Option<Refusal>) {
+        if let Some(refusal) = refusal {
+            self.ledger_mut().refusals.push((node, refusal));
+        }
+        if let Some(ledger) = self.spent_mut()
+            && ledger.generation > 0
+        {
+            ledger.again.push(node);
+        }
+    }
+
+    /// The process went down: what attempts under way had spent was for nothing.
+    fn recovered(&mut self) {
+        let ledger = self.ledger_mut();
+        ledger.recovered += 1;
+        let mut entries = std::mem::take(&mut ledger.entries);
+        for entry in &mut entries {
+            let cell = &self.cells[entry.node.index()];
+            entry.cut |= !cell.is_over() && cell.attempts < entry.attempt;
+        }
+        self.ledger_mut().entries = entries;
     }
 
     /// The run's own priority, if it was given one.
@@ -777,6 +870,7 @@ impl More {
                 self.undo.image(),
             ],
         );
+        hash ^= if self.has_ledger { self.ledger.image() } else { 0 };
         for (node, blame) in &self.failures {
             hash = draw(hash, [u64::from(node.0), u64::from(blame.node.0), 0, 0]);
         }

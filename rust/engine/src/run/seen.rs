@@ -41,6 +41,12 @@ impl Run {
         self.cells[place.index()].attempts.checked_sub(1).filter(|_| decides)
     }
 
+    /// The input that a race was won by, if it is over.
+    pub(crate) fn winner(&self, race: Place) -> Option<Place> {
+        let winners = &self.more.as_ref()?.winners;
+        winners.iter().find(|(place, _)| *place == race).map(|(_, winner)| *winner)
+    }
+
     /// Whether a shield was skipped because what it shields failed.
     pub(crate) fn was_shielded(&self, plan: &Plan, place: Place) -> bool {
         let (frame, node) = self.locate(plan, place);

@@ -89,7 +89,7 @@ impl Twin {
                 self.end_one(pick, Model::done, |attempt, value| Event::Done { attempt, value });
             }
             Op::Fail { attempt, again } => {
-                let failure = Failure { retryable: again, retry_after_ns: None };
+                let failure = Failure { retryable: again, ..Failure::FINAL };
                 let fail = |model: &mut Model, run, node| model.fail(run, node, again);
                 self.end_one(attempt, fail, |attempt, error| Event::Failed {
                     attempt,
@@ -206,7 +206,7 @@ impl Twin {
 
     fn stale(&mut self, pick: u8) {
         if let Some(&Start { attempt, .. }) = pick_of(pick, &self.over) {
-            let failure = Failure { retryable: true, retry_after_ns: None };
+            let failure = Failure { retryable: true, ..Failure::FINAL };
             let (value, error, cancelled) = (self.value(), self.value(), self.value());
             self.handle(Event::Suspended { attempt });
             self.handle(Event::Heartbeat { attempt });
@@ -334,6 +334,9 @@ fn policy(step: Step) -> Policy {
         retry_timeouts: true,
         tokens: 0,
         fallback: false,
+        stands_in: false,
+        handoffs: 0,
+        cross_handoffs: 0,
         hedge: None,
         timeout_ns: 0,
         total_timeout_ns: 0,

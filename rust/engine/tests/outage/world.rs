@@ -107,6 +107,9 @@ pub(crate) fn policy(queue: QueueId) -> Policy {
         step_priority: None,
         tokens: 0,
         fallback: false,
+        stands_in: false,
+        handoffs: 0,
+        cross_handoffs: 0,
         hedge: None,
         retry: RetryPolicy {
             attempts_max: NonZeroU32::new(3).expect("3 is not 0"),
@@ -275,7 +278,7 @@ impl World {
         if well {
             self.handle(Event::Done { attempt, value: ValueId(1) });
         } else {
-            let failure = Failure { retryable: true, retry_after_ns: None };
+            let failure = Failure { retryable: true, ..Failure::FINAL };
             self.handle(Event::Failed { attempt, error: ValueId(2), failure });
         }
     }

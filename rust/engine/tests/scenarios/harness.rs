@@ -58,6 +58,9 @@ pub(crate) const fn default_policy() -> Policy {
         retry_timeouts: true,
         tokens: 0,
         fallback: false,
+        stands_in: false,
+        handoffs: 0,
+        cross_handoffs: 0,
         hedge: None,
         timeout_ns: 0,
         total_timeout_ns: 0,
@@ -462,7 +465,7 @@ impl World {
 
     /// The attempt raises something its policy retries.
     pub(crate) fn fail(&mut self, start: Start) -> ValueId {
-        self.fail_with(start, Failure { retryable: true, retry_after_ns: None })
+        self.fail_with(start, Failure { retryable: true, ..Failure::FINAL })
     }
 
     pub(crate) fn fail_with(&mut self, start: Start, failure: Failure) -> ValueId {

@@ -25,7 +25,7 @@ fn spent(world: &mut World, on_denial: OnDenial) -> QueueId {
     queue
 }
 
-const FAILED: Failure = Failure { retryable: true, retry_after_ns: None };
+const FAILED: Failure = Failure { retryable: true, ..Failure::FINAL };
 
 /// Limits enter by one event, so that several hosts can share them: here, half of what the model says.
 #[test]

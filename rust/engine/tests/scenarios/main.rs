@@ -28,6 +28,7 @@ mod retry;
 mod scopes;
 mod signals;
 mod sketch;
+mod spending;
 mod stale;
 mod starting;
 mod threads;

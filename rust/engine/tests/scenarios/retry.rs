@@ -80,7 +80,10 @@ fn retry_after_wins_when_it_is_later_and_only_then() {
     world.accept(plan);
     for after_ns in [MS, 60 * SECOND] {
         let start = world.started();
-        world.fail_with(start, Failure { retryable: true, retry_after_ns: Some(after_ns) });
+        world.fail_with(
+            start,
+            Failure { retryable: true, retry_after_ns: Some(after_ns), ..Failure::FINAL },
+        );
         world.advance(60 * SECOND);
     }
     assert_eq!(world.waits_ns(), [SECOND, 60 * SECOND]);

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use penstock_engine::{
-    Body, Cause, Denial, Durability, Lsn, Place, Record, RunKey, RunStatus, Then, ValueId,
+    Body, Cause, Denial, Durability, Lsn, Place, Record, Refusal, ResourceId, RunKey, RunStatus,
+    Then, ValueId,
 };
-use penstock_journal::{Batch, Head, Journal, Line, NewRun, Options};
+use penstock_journal::{Batch, Head, Journal, Line, NewRun, Note, Options, Rollup};
 
 /// A folder of its own, removed at the end.
 pub struct Folder(PathBuf);
@@ -89,7 +90,7 @@ pub fn started(run: u64) -> Batch {
     let mut first = Line::new(run, record(lsn, 0, accepted));
     first.payload = Some(br#"{"ticket":1}"#.to_vec().into());
     first.facts = Some(r#"{"workflow":"triage"}"#.into());
-    let done = Body::Done { value: ValueId(0), started_ns: 5 };
+    let done = Body::Done { value: ValueId(0), started_ns: 5, copy: false };
     let mut second = Line::new(run, record(lsn + 1, 1, done));
     second.payload = Some(format!("\"{}\"", "x".repeat(200)).into_bytes().into());
     Batch { accepts: vec![new_run(run)], lines: vec![first, second], ..Batch::default() }
@@ -98,7 +99,7 @@ pub fn started(run: u64) -> Batch {
 /// Every kind of record there is, as a run of its own from position `lsn` on.
 pub fn every_kind(run: u64, lsn: u64) -> Batch {
     let value = ValueId(0);
-    let failed = |cause, then| Body::Failed { cause, started_ns: 6, then };
+    let failed = |cause, then| Body::Failed { cause, started_ns: 6, then, refusal: None };
     let bodies = [
         Body::Accepted { priority: Some(3), deadline_ns: 1_800_000_000_000_000_000 },
         Body::Started,
@@ -110,7 +111,7 @@ pub fn every_kind(run: u64, lsn: u64) -> Batch {
         failed(Cause::SignalTimeout, Then::Final),
         failed(Cause::NotEnough, Then::Final),
         failed(Cause::Exhausted, Then::Final),
-        Body::Done { value, started_ns: u64::MAX },
+        Body::Done { value, started_ns: u64::MAX, copy: false },
         Body::Decided { value },
         Body::Chosen { outcome: u64::MAX },
         Body::Opened { count: 3 },
@@ -125,7 +126,7 @@ pub fn every_kind(run: u64, lsn: u64) -> Batch {
         Body::Recovered { count: 2 },
         Body::Held,
         Body::Released,
-        Body::Retried { generation: 1, keys: 0 },
+        Body::Retried { generation: 1, keys: 0, was: RunStatus::Failed },
         Body::CancelRequested,
         Body::DeadlinePassed,
         Body::Paused,
@@ -152,6 +153,54 @@ pub fn every_kind(run: u64, lsn: u64) -> Batch {
         line
     });
     Batch { accepts: vec![new_run(run)], lines: lines.collect(), ..Batch::default() }
+}
+
+/// The kinds that version 2 added, as a run of its own from position `lsn` on, and what is written beside runs.
+pub fn kinds_of_version_2(run: u64, lsn: u64) -> Batch {
+    let (value, started_ns, then) = (ValueId(0), 6, Then::Final);
+    let refused = |refusal| Body::Failed { cause: Cause::Error(value), started_ns, then, refusal };
+    let spent = |nanos, copy| Body::Spent { resource: ResourceId(0), units: 1_200, nanos, copy };
+    let mut bodies = vec![
+        Body::Accepted { priority: None, deadline_ns: u64::MAX },
+        spent(Some(300_000), false),
+        spent(Some(0), true),
+        spent(None, false),
+        Body::Done { value, started_ns, copy: true },
+        Body::Failed { cause: Cause::Budget, started_ns, then, refusal: None },
+        Body::Retried { generation: 1, keys: 0, was: RunStatus::Compensated },
+    ];
+    bodies.extend(Refusal::ALL.map(|refusal| refused(Some(refusal))));
+    let lines = bodies.into_iter().zip(0..).map(|(body, seq)| {
+        let mut line = Line::new(run, record(lsn + u64::from(seq), seq, body));
+        match body {
+            Body::Spent { .. } => {
+                line.facts = Some(r#"{"name":"small","resource":"input"}"#.into());
+            }
+            Body::Done { .. } | Body::Failed { cause: Cause::Error(_), .. } => {
+                line.payload = Some(b"7".to_vec().into());
+            }
+            _ => {}
+        }
+        line
+    });
+    let lines: Vec<Line> = lines.collect();
+    let counted = Some(lsn);
+    let rollups = vec![Rollup {
+        window_ns: 60_000_000_000,
+        kind: "runs".to_owned(),
+        key: r#"{"workflow":"triage"}"#.to_owned(),
+        lsn,
+        body: r#"{"accepted":1}"#.to_owned(),
+    }];
+    let notes = vec![Note {
+        id: 0,
+        key: "n-1".to_owned(),
+        kind: "baseline".to_owned(),
+        name: "monday".to_owned(),
+        at_ns: 5,
+        body: "{}".to_owned(),
+    }];
+    Batch { accepts: vec![new_run(run)], lines, rollups, counted, notes, ..Batch::default() }
 }
 
 /// The end of a run, as its record number `seq`.

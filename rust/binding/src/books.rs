@@ -1,0 +1,441 @@
+//! What runs spend, and the rows that the books become.
+
+use std::collections::HashMap;
+
+use penstock_engine::{
+    Amount, AttemptKey, AttemptKind, AttemptMetrics, Event, HandoffCounts, Ledger, NodeId, Page,
+    PlanId, QueueId, Refusal, ResourceId, RunEnd, Spending, StepId, Waste,
+};
+use penstock_journal::{Batch, Note, Rollup};
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+use serde_json::{Map, Value as Json, json};
+
+use crate::core::Core;
+use crate::state::State;
+
+/// What may be spent, each known by a number.
+#[derive(Default)]
+pub(crate) struct Resources {
+    known: HashMap<Resource, ResourceId>,
+    names: Vec<Resource>,
+}
+
+/// A resource as the store names it: the fields of a `spent` record's facts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Resource {
+    /// Such as `input` or `tool`.
+    pub(crate) resource: String,
+    /// Of what: a model, a tool, a role.
+    pub(crate) name: String,
+    /// How it was asked for, such as `batch`.
+    pub(crate) mode: String,
+    /// Digest of the rates it was priced at.
+    pub(crate) rate: String,
+}
+
+impl Resource {
+    pub(crate) fn facts(&self) -> String {
+        let Self { resource, name, mode, rate } = self;
+        let mut facts = Map::new();
+        for (key, text) in [("mode", mode), ("name", name), ("rate", rate), ("resource", resource)]
+        {
+            if !text.is_empty() {
+                facts.insert(key.into(), text.as_str().into());
+            }
+        }
+        Json::Object(facts).to_string()
+    }
+
+    pub(crate) fn of_facts(facts: &str) -> Self {
+        let facts: Json = serde_json::from_str(facts).unwrap_or_default();
+        let text = |key: &str| facts[key].as_str().unwrap_or_default().to_owned();
+        Self {
+            resource: text("resource"),
+            name: text("name"),
+            mode: text("mode"),
+            rate: text("rate"),
+        }
+    }
+
+    /// What figures call it: its kind, and of what.
+    fn label(&self) -> String {
+        match self.name.is_empty() {
+            true => self.resource.clone(),
+            false => format!("{}:{}", self.resource, self.name),
+        }
+    }
+}
+
+impl Resources {
+    /// The number of a resource, given now if it is new.
+    pub(crate) fn id(&mut self, resource: Resource) -> ResourceId {
+        if let Some(&id) = self.known.get(&resource) {
+            return id;
+        }
+        let id = ResourceId(self.names.len() as u32);
+        self.names.push(resource.clone());
+        self.known.insert(resource, id);
+        id
+    }
+
+    pub(crate) fn of(&self, id: ResourceId) -> Option<&Resource> {
+        self.names.get(id.0 as usize)
+    }
+
+    fn label(&self, id: ResourceId) -> String {
+        self.of(id).map(Resource::label).unwrap_or_default()
+    }
+}
+
+/// What is known of steps and queues by their numbers, and what of their counts is in rows already.
+#[derive(Default)]
+pub(crate) struct Counted {
+    pub(crate) steps: HashMap<u32, String>,
+    pub(crate) queues: HashMap<u32, String>,
+    series: HashMap<(PlanId, StepId, QueueId, u8), AttemptMetrics>,
+}
+
+/// An entry of a run's ledger as Python sees it: `(path, attempt, resource, name, mode, rate, units, nano-dollars,
+/// unpriced lines, copy, cut)`.
+pub(crate) type SpentRow = (String, u32, String, String, String, String, u64, i64, u64, bool, bool);
+
+/// `(window, kind, key, body)`: seconds since 1970, and JSON.
+pub(crate) type FigureRow = (f64, String, String, String);
+
+/// `(id, name, at, body)`.
+pub(crate) type NoteRow = (i64, String, f64, String);
+
+impl State {
+    /// Rows of what was counted since the last time, which is forgotten here if they are taken.
+    pub(crate) fn figures(&mut self, now_ns: u64, take: bool) -> Vec<Rollup> {
+        let lsn = self.engine.lsn().0;
+        let pages = if take {
+            self.engine.books_mut().take()
+        } else {
+            self.engine.books().pages().to_vec()
+        };
+        let mut rows = Vec::new();
+        for page in &pages {
+            let key = self.key_of(page);
+            let window_ns = page.key.window_ns;
+            let row = |kind: &str, body: Json| {
+                let (kind, key, body) = (kind.to_owned(), key.clone(), body.to_string());
+                Rollup { window_ns, kind, key, lsn, body }
+            };
+            let cohort = self.cohort(page);
+            if cohort.as_object().is_some_and(|cohort| !cohort.is_empty()) {
+                rows.push(row("runs", cohort));
+            }
+            if !page.cash.is_empty() {
+                rows.push(row("cash", self.spending(&page.cash)));
+            }
+        }
+        self.delays(now_ns, take, &mut rows);
+        rows
+    }
+
+    /// Whose figures a page has.
+    fn key_of(&self, page: &Page) -> String {
+        let parts = &self.plans[page.key.plan.0 as usize];
+        json!({
+            "overlay": parts.overlay,
+            "tenant": self.tenants.name(page.key.tenant),
+            "version": parts.plan.version(),
+            "workflow": parts.plan.name(),
+        })
+        .to_string()
+    }
+
+    fn cohort(&self, page: &Page) -> Json {
+        let plan = &self.plans[page.key.plan.0 as usize].plan;
+        let mut body = Map::new();
+        put(&mut body, "accepted", page.accepted);
+        put(&mut body, "ended", by_word(RunEnd::ALL, &page.ended, |it| it.name()));
+        put(&mut body, "first_outcome", by_word(RunEnd::ALL, &page.first_ended, |it| it.name()));
+        put(&mut body, "first_pass", page.first_pass);
+        put(&mut body, "degraded", page.degraded);
+        put(&mut body, "recovered", page.recovered);
+        put(&mut body, "latency", buckets(&page.latency.since(&Default::default())));
+        let mut cost = Map::new();
+        put(&mut cost, "nanos", page.nanos);
+        put(&mut cost, "succeeded", page.succeeded_nanos);
+        put(&mut cost, "squares", page.squares);
+        put(&mut body, "cost", cost);
+        let mut unpriced = Map::new();
+        put(&mut unpriced, "lines", page.unpriced);
+        put(&mut unpriced, "of", page.lines);
+        put(&mut body, "unpriced", unpriced);
+        put(&mut body, "waste", by_word(Waste::ALL, &page.waste, |it| it.name()));
+        let mut nodes = Map::new();
+        for node in 0..page.node_count() {
+            let figures = self.node_figures(page, node);
+            put(&mut nodes, plan.path(NodeId(node as u32)), figures);
+        }
+        put(&mut body, "nodes", nodes);
+        Json::Object(body)
+    }
+
+    fn node_figures(&self, page: &Page, node: usize) -> Map<String, Json> {
+        let Some(node) = page.node(node) else { return Map::new() };
+        let mut body = by_word(AttemptKind::ALL, &node.attempts, |it| it.name());
+        for (word, count) in
+            ["succeeded", "failed", "cancelled", "skipped"].into_iter().zip(node.ended)
+        {
+            put(&mut body, word, count);
+        }
+        put(&mut body, "handoffs", handoffs(&node.handoffs));
+        put(&mut body, "cross", handoffs(&node.cross));
+        put(&mut body, "spend", self.spending(&node.spending));
+        put(&mut body, "waste", by_word(Waste::ALL, &node.waste, |it| it.name()));
+        put(&mut body, "kinds", by_word(AttemptKind::ALL, &node.kinds, |it| it.name()));
+        body
+    }
+
+    fn spending(&self, spending: &Spending) -> Json {
+        let mut sums: HashMap<String, Amount> = HashMap::new();
+        for (resource, amount) in spending.iter() {
+            let sum = sums.entry(self.resources.label(resource)).or_default();
+            sum.lines += amount.lines;
+            sum.units += amount.units;
+            sum.nanos += amount.nanos;
+            sum.unpriced += amount.unpriced;
+        }
+        let sums = sums.into_iter().map(|(label, sum)| {
+            let mut body = Map::new();
+            put(&mut body, "lines", sum.lines);
+            put(&mut body, "units", sum.units);
+            put(&mut body, "nanos", sum.nanos);
+            put(&mut body, "unpriced", sum.unpriced);
+            (label, Json::Object(body))
+        });
+        Json::Object(sums.collect())
+    }
+
+    /// What attempts have waited and taken since the last time.
+    fn delays(&mut self, now_ns: u64, take: bool, rows: &mut Vec<Rollup>) {
+        let lsn = self.engine.lsn().0;
+        let window_ns = now_ns - now_ns % penstock_engine::WINDOW_NS;
+        let mut now_counted = Vec::new();
+        for ((plan, step, queue), priority, seen) in self.engine.metrics().series() {
+            let which = (plan, step, queue, priority);
+            let nothing = AttemptMetrics::default();
+            let before = self.counted.series.get(&which).unwrap_or(&nothing);
+            if seen.attempts == before.attempts && seen.duration.len() == before.duration.len() {
+                continue;
+            }
+            let parts = &self.plans[plan.0 as usize];
+            let key = json!({
+                "overlay": parts.overlay,
+                "priority": priority,
+                "queue": self.counted.queues.get(&queue.0),
+                "step": self.counted.steps.get(&step.0),
+                "version": parts.plan.version(),
+                "workflow": parts.plan.name(),
+            });
+            let mut body = Map::new();
+            put(&mut body, "attempts", seen.attempts - before.attempts);
+            put(&mut body, "retries", seen.retries - before.retries);
+            put(&mut body, "hedges", seen.hedges - before.hedges);
+            put(&mut body, "succeeded", seen.succeeded - before.succeeded);
+            put(&mut body, "failed", seen.failed - before.failed);
+            put(&mut body, "timeouts", seen.timeouts - before.timeouts);
+            put(&mut body, "held_ns", seen.held_ns - before.held_ns);
+            put(&mut body, "delay", buckets(&seen.queue_delay.since(&before.queue_delay)));
+            put(&mut body, "duration", buckets(&seen.duration.since(&before.duration)));
+            let (kind, key, body) = ("delays".to_owned(), key.to_string(), Json::Object(body));
+            rows.push(Rollup { window_ns, kind, key, lsn, body: body.to_string() });
+            if take {
+                now_counted.push((which, seen.clone()));
+            }
+        }
+        self.counted.series.extend(now_counted);
+    }
+
+    /// What a ledger says, with the words for its numbers.
+    pub(crate) fn spent_rows(
+        &self,
+        ledger: &Ledger,
+        path: impl Fn(penstock_engine::Place) -> String,
+    ) -> Vec<SpentRow> {
+        let entries = ledger.entries().iter();
+        let rows = entries.map(|entry| {
+            let what = self.resources.of(entry.resource).cloned().unwrap_or_default();
+            let Resource { resource, name, mode, rate } = what;
+            let Amount { units, nanos, unpriced, .. } = entry.amount;
+            let (path, attempt) = (path(entry.node), entry.attempt);
+            let (copy, cut) = (entry.copy, entry.cut);
+            (path, attempt, resource, name, mode, rate, units, nanos, unpriced, copy, cut)
+        });
+        rows.collect()
+    }
+
+    /// When figures are written next; never where time is virtual, as it would never stand still.
+    pub(crate) fn figures_ns(&self) -> Option<u64> {
+        let durable = self.durable.as_ref().filter(|durable| !durable.is_inline())?;
+        (!self.engine.books().pages().is_empty()).then_some(durable.figures_ns)
+    }
+
+    /// Hands the figures over if it is time to.
+    pub(crate) fn keep_figures_if_due(&mut self, now_ns: u64) {
+        if self.figures_ns().is_some_and(|due_ns| due_ns <= now_ns) {
+            self.keep_figures(now_ns);
+            if let Some(durable) = &mut self.durable {
+                durable.figures_ns = now_ns + FIGURES_NS;
+            }
+        }
+    }
+
+    /// Hands the figures over to the store, with how far they go.
+    pub(crate) fn keep_figures(&mut self, now_ns: u64) {
+        if self.durable.is_none() {
+            return;
+        }
+        let counted = Some(self.engine.lsn().0);
+        let rollups = self.figures(now_ns, true);
+        if let Some(durable) = &mut self.durable
+            && !rollups.is_empty()
+        {
+            durable.put_beside(Batch { rollups, counted, ..Batch::default() });
+        }
+    }
+}
+
+/// Figures are written so often.
+const FIGURES_NS: u64 = 10_000_000_000;
+
+/// Leaves out what is nothing.
+fn put(body: &mut Map<String, Json>, key: &str, value: impl Into<Json>) {
+    let value = value.into();
+    let nothing = match &value {
+        Json::Number(number) => number.as_f64() == Some(0.0),
+        Json::Object(map) => map.is_empty(),
+        _ => false,
+    };
+    if !nothing {
+        body.insert(key.to_owned(), value);
+    }
+}
+
+fn by_word<W: Copy, N: Copy + Into<Json>>(
+    words: &[W],
+    numbers: &[N],
+    name: impl Fn(W) -> &'static str,
+) -> Map<String, Json> {
+    let mut body = Map::new();
+    for (&word, &number) in words.iter().zip(numbers) {
+        put(&mut body, name(word), number);
+    }
+    body
+}
+
+fn buckets(counts: &[(usize, u32)]) -> Map<String, Json> {
+    counts.iter().map(|(bucket, count)| (bucket.to_string(), (*count).into())).collect()
+}
+
+fn handoffs(counts: &HandoffCounts) -> Map<String, Json> {
+    let mut body = by_word(&Refusal::ALL, &counts.refused, Refusal::name);
+    put(&mut body, "accepted", counts.accepted);
+    body
+}
+
+#[pymethods]
+impl Core {
+    /// The number of a resource.
+    fn resource(
+        &self,
+        py: Python<'_>,
+        resource: String,
+        name: String,
+        mode: String,
+        rate: String,
+    ) -> u32 {
+        self.lock(py).resources.id(Resource { resource, name, mode, rate }).0
+    }
+
+    /// An attempt has spent `(resource, units, nano-dollars or None)`; from any thread. False if it has ended.
+    ///
+    /// # Errors
+    /// `OverflowError` where totals would leave 64 bits; nothing is booked then.
+    fn spend(
+        &self,
+        py: Python<'_>,
+        attempt: u64,
+        lines: Vec<(u32, u64, Option<i64>)>,
+    ) -> PyResult<bool> {
+        let attempt = AttemptKey(attempt);
+        let now_ns = self.read_clock(py);
+        let mut all = crate::state::Effects::default();
+        {
+            let mut state = self.lock(py);
+            if state.engine.attempt(attempt).is_none() {
+                return Ok(false);
+            }
+            let sum = lines.iter().try_fold(state.spent, |sum: i64, (_, _, nanos)| {
+                sum.checked_add(nanos.unwrap_or(0))
+            });
+            let Some(sum) = sum else {
+                return Err(PyOverflowError::new_err("more than 9.2 billion dollars in all"));
+            };
+            state.spent = sum;
+            for (resource, units, nanos) in lines {
+                let resource = ResourceId(resource);
+                let event = Event::Spent { attempt, resource, units, nanos };
+                state.engine.handle(now_ns, event);
+                state.drain_into(py, &mut all);
+            }
+        }
+        self.perform(py, all);
+        Ok(true)
+    }
+
+    /// What a run has spent, as long as it is known here.
+    fn spent(&self, py: Python<'_>, run: u64) -> Option<Vec<SpentRow>> {
+        let run = penstock_engine::RunKey(run);
+        let state = self.lock(py);
+        if let Some(live) = state.engine.run(run) {
+            let plan = state.parts_of(run)?;
+            let layout = live.layout();
+            let ledger = live.ledger().cloned().unwrap_or_default();
+            return Some(state.spent_rows(&ledger, |place| layout.path(&plan.plan, place)));
+        }
+        let past = state.past(run)?;
+        let plan = state.plans.get(past.plan.0 as usize)?;
+        let layout = past.layout.as_deref().cloned().unwrap_or_default();
+        let ledger = past.ledger.as_deref().cloned().unwrap_or_default();
+        Some(state.spent_rows(&ledger, |place| layout.path(&plan.plan, place)))
+    }
+
+    /// What was counted and is not in the store yet.
+    fn figures(&self, py: Python<'_>) -> Vec<FigureRow> {
+        let now_ns = self.read_clock(py);
+        let rows = self.lock(py).figures(now_ns, false);
+        let rows = rows.into_iter();
+        rows.map(|row| (row.window_ns as f64 / 1e9, row.kind, row.key, row.body)).collect()
+    }
+
+    /// Sets something down in the store; nothing where that was done with this key before.
+    fn note(
+        slf: &Bound<'_, Self>,
+        key: String,
+        kind: String,
+        name: String,
+        body: String,
+    ) -> PyResult<()> {
+        let (core, py) = (slf.get(), slf.py());
+        let at_ns = core.read_clock(py);
+        if let Some(durable) = &mut core.lock(py).durable {
+            let note = Note { id: 0, key, kind, name, at_ns, body };
+            durable.put_beside(Batch { notes: vec![note], ..Batch::default() });
+        }
+        core.schedule_pump(slf)
+    }
+
+    /// Writes what was counted to the store.
+    fn keep_figures(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (core, py) = (slf.get(), slf.py());
+        let now_ns = core.read_clock(py);
+        core.lock(py).keep_figures(now_ns);
+        core.schedule_pump(slf)
+    }
+}

@@ -1,0 +1,68 @@
+//! What attempts spend.
+
+use super::Engine;
+use crate::books::Amount;
+use crate::ids::{AttemptKey, PlanId, ResourceId, TenantId};
+use crate::record::Body;
+use crate::run::Run;
+
+impl Engine {
+    /// An attempt has spent something. Of one that was given up after its run was over, only the books know. O(1).
+    pub(super) fn spent(
+        &mut self,
+        key: AttemptKey,
+        resource: ResourceId,
+        units: u64,
+        nanos: Option<i64>,
+    ) {
+        let Some(&attempt) = self.attempts.get(key.0) else { return };
+        let (plan, tenant) = (attempt.plan, attempt.tenant);
+        let amount = Amount::of(units, nanos);
+        self.books.cash(self.now_ns, plan, tenant, resource, &amount);
+        if self.runs.get(attempt.run.0).is_some() {
+            let body = Body::Spent { resource, units, nanos, copy: attempt.copy };
+            return self.commit(attempt.run, attempt.node, attempt.number, body);
+        }
+        if let Some(&node) = self.given_up.get(&key) {
+            let nodes = self.plans[plan.0 as usize].plan.len();
+            let page = self.books.page(attempt.started_ns, plan, tenant);
+            page.add_late(nodes, node, attempt.copy, resource, &amount);
+        }
+    }
+
+    /// Counts a run that an earlier process had accepted.
+    pub fn recount_accepted(&mut self, at_ns: u64, plan: PlanId, tenant: TenantId) {
+        self.books.page(at_ns, plan, tenant).accepted += 1;
+    }
+
+    /// Counts what an attempt of an earlier process had spent.
+    pub fn recount_spent(
+        &mut self,
+        at_ns: u64,
+        (plan, tenant): (PlanId, TenantId),
+        resource: ResourceId,
+        amount: &Amount,
+    ) {
+        self.books.cash(at_ns, plan, tenant, resource, amount);
+    }
+
+    /// Counts a run that had ended in an earlier process, as its records leave it.
+    pub fn recount_ended(&mut self, (plan, tenant): (PlanId, TenantId), run: &Run, ended_ns: u64) {
+        let registered = &self.plans[plan.0 as usize];
+        let latency_ns = ended_ns.saturating_sub(run.accepted_ns);
+        self.books.page(run.accepted_ns, plan, tenant).close(
+            &registered.plan,
+            &registered.policies,
+            run,
+            latency_ns,
+        );
+    }
+
+    /// Nobody waits for an attempt any more: its run may be over before it.
+    pub(super) fn is_given_up(&mut self, key: AttemptKey) {
+        let Some(attempt) = self.attempts.get(key.0) else { return };
+        let Some(run) = self.runs.get(attempt.run.0) else { return };
+        let (_, node) = run.locate(&self.plans[run.plan.0 as usize].plan, attempt.node);
+        self.given_up.insert(key, node);
+    }
+}
