@@ -1,5 +1,6 @@
 """Policies: frozen values: how often a step is tried, what it waits in, what is good enough."""
 
+from ._budgets import Budget, WhenSpent
 from ._checks import Seconds, instance, number, seconds, whole, word
 from ._expectations import Cost, Threshold
 from ._json import Policy, canonical, plain
@@ -11,6 +12,7 @@ from ._retry import Hedge, Jitter, RetryBudget, RetryPolicy
 __all__ = [
     "Adaptive",
     "Breaker",
+    "Budget",
     "CoDel",
     "Cost",
     "Fairness",
@@ -24,6 +26,7 @@ __all__ = [
     "RetryPolicy",
     "Seconds",
     "Threshold",
+    "WhenSpent",
     "canonical",
     "instance",
     "number",

@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import Any, ClassVar, Final, Self, cast
 
 from penstock._errors import DefinitionError
+from penstock._money import Usd
 
 
 class Policy:
@@ -82,6 +83,8 @@ def plain(value: Any) -> Any:
     """A policy, or what is in one, as plain data."""
     if isinstance(value, Policy):
         return value.to_dict()
+    if isinstance(value, Usd):
+        return value.text
     if isinstance(value, tuple):
         return [plain(item) for item in cast("Sequence[Any]", value)]
     if isinstance(value, Mapping):
