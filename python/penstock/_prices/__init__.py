@@ -1,0 +1,19 @@
+"""Prices: what a unit costs and since when: own price books, and a package behind them."""
+
+from ._book import PriceBook
+from ._cache import Rates
+from ._package import GenaiPrices, installed
+from ._rates import Kind, Price, Prices, Rate, Snapshot, Unknown
+
+__all__ = [
+    "GenaiPrices",
+    "Kind",
+    "Price",
+    "PriceBook",
+    "Prices",
+    "Rate",
+    "Rates",
+    "Snapshot",
+    "Unknown",
+    "installed",
+]
