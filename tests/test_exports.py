@@ -58,7 +58,7 @@ def test_import_is_light_and_touches_nothing_outside() -> None:
         [sys.executable, "-c", PROBE], check=True, capture_output=True, text=True
     )
     probe = json.loads(answer.stdout)
-    optional = {"hypothesis", "langgraph", "pytest", "rich", "typer", "uvloop"}
+    optional = {"genai_prices", "hypothesis", "langgraph", "pytest", "rich", "typer", "uvloop"}
     assert optional.isdisjoint(probe["modules"])
     assert probe["sockets"] == []
     assert probe["children"] == []

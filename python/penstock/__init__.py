@@ -36,10 +36,12 @@ from ._failures import Failure
 from ._flow import Flow
 from ._flow_calls import Overrides
 from ._lint import Finding, Report
+from ._money import usd
 from ._nodes import Node
 from ._policies import (
     Adaptive,
     Breaker,
+    Budget,
     CoDel,
     Cost,
     Fairness,
@@ -51,6 +53,7 @@ from ._policies import (
     RetryPolicy,
     Threshold,
 )
+from ._prices import PriceBook
 from ._run import Run
 from ._runtime import Runtime
 from ._scopes import FlowScope
@@ -66,6 +69,7 @@ __all__ = [
     "AsyncStep",
     "Breaker",
     "BreakerOpen",
+    "Budget",
     "BudgetExceeded",
     "Cases",
     "Change",
@@ -96,6 +100,7 @@ __all__ = [
     "Overrides",
     "PenstockError",
     "PlainStep",
+    "PriceBook",
     "Queue",
     "QueueEvent",
     "QueueStats",
@@ -129,5 +134,6 @@ __all__ = [
     "stability",
     "step",
     "testing",
+    "usd",
     "workflow",
 ]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any, Protocol
+
+from ._prices import Rates
+from ._spend import Spend, SpendLine
 
 
 class Host(Protocol):
@@ -16,6 +19,15 @@ class Host(Protocol):
 
     def used(self, attempt: int, tokens: int, /) -> None:
         """What an attempt has used."""
+        ...
+
+    @property
+    def rates(self) -> Rates:
+        """What `spend` is priced with."""
+        ...
+
+    def spend(self, attempt: int, lines: Sequence[SpendLine], /) -> None:
+        """One entry of what an attempt has used, priced; from any thread."""
         ...
 
     def emit(self, attempt: int, event: object, /) -> None:
@@ -49,6 +61,7 @@ class Context:
         "_host",
         "_key",
         "_log",
+        "_spend",
         "attempt",
         "deadline",
         "failure",
@@ -75,6 +88,7 @@ class Context:
         self._host = host
         self._key = key
         self._log: _RunLog | None = None
+        self._spend: Spend | None = None
         self.run_id = run_id
         self.step = step
         self.path = path
@@ -121,6 +135,13 @@ class Context:
         if type(tokens) is not int or not 0 <= tokens < 2**32:
             raise ValueError(f"tokens is {tokens!r}; give a whole number from 0")
         self._host.used(self._key, tokens)
+
+    @property
+    def spend(self) -> Spend:
+        """Where the attempt books what it used: tokens, retrievals, tool calls, GPUs and people."""
+        if self._spend is None:
+            self._spend = Spend(self._host, self._key)
+        return self._spend
 
     def emit(self, event: object) -> None:
         """Hand an event of one's own to those who follow the run with `Run.events`."""

@@ -34,6 +34,8 @@ from ._failures import Failure
 from ._graph import Collect, Graph, GraphNode, Loop, Map, Recurse, Wait
 from ._payloads import decode_error, encode_error
 from ._policies import Queue, RetryPolicy
+from ._prices import PriceBook, Rates
+from ._spend import SpendLine
 from ._stages import Step
 from ._stats import counted
 from ._threads import Threads
@@ -71,6 +73,8 @@ class Driver:
         self._threads = threads
         self.core: Core
         self.commanded: Callable[[Command], None] = lambda _: None
+        self.booked: Callable[[int, Sequence[SpendLine]], None] = lambda *_: None
+        self.rates = Rates(PriceBook())
         self.graphs: list[Graph] = []
         self.queues: list[Queue] = []
         self.feeds: list[Feed[QueueEvent]] = []
@@ -283,6 +287,10 @@ class Driver:
     def used(self, attempt: int, tokens: int) -> None:
         """What an attempt has used, from any thread."""
         self.core.used(attempt, tokens)
+
+    def spend(self, attempt: int, lines: Sequence[SpendLine]) -> None:
+        """What an attempt has used, priced, from any thread."""
+        self.booked(attempt, lines)
 
     def heartbeat(self, attempt: int) -> None:
         """A sign of life of an attempt, from any thread."""

@@ -14,6 +14,8 @@ from ._clock import VirtualClock
 from ._context import Context
 from ._errors import DefinitionError
 from ._policies import Seconds, seconds
+from ._prices import PriceBook, Rates
+from ._spend import SpendLine
 from ._stages import Step
 
 __all__ = ["Fault", "Hang", "Recorder", "Slow", "VirtualClock", "context", "faults"]
@@ -82,6 +84,8 @@ class Recorder:
         tokens: how many it used.
         cancelled: what `Context.cancelled` answers.
         time: what the clock says, in seconds since 1970.
+        lines: what it spent.
+        prices: what that is priced with; by default everything is booked without a price.
     """
 
     heartbeats: int = 0
@@ -89,6 +93,12 @@ class Recorder:
     tokens: int = 0
     cancelled: bool = False
     time: float = 0.0
+    lines: list[SpendLine] = field(default_factory=list[SpendLine])
+    prices: PriceBook = field(default_factory=lambda: PriceBook(unknown="unpriced", package=None))
+    rates: Rates = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.rates = Rates(self.prices)
 
     def heartbeat(self, _attempt: int, /) -> None:
         """Count one."""
@@ -97,6 +107,10 @@ class Recorder:
     def used(self, _attempt: int, tokens: int, /) -> None:
         """Add them up."""
         self.tokens += tokens
+
+    def spend(self, _attempt: int, lines: Sequence[SpendLine], /) -> None:
+        """Keep them."""
+        self.lines += lines
 
     def emit(self, _attempt: int, event: object, /) -> None:
         """Keep one."""
@@ -120,6 +134,7 @@ def context(
     deadline: float | None = None,
     tenant: str | None = None,
     recorder: Recorder | None = None,
+    prices: PriceBook | None = None,
 ) -> Context:
     """A context for calling a step directly: `await retrieve(query, ps.testing.context())`.
 
@@ -129,9 +144,22 @@ def context(
     >>> ctx.emit("half")
     >>> ctx.attempt, recorder.emitted
     (2, ['half'])
+
+    What it books is priced with `prices`; without them, and without a recorder that has some, it is
+    booked without a price.
+
+    >>> ctx.spend.tool("search", calls=2)
+    >>> [(line.name, line.units, line.nanos) for line in ctx.spend.lines]
+    [('search', 2, None)]
     """
+    if recorder is None:
+        recorder = Recorder() if prices is None else Recorder(prices=prices)
+    elif prices is not None:
+        raise DefinitionError(
+            "context was given a recorder and prices", remedy="give Recorder(prices=...)"
+        )
     return Context(
-        recorder if recorder is not None else Recorder(),
+        recorder,
         0,
         run_id=run_id,
         step=step,

@@ -222,7 +222,10 @@ async def direct(ctx: ps.Context) -> None:
     ps.Adaptive(initial=2.5)  # error
     ps.Hedge(after="soon")  # error
     ps.Cost(tokens=1.5)  # error
-    ps.Cost(usd=0.01)  # error
+    ps.Cost(usd=[0.01])  # error
+    ps.Budget(usd=1, when_spent="shout")  # error
+    ps.PriceBook(unknown="zero")  # error
+    ps.usd(None)  # error
     ps.Cost(seconds="soon")  # error
     ps.stability(70, concurrency=10, service_time=0.1, timeout=1.0)  # error
     ps.stability(arrivals=70, concurrency=10, service_time=0.1)  # error
