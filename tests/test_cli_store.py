@@ -15,7 +15,8 @@ import penstock as ps
 from durable.orders import checkout, runtime, shop, standing, view, wrong
 from loops import noop
 from penstock._cli._app import app
-from penstock._cli._store import duration, span
+from penstock._cli._store import duration
+from penstock._scorecard._words import span
 
 FLOWS = Path(__file__).parent / "durable" / "orders.py"
 

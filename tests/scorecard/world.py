@@ -62,7 +62,7 @@ def runs_row(
             spend[resource] = {
                 "units": (first + retry) * 100,
                 "nanos": one * (first + retry),
-                "unpriced": first // 40 if step == "retrieve" else 0,
+                "unpriced": first // 20 if step == "retrieve" else 0,
                 "lines": first + retry,
             }
             kinds["first"] += one * first

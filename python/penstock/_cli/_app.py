@@ -13,6 +13,7 @@ from ._graph import graph
 from ._lint import lint
 from ._orders import cancel, fork, pause, resolve, resume, retry, signal
 from ._runs import dead_letters, runs
+from ._scorecard import explain, scorecard
 from ._show import show
 from ._stability import stability
 from ._upkeep import export, prune, verify
@@ -26,7 +27,7 @@ app = typer.Typer(
 )
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "Workflows": (lint, stability, diff, graph, coverage),
-    "Runs of a store": (runs, show, dead_letters, export),
+    "Runs of a store": (runs, show, explain, scorecard, dead_letters, export),
     "Orders to the runtime that has a store open": (
         cancel,
         pause,

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from penstock._scorecard._words import span
 from penstock._stored import RunInfo
 
 from ._store import (
@@ -36,7 +37,6 @@ from ._store import (
     print_line,
     refused,
     short,
-    span,
 )
 
 

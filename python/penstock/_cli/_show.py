@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
+from penstock._scorecard._words import span
 from penstock._stored import RunInfo, StoredRecord
 
 from ._runs import plain
@@ -23,7 +24,6 @@ from ._store import (
     opened,
     print_line,
     short,
-    span,
 )
 
 

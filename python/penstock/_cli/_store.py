@@ -185,21 +185,6 @@ def clock(at: float, *, date: bool = True) -> str:
     return text if date else f"{text}.{local.microsecond // 1000:03d}"
 
 
-def span(seconds: float) -> str:
-    """A duration in its two largest units: "1.20 ms", "3.1 s", "2 h 5 min", "3 d 4 h"."""
-    if seconds < 0.0005:
-        return f"{max(seconds, 0.0) * 1e6:.0f} µs"
-    if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    for unit, name, smaller, rest in _SPANS:
-        if seconds >= unit:
-            left = int(seconds % unit // smaller)
-            return f"{int(seconds // unit)} {name}" + (f" {left} {rest}" if left else "")
-    return f"{seconds:g} s"
-
-
 def short(text: str, most: int = 80) -> str:
     """The beginning of a text, on one line."""
     flat = " ".join(text.split())
@@ -213,11 +198,6 @@ def coloured(status: str) -> Text:
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_SPANS: Final = (
-    (86_400, "d", 3_600, "h"),
-    (3_600, "h", 60, "min"),
-    (60, "min", 1, "s"),
-)
 _PATIENCE: Final = 0.005
 _COLOURS: Final = {
     "running": "cyan",

@@ -53,9 +53,7 @@ def change_of(
         chosen: whether a workflow and version belong to the card.
     """
     versions = sorted({it for it in live if chosen(it[0], it[1])})
-    releases = [
-        it for it in notes.releases or () if chosen(it.workflow, it.version)
-    ]
+    releases = [it for it in notes.releases or () if chosen(it.workflow, it.version)]
     full = [it for it in releases if it.full is not None and since <= it.full < until]
     ended = [it for it in releases if it.ended is not None and since <= it.ended < until]
     kept_out = [it for it in ended if it.outcome == "rolled_back" and it.full is None]

@@ -17,7 +17,7 @@ def written(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: written(it) for key, it in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, tuple):
-        return [written(it) for it in cast("tuple[Any, ...]", value)]
+        return list(map(written, value))
     return value
 
 

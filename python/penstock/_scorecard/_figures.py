@@ -140,7 +140,7 @@ class Waste:
     @property
     def wasted(self) -> int:
         """What was not useful, escalation included."""
-        return sum(getattr(self, name) for name in WASTED)
+        return sum(int(getattr(self, name)) for name in WASTED)
 
     @property
     def share(self) -> float | None:
@@ -182,7 +182,7 @@ class Handoffs:
     @property
     def count(self) -> int:
         """All of them."""
-        return self.accepted + sum(getattr(self, name) for name in REFUSALS)
+        return self.accepted + sum(int(getattr(self, name)) for name in REFUSALS)
 
     @property
     def accuracy(self) -> float | None:

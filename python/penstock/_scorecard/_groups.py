@@ -6,7 +6,7 @@ with their spend, "tiers" with first attempts by tier, "scores" by kind, "delays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 from ._changes import version_name
@@ -40,7 +40,7 @@ def parts(row: Row, by: By | None, facts: Callable[[Row, str], NodeFacts]) -> It
         yield name, body
 
 
-def finder(rows: Iterable[Row], nodes: Nodes) -> Callable[[Row, str], NodeFacts]:
+def finder(nodes: Nodes) -> Callable[[Row, str], NodeFacts]:
     """What finds the facts of a node in a row; a node that nobody knows is its own step."""
     known: dict[tuple[str, str, str], NodeFacts] = {}
 

@@ -85,11 +85,7 @@ def _reliability(card: Card) -> Iterator[Line]:
         if label == "run latency" and card.unit != "runs":
             continue
         told = words.NO_DATA if times is None else f"p95 {words.span(times.p95)}"
-        note = (
-            ""
-            if times is None
-            else f"p50 {words.span(times.p50)}, p99 {words.span(times.p99)}"
-        )
+        note = "" if times is None else f"p50 {words.span(times.p50)}, p99 {words.span(times.p99)}"
         yield Line(label, told, note, trend)
     yield Line("park delay", words.seconds(found.park_delay), "mean of an attempt")
     yield _share("attempts timed out", found.timeouts)
@@ -108,7 +104,7 @@ def _reliability(card: Card) -> Iterator[Line]:
 def _economics(card: Card) -> Iterator[Line]:
     money = card.economics
     cost = money.cost
-    least = ">= " if cost.unpriced and money.cost_per_success is not None else ""
+    least = "≥ " if cost.unpriced and money.cost_per_success is not None else ""
     told = f"{least}{words.usd(money.cost_per_success)}"
     yield Line("cost per success", told, "all spend by successes", "cost_per_success")
     if card.unit == "runs":
@@ -118,7 +114,7 @@ def _economics(card: Card) -> Iterator[Line]:
         yield Line("of a successful run itself", words.usd(mean), note, inner=True)
     share = words.percent(cost.unpriced_share) + " unpriced" if cost.unpriced else ""
     paid = words.usd(cost.usd) if cost.lines or cost.nanos else words.NO_DATA
-    yield Line("spend", f">= {paid}" if share else paid, share, "spend")
+    yield Line("spend", f"≥ {paid}" if share else paid, share, "spend")
     waste = money.waste
     wasted = words.usd(waste.wasted / 1e9) if waste.total else ""
     yield Line("waste", words.percent(waste.share), wasted, "waste")
@@ -132,7 +128,9 @@ def _economics(card: Card) -> Iterator[Line]:
         told = words.NO_DATA if over is None else f"{over.whole:,}"
         above = f"{words.usd(over.part / 1e9)} above" if over is not None and over.whole else ""
         yield Line("budget overruns", told, above)
-        yield Line("runs ended by a budget", f"{money.stopped:,}" if card.accepted else words.NO_DATA)
+        yield Line(
+            "runs ended by a budget", f"{money.stopped:,}" if card.accepted else words.NO_DATA
+        )
         cash = None if money.cash is None else sum(it.nanos for it in money.cash.values()) / 1e9
         yield Line("booked in the window", words.usd(cash), "cash, whenever the run started")
 

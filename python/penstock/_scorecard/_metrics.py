@@ -217,8 +217,9 @@ def economics_of(sums: Mapping[str, Any], unit: str, overruns: Share | None) -> 
             unpriced=int(missing.get("lines", 0)),
         )
         of_successes = int(money.get("succeeded", 0))
-        squares, count = money.get("squares", 0.0), sum(map(int, ended.values()))
-        deviation = deviation_of(count, cost.usd, squares) if "squares" in money else None
+        priced = sum(int(count) for cause, count in ended.items() if cause != "unresolved")
+        squares = money.get("squares")
+        deviation = None if squares is None else deviation_of(priced, cost.usd, squares)
         waste = Waste.of(runs.get("waste", {}), cost.nanos)
     else:
         cost, of_successes, deviation = Spend.total(spend), None, None

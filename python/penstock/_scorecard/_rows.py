@@ -65,10 +65,9 @@ def add(total: Body, more: Mapping[str, Any]) -> None:
     """Add a body to a total, in place."""
     for name, value in more.items():
         if isinstance(value, dict):
-            inner = total.get(name)
-            if inner is None:
-                inner = total[name] = {}
-            add(inner, cast("Body", value))
+            if name not in total:
+                total[name] = {}
+            add(total[name], cast("Body", value))
         else:
             total[name] = total.get(name, 0) + value
 

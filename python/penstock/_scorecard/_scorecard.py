@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, get_args
 
@@ -169,7 +169,7 @@ def _sums(
 ) -> dict[str, tuple[Body, dict[float, Body]]]:
     """By group: the sums of all, and those by window."""
     found: dict[str, dict[float, list[Body]]] = {WHOLE: {}}
-    facts, owner = finder(cells, nodes), owners(nodes)
+    facts, owner = finder(nodes), owners(nodes)
     for cell in cells:
         row = cell
         if cell.kind == "delays" and by == "owner":
@@ -199,9 +199,7 @@ def _chosen(name: str, by: By | None) -> Callable[[str, str], bool]:
     return lambda workflow, version: True  # noqa: ARG005
 
 
-def _overruns(
-    notes: Notes, name: str, by: By | None, since: float, until: float
-) -> Share | None:
+def _overruns(notes: Notes, name: str, by: By | None, since: float, until: float) -> Share | None:
     """Nano-dollars above budgets, and how often; None where they are not told apart."""
     if notes.overruns is None or by in _OF_NODES:
         return None

@@ -96,7 +96,11 @@ def _groups(scorecard: Scorecard, width: int, most: int) -> RenderableType:
     table.add_column(str(scorecard.by), overflow="fold", min_width=6)
     for title in shown:
         left = title == "trend"
-        table.add_column(title, justify="left" if left else "right", no_wrap=not _long(title))
+        table.add_column(
+            cards[0].unit if title == "count" else title,
+            justify="left" if left else "right",
+            no_wrap=not _long(title),
+        )
     for card in cards:
         cells = [_COLUMNS[title](card) for title in shown]
         table.add_row(
@@ -135,7 +139,7 @@ def _spend(card: Card) -> str:
     cost = card.economics.cost
     if not cost.lines and not cost.nanos:
         return _NONE
-    return f"{'>= ' if cost.unpriced else ''}{words.usd(cost.usd)}"
+    return f"{'≥ ' if cost.unpriced else ''}{words.usd(cost.usd)}"
 
 
 _NONE: Final = "-"

@@ -41,7 +41,7 @@ def usd(dollars: float | None) -> str:
 
     Examples:
         >>> usd(1234.5), usd(0.013591), usd(0.0000021), usd(0)
-        ('$1,234.50', '$0.0136', '$0.0000021', '$0')
+        ('$1,234.50', '$0.0136', '$0.00000210', '$0')
     """
     if dollars is None:
         return NO_DATA
@@ -52,17 +52,16 @@ def usd(dollars: float | None) -> str:
     if size >= 1:
         return f"{sign}${size:,.2f}"
     digits = min(2 - floor(log10(size)), 9)
-    text = f"{size:.{digits}f}".rstrip("0")
-    return f"{sign}${text.ljust(4, '0')}"
+    return f"{sign}${size:.{digits}f}"
 
 
 def spent(spend: Spend) -> str:
-    """Money that is at least this much if something has no price: ">= $1.20, 4 % unpriced"."""
+    """Money that is at least this much if something has no price: "≥ $1.20, 4 % unpriced"."""
     if not spend.lines and not spend.nanos:
         return NO_DATA
     if not spend.unpriced:
         return usd(spend.usd)
-    return f">= {usd(spend.usd)}, {percent(spend.unpriced_share)} unpriced"
+    return f"≥ {usd(spend.usd)}, {percent(spend.unpriced_share)} unpriced"
 
 
 def seconds(duration: float | None) -> str:
