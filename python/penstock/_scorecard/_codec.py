@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
@@ -17,7 +17,7 @@ def written(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: written(it) for key, it in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, tuple):
-        return list(map(written, value))
+        return [written(it) for it in cast("Sequence[Any]", value)]
     return value
 
 

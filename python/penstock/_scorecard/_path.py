@@ -30,6 +30,7 @@ class Paths:
         self._accepted = accepted
         nodes: list[dict[str, Any]] = [] if graph is None else graph["nodes"]
         self._nodes = nodes
+        self._names: list[str] = [node["path"] for node in nodes]
         self._known: dict[str, dict[str, Any]] = {node["path"]: node for node in nodes}
         self.records: dict[str, list[Mapping[str, Any]]] = {}
         self._signals: dict[str, float] = {}
@@ -101,12 +102,9 @@ class Paths:
         found: set[str] = set()
         for path, records in self.records.items():
             node = self._node(path)
-            if node.get("kind") == "accept" and any(
-                it["facts"].get("outcome") == 0 for it in records
-            ):
-                found.update(
-                    self._concrete(self._nodes[place]["path"], path) for place in node["inputs"]
-                )
+            refused = any(it["facts"].get("outcome") == 0 for it in records)
+            if node.get("kind") == "accept" and refused:
+                found.update(self._inputs(path))
         return found
 
     def _resolve(self, path: str) -> None:
@@ -156,8 +154,12 @@ class Paths:
         node = self._node(path)
         if node.get("kind") == "input" and not node.get("inputs"):
             return self._before_body(path)
-        places = [*node.get("inputs", ()), *node.get("after", ()), *node.get("gates", ())]
-        return [self._concrete(self._nodes[place]["path"], path) for place in places]
+        places: list[int] = [
+            *node.get("inputs", ()),
+            *node.get("after", ()),
+            *node.get("gates", ()),
+        ]
+        return [self._concrete(self._names[int(place)], path) for place in places]
 
     def _before_body(self, path: str) -> list[str]:
         """What an input of a body waits for: what its map does, or the iteration before."""
@@ -171,7 +173,7 @@ class Paths:
         before = f"{owner}[{number - 1}]"
         return [it for it in self._children.get(owner, ()) if it.startswith(before)]
 
-    def _node(self, path: str) -> Mapping[str, Any]:
+    def _node(self, path: str) -> dict[str, Any]:
         return self._known.get(_INDEX.sub("[]", path), _UNKNOWN)
 
     def _concrete(self, template: str, path: str) -> str:
