@@ -25,7 +25,7 @@ def page(scorecard: Scorecard, *, title: str = "Scorecard", most: int = 40) -> s
     card = scorecard.whole
     span = f"{words.moment(scorecard.since)} to {words.moment(scorecard.until)} UTC"
     trends = f"trends by {words.span(scorecard.width)}"
-    told = f"{span} · {card.accepted:,} runs · {trends}"
+    told = f"{span} · {words.counted(card.accepted, 'run')} · {trends}"
     head = f'<header><h1>{escape(title)}</h1><p class="quiet">{told}</p></header>'
     parts = (
         head,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from . import _words as words
 from ._figures import Handoffs, Share
@@ -31,11 +31,16 @@ class Line:
 
 def layers(card: Card) -> Iterator[tuple[str, list[Line]]]:
     """The titles of the layers and their lines."""
-    yield "User outcome quality", list(_quality(card))
-    yield "System reliability", list(_reliability(card))
-    yield "Economic efficiency", list(_economics(card))
+    yield "User outcome quality", _plain(_quality(card))
+    yield "System reliability", _plain(_reliability(card))
+    yield "Economic efficiency", _plain(_economics(card))
     if card.change is not None:
-        yield "Change management", list(_change(card))
+        yield "Change management", _plain(_change(card))
+
+
+def _plain(lines: Iterable[Line]) -> list[Line]:
+    """A figure that is not there needs no note."""
+    return [replace(it, note="") if it.value == words.NO_DATA else it for it in lines]
 
 
 def _quality(card: Card) -> Iterator[Line]:
@@ -111,7 +116,7 @@ def _economics(card: Card) -> Iterator[Line]:
         count, own = money.succeeded, money.of_successes
         mean = own / 1e9 / count if count and own is not None and cost.lines else None
         note = "" if money.deviation is None else f"± {words.usd(money.deviation)} of a run"
-        yield Line("of a successful run itself", words.usd(mean), note, inner=True)
+        yield Line("of the run itself", words.usd(mean), note, inner=True)
     share = words.percent(cost.unpriced_share) + " unpriced" if cost.unpriced else ""
     paid = words.usd(cost.usd) if cost.lines or cost.nanos else words.NO_DATA
     yield Line("spend", f"≥ {paid}" if share else paid, share, "spend")

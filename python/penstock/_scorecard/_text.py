@@ -53,7 +53,7 @@ def _head(scorecard: Scorecard) -> RenderableType:
 
     head = Text("Scorecard", style="bold")
     head.append(f"  {words.moment(scorecard.since)} to {words.moment(scorecard.until)} UTC")
-    head.append(f"  {scorecard.whole.accepted:,} runs", style="cyan")
+    head.append(f"  {words.counted(scorecard.whole.accepted, 'run')}", style="cyan")
     return head
 
 

@@ -99,6 +99,11 @@ def number(value: float | None, unit: str = "") -> str:
     return f"{text}{unit}"
 
 
+def counted(count: int, one: str) -> str:
+    """A count with its noun: "1 run", "14,251 runs"."""
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
+
+
 def score(found: Score) -> str:
     """A mean with how many it is of."""
     give = "" if found.deviation is None else f" ± {found.deviation:.2g}"
