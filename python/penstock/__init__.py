@@ -20,6 +20,7 @@ from ._errors import (
     Overloaded,
     PenstockError,
     RecordedError,
+    Reject,
     RetryAfter,
     RunCancelled,
     RunError,
@@ -29,6 +30,7 @@ from ._errors import (
     RuntimeClosed,
     StoreCorrupt,
     StoreError,
+    ThresholdError,
     VersionConflict,
 )
 from ._events import Event, EventsLost, QueueEvent
@@ -106,6 +108,7 @@ __all__ = [
     "QueueStats",
     "RateLimit",
     "RecordedError",
+    "Reject",
     "Report",
     "Retention",
     "RetryAfter",
@@ -127,6 +130,7 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "Threshold",
+    "ThresholdError",
     "TypeCases",
     "VersionConflict",
     "Workflow",

@@ -1,9 +1,10 @@
-"""The errors penstock raises, and the two a step raises to steer its own retries.
+"""The errors penstock raises, and those a step raises to steer what becomes of it.
 
     Exception
     ├── PenstockError             what happened, to which run and node, and the remedy
     │   ├── DefinitionError       a step, a policy or a workflow is wrong; it never ran
     │   ├── ContractError         a value does not satisfy the annotation of its edge
+    │   │   └── ThresholdError    a value's score is below its step's threshold
     │   ├── RunError              a run ended without a result
     │   │   ├── RunFailed         a step failed for good; its exception is the __cause__
     │   │   ├── RunCancelled      somebody cancelled the run
@@ -22,12 +23,13 @@
     │       ├── StoreCorrupt      a record is damaged, or of an unknown format
     │       └── LeaseLost         another host took the run over
     ├── NonRetryable              raised by a step: fail now, whatever the retry policy says
+    │   └── Reject                raised by a step: what it was handed is not good enough
     ├── RetryAfter                raised by a step: try again, but not before `seconds`
     └── RecordedError             stands for what a step raised in an earlier process
 
-`NonRetryable` and `RetryAfter` stand outside the tree: they are messages of a step to its runtime,
-so that `except PenstockError` in a step's body does not swallow them. All of these can be pickled;
-as with every exception, `__cause__` does not travel.
+`NonRetryable`, `Reject` and `RetryAfter` stand outside the tree: they are messages of a step to its
+runtime, so that `except PenstockError` in a step's body does not swallow them. All of these can be
+pickled; as with every exception, `__cause__` does not travel.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from ._stages import Stage
 
 
 class PenstockError(Exception):
@@ -108,6 +113,10 @@ class ContractError(PenstockError):
     def at(self, *, run_id: str | None, node: str) -> ContractError:
         """This error with the run and the node it happened to."""
         return type(self)(self.what, run_id=run_id, node=node, remedy=self.remedy)
+
+
+class ThresholdError(ContractError):
+    """A value's score is below the threshold of the step that gave it: `accept=` of that step."""
 
 
 class RunError(PenstockError):
@@ -240,6 +249,49 @@ class NonRetryable(Exception):
     """
 
 
+class Reject(NonRetryable):
+    """Raised by a step: what it was handed is not good enough, and who has to do it again.
+
+    It fails the step and is not retried; in the books it is a refused handoff. Doing it again is
+    what `Flow.loop` is for.
+
+    Args:
+        reason: why, for the books.
+        to: the step, or the name of it, whose work that was; None for whoever handed it over.
+
+    Attributes:
+        reason: as given.
+        to: the name of that step, or None.
+
+    Raises:
+        ValueError: the reason is empty, or `to` is no step.
+
+    >>> import penstock as ps
+    >>> @ps.step
+    ... async def draft(ticket: str) -> str:
+    ...     return ticket
+    >>> @ps.step
+    ... async def check(text: str) -> str:
+    ...     raise ps.Reject("it names no price", to=draft)
+    """
+
+    def __init__(self, reason: str, *, to: Stage[..., Any] | str | None = None) -> None:
+        if not isinstance(cast("object", reason), str) or not reason.strip():
+            raise ValueError(f"Reject takes a reason, not {reason!r}")
+        name: object = to if to is None or isinstance(to, str) else getattr(to, "name", None)
+        if to is not None and (not isinstance(name, str) or not name.strip()):
+            raise ValueError(f"Reject(to=) takes a step or the name of one, not {to!r}")
+        super().__init__(reason)
+        self.reason = reason
+        self.to = None if name is None else str(name)
+
+    def __str__(self) -> str:
+        return self.reason if self.to is None else f"{self.reason} (back to {self.to})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rejected, (self.reason, self.to)
+
+
 class RetryAfter(Exception):
     """Raised by a step: try again, but not before `seconds` have passed.
 
@@ -285,6 +337,10 @@ class RecordedError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _recorded, (self.args[0], self.type, self.traceback)
+
+
+def _rejected(reason: str, to: str | None) -> Reject:
+    return Reject(reason, to=to)
 
 
 def _recorded(message: str, kind: str, traceback: str) -> RecordedError:

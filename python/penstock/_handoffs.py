@@ -1,10 +1,15 @@
-"""Handoffs: which edges of a graph carry a value from one owner to another."""
+"""Handoffs: which edges carry a value from one owner to another, and why one is refused."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
+from ._errors import ContractError, RecordedError, Reject, ThresholdError
 from ._graph import Graph, GraphNode, Loop, Map, Recurse, Wait
+
+Refusal: TypeAlias = Literal["contract", "threshold", "rejected", "wrong_owner", "timeout"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,59 @@ def handoffs(graph: Graph, default: str | None = None) -> list[Handoff]:
     return found
 
 
-def makers_of(graph: Graph, default: str | None) -> list[frozenset[str]]:
+def refusal(
+    error: BaseException | None,
+    cause: str,
+    *,
+    givers: Collection[str] = (),
+    owners: Mapping[str, str | None] | None = None,
+) -> Refusal | None:
+    """Why the failure of a node counts as a refused handoff; None if it is a failure of its own.
+
+    Args:
+        error: what it failed with, also as a store gives it back; None if nothing was raised.
+        cause: as the engine and the history have it: "error", "timeout", "queue_timeout" and so on.
+        givers: the owners of the work it was handed: `makers_of` of its producers.
+        owners: by step, its owner: `step_owners`.
+
+    A value that breaks its contract is refused where it was returned, so "contract" and "threshold"
+    count once, against the node that gave it. "wrong_owner" is a `Reject` to a step of an owner who
+    did not hand the work over.
+
+    >>> from penstock import Reject
+    >>> owners = {"draft": "cx", "price": "billing"}
+    >>> refusal(Reject("no price", to="draft"), "error", givers=["cx"], owners=owners)
+    'rejected'
+    >>> refusal(Reject("no price", to="price"), "error", givers=["cx"], owners=owners)
+    'wrong_owner'
+    """
+    if isinstance(error, Reject):
+        if error.to is None:
+            return "rejected"
+        known = owners or {}
+        owner = known.get(error.to)
+        mine = owner in givers if owner is not None else error.to in known and not givers
+        return "rejected" if mine else "wrong_owner"
+    kind = error.type if isinstance(error, RecordedError) else None
+    if isinstance(error, ThresholdError) or kind == _type(ThresholdError):
+        return "threshold"
+    if isinstance(error, ContractError) or kind == _type(ContractError):
+        return "contract"
+    return "timeout" if cause in _TIMEOUTS else None
+
+
+def step_owners(graph: Graph, default: str | None = None) -> dict[str, str | None]:
+    """The owner of each step of a graph, by the step's name.
+
+    Args:
+        graph: of a workflow.
+        default: the owner of the workflow.
+    """
+    steps = (node.step for node in graph.nodes if node.kind == "step")
+    return {step.name: step.owner or default for step in steps if step is not None}
+
+
+def makers_of(graph: Graph, default: str | None = None) -> list[frozenset[str]]:
     """For each node, the owners whose work its value is. O(nodes + edges).
 
     Args:
@@ -92,3 +149,13 @@ def makers_of(graph: Graph, default: str | None) -> list[frozenset[str]]:
 def body_of(node: GraphNode) -> int | None:
     """The region that `node` repeats, or None."""
     return node.detail.body if isinstance(node.detail, Map | Loop | Recurse) else None
+
+
+def _type(kind: type[BaseException]) -> str:
+    """A class as `_payloads.told` names it."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+_TIMEOUTS: Final = frozenset(
+    {"timeout", "total_timeout", "heartbeat_timeout", "queue_timeout", "signal_timeout"}
+)

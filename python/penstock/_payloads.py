@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import PydanticSerializationError
 
-from ._errors import ContractError, RecordedError, StoreCorrupt
+from ._errors import ContractError, RecordedError, Reject, StoreCorrupt
 
 if TYPE_CHECKING:
     from ._contracts import Contract
@@ -109,7 +109,9 @@ def encode_error(error: BaseException) -> bytes:
         trace = error.traceback
     else:
         trace = "".join(traceback.format_exception(error))[-_TRACEBACK_MAX:]
-    content = {"type": kind, "message": message, "traceback": trace}
+    content: dict[str, object] = {"type": kind, "message": message, "traceback": trace}
+    if isinstance(error, Reject):
+        content["reject"] = {"reason": error.reason, "to": error.to}
     return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
 
 
@@ -126,7 +128,7 @@ def told(error: BaseException) -> tuple[str, str]:
 
 
 def decode_error(payload: bytes) -> BaseException:
-    """The exception that was written: of its own class if that is a built-in one.
+    """The exception that was written: of its own class if that is a built-in one, or `Reject`.
 
     Its traceback comes as a note.
     """
@@ -135,7 +137,9 @@ def decode_error(payload: bytes) -> BaseException:
     module, _, plain = name.rpartition(".")
     kind = getattr(builtins, plain, None) if module == "builtins" else None
     error: BaseException
-    if isinstance(kind, type) and issubclass(kind, Exception) and kind not in _NEED_MORE:
+    if "reject" in content:
+        error = Reject(**content["reject"])
+    elif isinstance(kind, type) and issubclass(kind, Exception) and kind not in _NEED_MORE:
         error = kind(message)
     else:
         error = RecordedError(message, type=name, traceback=trace)
