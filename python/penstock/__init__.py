@@ -59,6 +59,7 @@ from ._prices import PriceBook
 from ._run import Run
 from ._runtime import Runtime
 from ._scopes import FlowScope
+from ._settings import Overlay, Setting
 from ._signals import Signal
 from ._stability import Stability, stability
 from ._stages import AsyncStep, PlainStep, Stage, step
@@ -98,6 +99,7 @@ __all__ = [
     "Node",
     "NonRetryable",
     "OutcomeUnknown",
+    "Overlay",
     "Overloaded",
     "Overrides",
     "PenstockError",
@@ -123,6 +125,7 @@ __all__ = [
     "RunNotFound",
     "Runtime",
     "RuntimeClosed",
+    "Setting",
     "Signal",
     "Stability",
     "Stage",

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from ._settings import Setting
+
+T = TypeVar("T")
 
 from ._prices import Rates
 from ._spend import Spend, SpendLine
@@ -32,6 +37,10 @@ class Host(Protocol):
 
     def emit(self, attempt: int, event: object, /) -> None:
         """An event of the user's own, for those who follow the run."""
+        ...
+
+    def setting(self, attempt: int, setting: Setting[T], /) -> T:
+        """The value of a setting that holds for an attempt."""
         ...
 
     def is_cancelled(self, attempt: int, /) -> bool:
@@ -142,6 +151,10 @@ class Context:
         if self._spend is None:
             self._spend = Spend(self._host, self._key)
         return self._spend
+
+    def get(self, setting: Setting[T]) -> T:
+        """The value of a setting that holds for this run: its own, or that of the run's overlay."""
+        return self._host.setting(self._key, setting)
 
     def emit(self, event: object) -> None:
         """Hand an event of one's own to those who follow the run with `Run.events`."""

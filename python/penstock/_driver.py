@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context as ContextVars
+from copy import deepcopy
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 from ._context import Context
 from ._errors import (
@@ -35,6 +36,7 @@ from ._graph import Collect, Graph, GraphNode, Loop, Map, Recurse, Wait
 from ._payloads import decode_error, encode_error
 from ._policies import Queue, RetryPolicy
 from ._prices import PriceBook, Rates
+from ._settings import Setting
 from ._spend import SpendLine
 from ._stages import Step
 from ._stats import counted
@@ -42,6 +44,8 @@ from ._threads import Threads
 
 if TYPE_CHECKING:
     from ._engine import Core
+
+T = TypeVar("T")
 
 
 class Command(NamedTuple):
@@ -65,7 +69,12 @@ class Command(NamedTuple):
 
 
 class Driver:
-    """The hooks of one runtime's native side, and the host its contexts speak to."""
+    """The hooks of one runtime's native side, and the host its contexts speak to.
+
+    Attributes:
+        overlays: by the number of a workflow, the values of settings that hold for its runs in
+            place of their own, by name.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, threads: Threads) -> None:
         self._loop = loop
@@ -78,6 +87,7 @@ class Driver:
         self.graphs: list[Graph] = []
         self.queues: list[Queue] = []
         self.feeds: list[Feed[QueueEvent]] = []
+        self.overlays: dict[int, Mapping[str, object]] = {}
 
     # Hooks, named as in the native `Hooks`.
 
@@ -303,6 +313,19 @@ class Driver:
         else:
             self._loop.call_soon_threadsafe(self._emit, attempt, event)
 
+    def setting(self, attempt: int, setting: Setting[T]) -> T:
+        """The value of a setting that holds for the run of an attempt, from any thread.
+
+        What an attempt reads is read here and nowhere else.
+        """
+        if not isinstance(cast("object", setting), Setting):
+            raise TypeError(f"{setting!r} is no setting; make it one: ps.Setting(name, value)")
+        plan = self._plan_of(attempt) if self.overlays else None
+        overlay = None if plan is None else self.overlays.get(plan)
+        if overlay is not None and setting.name in overlay:
+            return cast("T", deepcopy(overlay[setting.name]))
+        return setting.value
+
     def is_cancelled(self, attempt: int) -> bool:
         """Whether an attempt has been told to stop, from any thread."""
         return self.core.is_cancelled(attempt)
@@ -310,6 +333,12 @@ class Driver:
     def now(self) -> float:
         """Seconds since 1970, by the engine's clock."""
         return self.core.now()
+
+    def _plan_of(self, attempt: int) -> int | None:
+        """The number of the workflow that an attempt is of; None if it is not under way."""
+        facts = self.core.attempt(attempt)
+        run = None if facts is None else self.core.find(facts[0])
+        return None if run is None else self.core.plan_of(run)
 
     def _emit(self, attempt: int, event: object) -> None:
         facts = self.core.attempt(attempt)

@@ -118,9 +118,7 @@ class Registry:
         mode = "threads" if step.flavour == "plain" else "own" if own else "carrier"
         return (step, step.function, step.name, _retry_of(node), mode, step.takes_context)
 
-    def _policy(
-        self, node: GraphNode, step: Step[..., Any], place: Place
-    ) -> dict[str, object]:
+    def _policy(self, node: GraphNode, step: Step[..., Any], place: Place) -> dict[str, object]:
         retry = _retry_of(node)
         hedge: Hedge | None = node.option("hedge")
         estimate: Cost | None = node.option("estimate")

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from . import _engine
 from ._clock import VirtualClock
@@ -15,10 +15,13 @@ from ._context import Context
 from ._errors import DefinitionError
 from ._policies import Seconds, seconds
 from ._prices import PriceBook, Rates
+from ._settings import Overlay, Setting
 from ._spend import SpendLine
 from ._stages import Step
 
 __all__ = ["Fault", "Hang", "Recorder", "Slow", "VirtualClock", "context", "faults"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Recorder:
         heartbeats: how many it gave.
         emitted: the events it emitted.
         tokens: how many it used.
+        settings: by name, the values that hold in place of the settings' own.
+        read: the names of the settings it read, in that order.
         cancelled: what `Context.cancelled` answers.
         time: what the clock says, in seconds since 1970.
         lines: what it spent.
@@ -91,6 +96,8 @@ class Recorder:
     heartbeats: int = 0
     emitted: list[object] = field(default_factory=list[object])
     tokens: int = 0
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    read: list[str] = field(default_factory=list[str])
     cancelled: bool = False
     time: float = 0.0
     lines: list[SpendLine] = field(default_factory=list[SpendLine])
@@ -116,6 +123,11 @@ class Recorder:
         """Keep one."""
         self.emitted.append(event)
 
+    def setting(self, _attempt: int, setting: Setting[T], /) -> T:
+        """What the test has set, else its own value."""
+        self.read.append(setting.name)
+        return cast("T", self.settings.get(setting.name, setting.value))
+
     def is_cancelled(self, _attempt: int, /) -> bool:
         """What the test has set."""
         return self.cancelled
@@ -133,10 +145,24 @@ def context(
     attempt: int = 1,
     deadline: float | None = None,
     tenant: str | None = None,
+    settings: Mapping[Setting[Any], Any] | None = None,
     recorder: Recorder | None = None,
     prices: PriceBook | None = None,
 ) -> Context:
     """A context for calling a step directly: `await retrieve(query, ps.testing.context())`.
+
+    Args:
+        run_id: what `Context.run_id` says, and so on.
+        step: likewise.
+        path: likewise.
+        attempt: likewise.
+        deadline: likewise.
+        tenant: likewise.
+        settings: by setting, the value that `Context.get` gives in place of its own.
+        recorder: what keeps what the context is told.
+
+    Raises:
+        DefinitionError: a value is not of its setting's type.
 
     >>> import penstock as ps
     >>> recorder = ps.testing.Recorder()
@@ -158,6 +184,8 @@ def context(
         raise DefinitionError(
             "context was given a recorder and prices", remedy="give Recorder(prices=...)"
         )
+    if settings:
+        recorder.settings.update(Overlay(settings=settings).values())
     return Context(
         recorder,
         0,
