@@ -6,19 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, get_args, get_origin
 
-from ._calls import (
-    StageCall,
-    draw_accept,
-    draw_call,
-    draw_case,
-    draw_shield,
-    without_structure,
-)
+from ._calls import StageCall, draw_call, draw_shield, without_structure
 from ._contracts import Contract, assignable, is_union
 from ._drawing import Drawing
 from ._edges import ANYTHING, check_function, check_inputs, either, indices_of, inputs_of
 from ._graph import Loop, Map, OnExhausted
 from ._inlining import body
+from ._judging import draw_accept, draw_case
 from ._nodes import Node
 from ._options import Options
 from ._stages import Stage

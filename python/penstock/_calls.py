@@ -18,10 +18,11 @@ from ._edges import (
     waits_of,
 )
 from ._errors import DefinitionError
-from ._graph import Accept, Acquire, Case, Recurse, Shield, Undo
+from ._graph import Acquire, Recurse, Shield, Undo
 from ._inlining import body, check_once, inline, is_recursive
+from ._judging import bar_of, checked_bar, draw_accept, draw_bar, option_of
 from ._nodes import Node
-from ._options import STRUCTURAL, ConcurrencyKey, OptionName, Options
+from ._options import STRUCTURAL, ConcurrencyKey, Options
 from ._stages import Stage, Step
 
 After: TypeAlias = Node[object] | Sequence[Node[object]] | None
@@ -91,7 +92,8 @@ def draw_call(
 ) -> int:
     """Draw a stage, its inputs checked, and return the place of its result."""
     check_inputs(drawing, stage.name, inputs_of(stage, len(producers)), producers, path)
-    fallback = _option(stage, options, "fallback")
+    fallback = option_of(stage, options, "fallback")
+    bar = bar_of(drawing, stage, options, path, fallback=fallback)
     if "fallback" in options:
         options = cast("Options", {k: v for k, v in options.items() if k != "fallback"})
 
@@ -99,47 +101,30 @@ def draw_call(
         return _draw_plain(drawing, stage, producers, path, options, gates=gates, after=after)
 
     if fallback is None:
-        return draw()
+        return draw() if bar is None else draw_bar(drawing, draw(), bar, path)
     first, call = drawing.apart(draw)
-    yes, no = draw_accept(drawing, first, call, drawing.below(path, "accepted"), gates=gates)
+    bar = None if bar is None else checked_bar(drawing, bar, first, path)
     below = drawing.below(path, "fallback")
-    second = draw_call(drawing, fallback, producers, below, Options(), gates=(no,))
     if not assignable(fallback.contract.annotation, stage.contract.annotation):
         drawing.problem(
             path,
             f"its fallback {fallback.name} gives {fallback.contract.name}, but {stage.name} gives "
             f"{stage.contract.name}; choose one that gives the same, or use flow.cascade",
         )
-    return drawing.add(drawing.below(path, "result"), "merge", stage.contract, inputs=(yes, second))
-
-
-def draw_accept(
-    drawing: Drawing,
-    value: int,
-    contains: int,
-    path: str,
-    *,
-    gates: tuple[int, ...],
-    explore: float = 0.0,
-    at: float | None = None,
-    function: Callable[..., object] | None = None,
-) -> tuple[int, int]:
-    """Draw what judges a value, and return its cases: accepted, not accepted."""
-    contract = drawing.node(value).contract
-    detail = Accept(contains=contains, explore=explore, at=at)
-    accept = drawing.add(
-        path, "accept", contract, inputs=(value,), gates=gates, detail=detail, function=function
+    judge = bar if bar is not None and bar.review is None else None
+    yes, no = draw_accept(
+        drawing,
+        first,
+        call,
+        drawing.below(path, "accepted"),
+        gates=gates,
+        at=None if judge is None else judge.threshold.at,
+        function=None if judge is None else judge.threshold.score,
     )
-    yes = draw_case(drawing, accept, contract, "yes", (1, 2))
-    return yes, draw_case(drawing, accept, contract, "no", (0,))
-
-
-def draw_case(
-    drawing: Drawing, decision: int, contract: Contract, label: str, taken: tuple[int, ...]
-) -> int:
-    """Draw a case of a switch or an accept node."""
-    path = drawing.case_path(drawing.node(decision).path, label)
-    return drawing.add(path, "case", contract, inputs=(decision,), detail=Case(taken=taken))
+    second = draw_call(drawing, fallback, producers, below, Options(), gates=(no,))
+    if bar is not None and judge is None:
+        yes = draw_bar(drawing, yes, bar, path)
+    return drawing.add(drawing.below(path, "result"), "merge", stage.contract, inputs=(yes, second))
 
 
 def contained(
@@ -216,12 +201,12 @@ def _draw_step(
 ) -> int:
     check_once(drawing, step, options, path)
     inputs = indices_of(producers)
-    key: ConcurrencyKey | None = _option(step, options, "concurrency_key")
+    key: ConcurrencyKey | None = option_of(step, options, "concurrency_key")
     holds = None
     if key is not None:
         holds = draw_key(drawing, key, producers, path, gates=gates, after=after)
         gates = (*gates, holds)
-    undo = _option(step, options, "compensate")
+    undo = option_of(step, options, "compensate")
     place = drawing.add(
         path,
         "step",
@@ -298,11 +283,6 @@ def _check_compensate(
                 f"input {parameter!r} of its compensation {undo.name} takes {target.name}, but "
                 f"gets {source.name}{why}; annotate it so",
             )
-
-
-def _option(stage: Stage[..., Any], options: Options, name: OptionName) -> Any:
-    value = options.get(name)
-    return stage.options.get(name) if value is None and isinstance(stage, Step) else value
 
 
 KEY = Contract.of(str)

@@ -15,12 +15,12 @@ from typing import (
     overload,
 )
 
-from ._calls import draw_case
 from ._contracts import Contract, assignable, is_union, plain
 from ._drawing import Drawing
 from ._edges import either
 from ._errors import DefinitionError
 from ._graph import Case, Switch
+from ._judging import draw_case
 from ._nodes import Node
 
 T = TypeVar("T")

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from ._errors import DefinitionError
-from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, instance, seconds, word
+from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, Threshold, instance, seconds, word
 
 if TYPE_CHECKING:
+    from ._signals import Signal
     from ._stages import Stage, Step
 
 Task: TypeAlias = Literal["own", "auto"]
 ConcurrencyKey: TypeAlias = str | Callable[..., object]
+OnReject: TypeAlias = "Literal['fail', 'fallback', 'review'] | Signal[Any]"
 
 
 class Options(TypedDict, total=False):
@@ -36,6 +38,9 @@ class Options(TypedDict, total=False):
         compensate: undoes the step's effect; takes the step's inputs, then its result or None.
         fallback: takes the same inputs when the step has failed for good; a step or a workflow.
         concurrency_key: steps of one key run one at a time; a name, or a function of the inputs.
+        accept: what the step's value has to be good for.
+        on_reject: what becomes of a value that is not: "fail", "fallback", or "review" by a person,
+            who answers with a signal; a signal of one's own is a review too.
     """
 
     retry: RetryPolicy | None
@@ -51,6 +56,8 @@ class Options(TypedDict, total=False):
     compensate: Step[..., Any] | None
     fallback: Stage[..., Any] | None
     concurrency_key: ConcurrencyKey | None
+    accept: Threshold[Any] | None
+    on_reject: OnReject | None
 
 
 OptionName: TypeAlias = Literal[
@@ -67,9 +74,17 @@ OptionName: TypeAlias = Literal[
     "compensate",
     "fallback",
     "concurrency_key",
+    "accept",
+    "on_reject",
 ]
 
-STRUCTURAL: Final[tuple[OptionName, ...]] = ("compensate", "fallback", "concurrency_key")
+STRUCTURAL: Final[tuple[OptionName, ...]] = (
+    "compensate",
+    "fallback",
+    "concurrency_key",
+    "accept",
+    "on_reject",
+)
 """The options that become nodes of the graph."""
 
 
@@ -168,6 +183,28 @@ def _concurrency_key(value: object) -> ConcurrencyKey:
     return value
 
 
+def _accept(value: Any) -> Threshold[Any]:
+    instance(value, "accept", Threshold, "give a Threshold, such as Threshold(score, at=0.7)")
+    threshold: Threshold[Any] = value
+    return threshold
+
+
+def _on_reject(value: Any) -> OnReject:
+    from ._signals import Signal
+
+    known: OnReject = value
+    if not isinstance(cast("object", value), Signal) and value not in (
+        "fail",
+        "fallback",
+        "review",
+    ):
+        raise DefinitionError(
+            f"on_reject is {value!r}",
+            remedy="give 'fail', 'fallback' or 'review', or the signal that a review answers with",
+        )
+    return known
+
+
 def _duration(name: str) -> Callable[[object], float]:
     return lambda value: seconds(value, name)
 
@@ -186,4 +223,6 @@ _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "compensate": _compensate,
     "fallback": _fallback,
     "concurrency_key": _concurrency_key,
+    "accept": _accept,
+    "on_reject": _on_reject,
 }

@@ -39,8 +39,8 @@ from ._context import Context
 from ._contracts import Contract
 from ._errors import DefinitionError
 from ._nodes import Node
-from ._options import ConcurrencyKey, Options, Task, checked
-from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, word
+from ._options import ConcurrencyKey, OnReject, Options, Task, checked
+from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, Threshold, word
 from ._signatures import Side, step_signature
 
 if TYPE_CHECKING:
@@ -245,6 +245,8 @@ def step(
     compensate: Step[..., Any] | None = None,
     fallback: Stage[..., Any] | None = None,
     concurrency_key: ConcurrencyKey | None = None,
+    accept: Threshold[Any] | None = None,
+    on_reject: OnReject | None = None,
     playbook: str | None = None,
 ) -> StepDecorator: ...
 def step(
@@ -284,8 +286,13 @@ def step(
             inputs, then the result, or None if the step was interrupted; with its own policy.
         fallback: a step or a workflow that takes the same inputs when this step has failed.
         concurrency_key: steps of one key run one at a time; a name, or a function of the inputs.
+        accept: the least score its value has to reach; the node that judges it is drawn after it.
+        on_reject: what becomes of a value that does not reach it: "fail" (unless given) makes it a
+            failure, which goes to the fallback where there is one; "fallback" demands one; "review"
+            waits for the value of the signal "<step>-review" in its place, from the step's owner;
+            or a signal of one's own for that.
         playbook: what a person does when it fails; a text or an address.
-        **options: the options from retry to concurrency_key.
+        **options: the options from retry to on_reject.
 
     Raises:
         DefinitionError: the function or an option breaks a rule; all of them at once.
@@ -309,6 +316,7 @@ def step(
                 good["retry"] = _at_most_once(good.get("retry"))
             if "hedge" in good:
                 _check_hedge(effects, good)
+            _check_judged(good)
         except DefinitionError as error:
             raise DefinitionError.of(subject, error.problems) from None
         return kind(
@@ -390,4 +398,11 @@ def _check_hedge(effects: object, options: Options) -> None:
         )
 
 
+def _check_judged(good: Options) -> None:
+    if "on_reject" in good and "accept" not in good:
+        raise DefinitionError(NOTHING_JUDGED, remedy=GIVE_ACCEPT)
+
+
+NOTHING_JUDGED = "on_reject= goes with accept=, as nothing is rejected without"
+GIVE_ACCEPT = "give accept=ps.Threshold(score, at=0.7), or leave on_reject= out"
 _RESERVED = frozenset("/[]")
