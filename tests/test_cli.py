@@ -18,7 +18,7 @@ from penstock._coverage_graph import measured
 FLOWS = """
     import penstock as ps
 
-    @ps.step(owner="cx", effects="pure", timeout=1.0, playbook="page")
+    @ps.step(effects="pure", timeout=1.0, playbook="page")
     async def shout(text: str) -> str:
         return text.upper()
 

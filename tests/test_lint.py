@@ -36,7 +36,7 @@ def seed(code: str) -> Callable[[Seed], Seed]:
 
 def a_step(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Makes a step that lint has nothing to say of, as far as `options` do not change that."""
-    given: dict[str, Any] = {"owner": "cx", "effects": "pure", "timeout": 1.0, "playbook": "page"}
+    given: dict[str, Any] = {"effects": "pure", "timeout": 1.0, "playbook": "page"}
     given.update(options)
     return ps.step(**given)
 
@@ -456,6 +456,30 @@ def inline_by_chance(defect: bool) -> ps.Workflow[..., Any]:
         return flow.call(shout, cut)
 
     return drawn
+
+
+class Criteria:
+    """What takes a release back."""
+
+    def to_json(self) -> str:
+        return '{"success": -0.01}'
+
+
+@seed("R16.1")
+def nobody_answers_for_the_run(defect: bool) -> ps.Workflow[..., Any]:
+    def drawn(flow: ps.Flow, text: ps.Node[str]) -> ps.Node[str]:
+        return flow.call(echo(owner="search"), text)
+
+    options: dict[str, Any] = {} if defect else {"owner": "cx"}
+    return ps.workflow(rollback=Criteria(), **options)(drawn)
+
+
+@seed("R16.2")
+def nothing_takes_a_release_back(defect: bool) -> ps.Workflow[..., Any]:
+    def drawn(flow: ps.Flow, text: ps.Node[str]) -> ps.Node[str]:
+        return flow.call(echo(owner="search"), text)
+
+    return ps.workflow(owner="cx", rollback=None if defect else Criteria())(drawn)
 
 
 @pytest.mark.parametrize("code", RULES)

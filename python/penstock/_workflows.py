@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, get_args, get_origin, overload
 
 from ._contracts import Contract
@@ -22,6 +23,7 @@ from ._plan import plan_of
 from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, word
 from ._signatures import annotations_of
 from ._stages import A1, A2, A3, A4, A5, A6, P, R, R_co, Stage, Step, label
+from ._terms import Criteria, checked_criteria, worth
 
 if TYPE_CHECKING:
     from ._lint import Report
@@ -34,6 +36,8 @@ class Workflow(Stage[P, R_co]):
         plan: the graph as the engine has it.
         digest: what a pinned run needs to find again; see `_graph_json.digest`.
         durability: of its runs, unless they say otherwise; None leaves it to the runtime.
+        value: what a success is worth in nano-dollars, or None.
+        rollback: what takes a release of it back, or None.
     """
 
     def __init__(
@@ -43,10 +47,14 @@ class Workflow(Stage[P, R_co]):
         contract: Contract,
         owner: str | None = None,
         durability: Durability | None = None,
+        value: int | None = None,
+        rollback: Criteria | None = None,
     ) -> None:
         if durability == "exit":
             refuse_exit(graph)
         self.durability: Durability | None = durability
+        self.value = value
+        self.rollback = rollback
         self.name = graph.name
         self.version = graph.version
         self.owner = owner
@@ -113,7 +121,14 @@ class Workflow(Stage[P, R_co]):
         """
         from ._lint import lint
 
-        return lint(self.graph, owner=self.owner, deadline=deadline, items=items, ignore=ignore)
+        return lint(
+            self.graph,
+            owner=self.owner,
+            rollback=self.rollback,
+            deadline=deadline,
+            items=items,
+            ignore=ignore,
+        )
 
     if not TYPE_CHECKING:
 
@@ -220,6 +235,8 @@ def workflow(
     estimate: Cost | None = None,
     task: Task | None = None,
     durability: Durability | None = None,
+    value: float | Decimal | None = None,
+    rollback: Criteria | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -229,6 +246,8 @@ def workflow(
     version: str = "1",
     owner: str | None = None,
     durability: Durability | None = None,
+    value: float | Decimal | None = None,
+    rollback: Criteria | None = None,
     **options: Any,
 ) -> Any:
     """Make a workflow of a function that draws its graph; bare, or with options.
@@ -242,6 +261,8 @@ def workflow(
         version: changes when the graph does.
         owner: the team that answers for it.
         durability: "sync", "async" or "exit": what of its runs is on disk before what.
+        value: what a success is worth, in US dollars.
+        rollback: what takes a release of it back.
         **options: what its steps do unless they say otherwise: retry, hedge, the timeouts, queue,
             estimate, task.
 
@@ -276,6 +297,8 @@ def workflow(
         if durability is not None:
             checked_durability(durability, f"the durability of workflow {chosen!r}")
         try:
+            success = None if value is None else worth(value, "value")
+            criteria = None if rollback is None else checked_criteria(rollback, "rollback")
             _check_defaults(options)
             defaults = checked(options)
         except DefinitionError as error:
@@ -286,7 +309,12 @@ def workflow(
         flow = Flow(drawing)
         graph = drawing.compile(lambda nodes: function(flow, *nodes), version)
         drawn: Workflow[..., Any] = Workflow(
-            graph, contract=result, owner=owner, durability=durability
+            graph,
+            contract=result,
+            owner=owner,
+            durability=durability,
+            value=success,
+            rollback=criteria,
         )
         drawn.__doc__ = function.__doc__
         return drawn

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 from penstock._lint import SEVERITIES, Report, Severity
-from penstock._lint import lint as check
 
 from ._load import workflows
 
@@ -39,7 +38,7 @@ def lint(
 ) -> None:
     """Report what is likely to cause trouble: effects, retries, waits, owners, tangles."""
     reports = [
-        check(w.graph, owner=w.owner, deadline=deadline, items=items, ignore=ignore or ())
+        w.lint(deadline=deadline, items=items, ignore=ignore or ())
         for target in targets
         for w in workflows(target)
     ]

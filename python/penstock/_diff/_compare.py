@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+from penstock._terms import dollars
+
 from ._changes import VERDICTS, Change, Difference, Subject, Verdict
 from ._parts import told
 from ._policies import compared
@@ -90,6 +92,7 @@ class _Comparison:
             what = f"its name {old.name} -> {new.name}"
             yield _change("breaking", "workflow", "", what, "who asks for it by name finds nothing")
         yield from _owner("", old.content, new.content)
+        yield from _terms(old.content, new.content)
         if old.result != new.result:
             what = f"the result comes from {new.result}, and came from {old.result}"
             yield _change("risky", "workflow", "", what, "other work decides what a caller gets")
@@ -258,6 +261,26 @@ def _owner(path: str, old: Entry, new: Entry) -> Changes:
         yield _change("risky", "owner", path, what, "nobody answers for it any more")
     else:
         yield _change("risky", "owner", path, what, "others answer for it, and for its handoffs")
+
+
+def _terms(old: Entry, new: Entry) -> Changes:
+    """What a success is worth, and what takes a release back."""
+    for name, noun in (("value", "value of a success"), ("rollback", "rollback policy")):
+        if name not in old or name not in new or old[name] == new[name]:
+            continue
+        if old[name] is None:
+            what, reason = f"the {noun} is new", "more is known of what a release does"
+            yield _change("compatible", "workflow", "", what, reason)
+        elif new[name] is None:
+            what, reason = f"the {noun} is gone", "a worse version is not told from a good one"
+            yield _change("risky", "workflow", "", what, reason)
+        elif name == "value":
+            what = f"the {noun} {dollars(old[name])} -> {dollars(new[name])}"
+            reason = "what its steps bring in is another sum"
+            yield _change("compatible", "workflow", "", what, reason)
+        else:
+            what = f"the {noun} {told(old[name])} -> {told(new[name])}"
+            yield _change("risky", "workflow", "", what, "other evidence takes a release back")
 
 
 def _unknown(old: _Side, new: _Side) -> Iterator[str]:

@@ -70,6 +70,7 @@ def lint(
     graph: Graph,
     *,
     owner: str | None = None,
+    rollback: object = None,
     deadline: float | None = None,
     items: int = 1,
     ignore: Collection[str] = (),
@@ -79,13 +80,16 @@ def lint(
     Args:
         graph: of the workflow.
         owner: of the workflow; answers for steps without an owner of their own.
+        rollback: the workflow's criteria for taking a release back.
         deadline: seconds that a run has, to compare its worst case with.
         items: how many items a map is taken to have, for the worst case.
         ignore: codes of findings to leave out; "R1" stands for R1.1, R1.2 and so on.
 
     O(nodes² / 64 + edges), and it reads the source of each step once.
     """
-    subject = Subject(graph=graph, owner=owner, deadline=deadline, items=items)
+    subject = Subject(
+        graph=graph, owner=owner, has_rollback=rollback is not None, deadline=deadline, items=items
+    )
     found = [finding for rules in _CHECKS for finding in rules(subject)]
     kept = [f for f in found if f.code not in ignore and f.code.partition(".")[0] not in ignore]
     kept.sort(key=lambda finding: (SEVERITIES.index(finding.severity), number(finding.code)))

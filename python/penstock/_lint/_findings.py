@@ -216,6 +216,16 @@ RULES: Final[Mapping[str, Rule]] = {
         "a function evaluated inline reads the clock, draws at random, or does I/O",
         "do that in a step, and pass the value on",
     ),
+    "R16.1": Rule(
+        "warning",
+        "steps of a workflow have owners, and the workflow has none: nobody answers for a run",
+        "give the workflow owner=",
+    ),
+    "R16.2": Rule(
+        "info",
+        "steps of a workflow have owners, and nothing says what takes a release of it back",
+        "give the workflow rollback=: the criteria of its releases",
+    ),
 }
 """By code: the rule of the literature, and the check within it."""
 NOT_CHECKED: Final[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""R12 and R13: who answers for a step, and what one owner hands to another."""
+"""R12, R13 and R16: who answers for a step and a workflow, and what one owner hands to another."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def check(subject: Subject) -> Found:
             what = f"step {step.name!r} fails the run and has no playbook{places(fatal)}"
             yield subject.finding("R12.3", fatal[0], what)
     yield from _loose_handoffs(subject)
+    yield from _unanswered(subject)
+
+
+def _unanswered(subject: Subject) -> Found:
+    """What is missing of a workflow whose steps have owners."""
+    owners = dict.fromkeys(step.owner for step in subject.steps if step.owner is not None)
+    if not owners:
+        return
+    whose = " and ".join(owners) if len(owners) < 4 else f"{len(owners)} owners"
+    if subject.owner is None:
+        what = f"its steps are of {whose}, and the workflow has no owner"
+        yield subject.finding("R16.1", None, what)
+    if not subject.has_rollback:
+        what = f"its steps are of {whose}, and nothing says what takes a release of it back"
+        yield subject.finding("R16.2", None, what)
 
 
 def _loose_handoffs(subject: Subject) -> Found:

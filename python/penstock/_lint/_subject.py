@@ -35,12 +35,14 @@ class Subject:
     Attributes:
         graph: of the workflow.
         owner: of the workflow, or None.
+        has_rollback: whether the workflow says what takes a release of it back.
         deadline: seconds that a run has, or None.
         items: how many items a map is taken to have.
     """
 
     graph: Graph
     owner: str | None = None
+    has_rollback: bool = False
     deadline: float | None = None
     items: int = 1
 
