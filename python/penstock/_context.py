@@ -6,13 +6,13 @@ import logging
 from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ._prices import Rates
+from ._spend import Spend, SpendLine
+
 if TYPE_CHECKING:
     from ._settings import Setting
 
 T = TypeVar("T")
-
-from ._prices import Rates
-from ._spend import Spend, SpendLine
 
 
 class Host(Protocol):

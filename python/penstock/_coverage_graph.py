@@ -75,7 +75,7 @@ def measured(
         measures={
             "nodes": _nodes(graph, counted),
             "edges": _edges(graph, counted),
-            "outcomes": _outcomes(graph, counted),
+            "outcomes": outcomes_of(graph, counted["outcomes"]),
             "pairs": _pairs(graph, counted, pairs),
             "exceptions": _exceptions(graph, counted),
             "loops": _loops(graph, counted),
@@ -98,6 +98,17 @@ def outcome_labels(node: GraphNode) -> tuple[str, ...]:
             return _ACCEPT if explore else _ACCEPT[:2]
         case _:
             return ("no", "yes") if node.kind == "when" else ()
+
+
+def outcomes_of(graph: Graph, counted: Sequence[Sequence[int]]) -> Measure:
+    """The outcomes of decisions, and how often each was seen; `counted` is by node and outcome."""
+    measure = _Counts()
+    for node, counts in zip(graph.nodes, counted, strict=True):
+        labels = outcome_labels(node)
+        measure.declare(_outcome(node, outcome) for outcome in range(len(labels)))
+        for outcome, count in enumerate(counts):
+            measure.see(_outcome(node, outcome), count)
+    return measure.measure()
 
 
 def _nodes(graph: Graph, counted: Counters) -> Measure:
@@ -124,16 +135,6 @@ def _edges(graph: Graph, counted: Counters) -> Measure:
             # A node that takes a value twice has one edge for it.
             declared[name] = max(count, declared.get(name, 0))
     return Measure(declared=declared)
-
-
-def _outcomes(graph: Graph, counted: Counters) -> Measure:
-    measure = _Counts()
-    for node, counts in zip(graph.nodes, counted["outcomes"], strict=True):
-        labels = outcome_labels(node)
-        measure.declare(_outcome(node, outcome) for outcome in range(len(labels)))
-        for outcome, count in enumerate(counts):
-            measure.see(_outcome(node, outcome), count)
-    return measure.measure()
 
 
 def _pairs(graph: Graph, counted: Counters, possible: Iterable[Pair] | None) -> Measure:

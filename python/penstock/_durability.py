@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,10 +9,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
-from ._engine import NODE_TABLE, RUN_TABLE, TABLE_VERSION
 from ._errors import ContractError, DefinitionError, StoreCorrupt, StoreError, VersionConflict
+from ._interfaces import interfaces_of, pinned, queue_interface
 from ._payloads import Codec
-from ._policies import canonical, word
+from ._policies import word
 
 if TYPE_CHECKING:
     from ._contracts import Contract
@@ -134,35 +133,14 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
                 f"another graph: {_difference(kept, text)}",
                 remedy="give the changed workflow another version; both may be registered",
             )
-    name, version = workflow.name, workflow.version
-    graph = canonical({"graph": json.loads(text), "digest": workflow.digest})
-    core.keep_interface(("graph", name, version, pinned(workflow)), graph)
-    keep_model(core, ("state machines", "penstock"), str(TABLE_VERSION), _STATE_MACHINES)
-    policies = {
-        node.path: {name: _plain(node.option(name)) for name in _POLICIES}
-        for node in workflow.graph.nodes
-        if node.step is not None
-    }
-    keep_model(core, ("policies", name), version, policies)
+    for interface in interfaces_of(workflow):
+        core.keep_interface(interface.identity, interface.content)
 
 
 def keep_queue(core: Core, queue: Queue) -> None:
     """Keep the model of a queue that runs wait in, under its own digest."""
-    identity = ("queue", queue.name, queue.version, queue.digest)
-    core.keep_interface(identity, canonical(queue.to_dict()))
-
-
-def keep_model(core: Core, identity: tuple[str, str], version: str, content: object) -> None:
-    """Keep a versioned interface with its digest; one that is known stays as it is."""
-    text = canonical(content)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    core.keep_interface((*identity, version, digest), text)
-
-
-def pinned(workflow: Workflow[..., Any]) -> str:
-    """What a run is pinned to: the graph, and the order of its nodes, which records count by."""
-    layout = json.dumps([workflow.digest, *(node.path for node in workflow.graph.nodes)])
-    return hashlib.sha256(layout.encode()).hexdigest()
+    interface = queue_interface(queue)
+    core.keep_interface(interface.identity, interface.content)
 
 
 def _difference(kept: str, text: str) -> str:
@@ -189,10 +167,6 @@ def _difference(kept: str, text: str) -> str:
     return "; ".join(told[:3]) or "its nodes are drawn in another order"
 
 
-def _plain(value: object) -> object:
-    return value if isinstance(value, int | float | str | None) else repr(value)
-
-
 def payload_of(codec: Codec, value: object, what: str, run_id: str) -> bytes:
     """The JSON of a value that comes from outside.
 
@@ -211,21 +185,9 @@ def store_error(message: str, corrupt: bool) -> StoreError:  # noqa: FBT001 (by 
     return (StoreCorrupt if corrupt else StoreError)(what, remedy=remedy or None)
 
 
-_STATE_MACHINES: Final = {"run": RUN_TABLE, "node": NODE_TABLE}
 _KEPT: Final[Mapping[str, str]] = {
     "sleep": "sleeps",
     "signal": "waits for a signal",
     "spawn": "starts another run",
     "undo": "is a compensation",
 }
-_POLICIES: Final = (
-    "retry",
-    "hedge",
-    "timeout",
-    "total_timeout",
-    "heartbeat_timeout",
-    "queue_timeout",
-    "queue",
-    "estimate",
-    "priority",
-)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from ._durability import Codecs, keep_interfaces, keep_queue, pinned
+from ._durability import Codecs, keep_interfaces, keep_queue
 from ._errors import DefinitionError, VersionConflict
 from ._graph import Accept, Graph, GraphNode, Spawn, Switch
+from ._interfaces import pinned
 from ._places import Place, places_of
 from ._policies import Adaptive, Cost, Hedge, Queue, RetryPolicy
 from ._stages import Stage, Step

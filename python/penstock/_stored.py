@@ -167,6 +167,20 @@ class StoreView:
             left -= page
             before = rows[-1]["number"]
 
+    def oldest(self, **wanted: Unpack[RunFilter]) -> RunInfo | None:
+        """The oldest run that the filter lets through; a look-up for each doubling of the runs."""
+        rows = self.reader.runs(**_filter(wanted), limit=1)
+        if not rows:
+            return None
+        found, above = rows[0], 0  # none is below number `above`, and `found` is the oldest so far
+        while (middle := (above + found["number"] + 1) // 2) > above:
+            rows = self.reader.runs(**_filter(wanted), before_run=middle, limit=1)
+            if rows:
+                found = rows[0]
+            else:
+                above = middle
+        return info_of(found)
+
     def run(self, run_id: str) -> RunInfo | None:
         """A run by its id."""
         row = self.reader.run(run_id)

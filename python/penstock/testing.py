@@ -159,6 +159,7 @@ def context(
         deadline: likewise.
         tenant: likewise.
         settings: by setting, the value that `Context.get` gives in place of its own.
+        prices: what `Context.spend` prices by; not together with a recorder.
         recorder: what keeps what the context is told.
 
     Raises:

@@ -12,6 +12,7 @@ from ._diff import diff
 from ._graph import graph
 from ._lint import lint
 from ._orders import cancel, fork, pause, resolve, resume, retry, signal
+from ._pages import contracts, interfaces, risks
 from ._runs import dead_letters, runs
 from ._scorecard import explain, scorecard
 from ._show import show
@@ -26,7 +27,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
-    "Workflows": (lint, stability, diff, graph, coverage),
+    "Workflows": (
+        lint,
+        stability,
+        diff,
+        graph,
+        coverage,
+        interfaces,
+        contracts,
+        risks,
+    ),
     "Runs of a store": (runs, show, explain, scorecard, dead_letters, export),
     "Orders to the runtime that has a store open": (
         cancel,

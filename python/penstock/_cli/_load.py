@@ -20,6 +20,7 @@ from rich.console import Console
 
 from penstock._diff import interface, parsed
 from penstock._errors import DefinitionError
+from penstock._settings import Setting
 from penstock._stages import Step
 from penstock._workflows import Workflow
 
@@ -55,6 +56,14 @@ def workflow(target: str) -> AnyWorkflow:
         names = ", ".join(f"{source}:{name}" for name, _ in _found(_module(source)))
         fail(f"{source!r} has {len(found)} workflows; name one: {names}")
     return found[0]
+
+
+def settings(target: str) -> list[Setting[Any]]:
+    """The settings that a target's module defines or imports; none for one workflow of it."""
+    if ":" in target.removesuffix(":"):
+        return []
+    values: list[Any] = list(vars(_module(target.removesuffix(":"))).values())
+    return [value for value in values if isinstance(value, Setting)]
 
 
 def side(target: str) -> dict[str, Any]:
