@@ -32,10 +32,11 @@ class HarmTest:
     True
     """
 
-    __slots__ = ("_for", "_logs", "_steps", "tolerated")
+    __slots__ = ("_for", "_logs", "_steps", "log_e", "tolerated")
 
     def __init__(self, tolerated: float = 1.0) -> None:
         self.tolerated = tolerated
+        self.log_e = 0.0
         self._logs = [0.0] * len(HARM_RATIOS)
         self._for = -1.0
         self._steps: tuple[list[float], list[float]] = ([], [])
@@ -48,12 +49,7 @@ class HarmTest:
             self._for, self._steps = share, _harm_steps(share, self.tolerated)
         steps = self._steps[0] if canary else self._steps[1]
         self._logs = [known + failure * step for known, step in zip(self._logs, steps, strict=True)]
-
-    @property
-    def log_e(self) -> float:
-        """The logarithm of the e-value."""
-        most = max(self._logs)
-        return most + log(sum(exp(each - most) for each in self._logs) / len(self._logs))
+        self.log_e = _log_mean(self._logs)
 
     @property
     def e_value(self) -> float:
@@ -69,6 +65,7 @@ class HarmTest:
         """The test of `state`."""
         test = cls(state["tolerated"])
         test._logs = list(state["logs"])
+        test.log_e = _log_mean(test._logs)
         return test
 
 
@@ -163,8 +160,7 @@ class LimitTest:
     @property
     def e_value(self) -> float:
         """How many times likelier the runs are with too many over the limit."""
-        most = max(self._logs)
-        return _exp(most + log(sum(exp(each - most) for each in self._logs) / len(self._logs)))
+        return _exp(_log_mean(self._logs))
 
     def state(self) -> dict[str, Any]:
         """All of it as plain data; `restored` reads it, exactly."""
@@ -286,6 +282,11 @@ def _harmful_rate(allowed: float, ratio: float) -> float:
     """The rate whose odds are so many times those of `allowed`: below 1 for every ratio."""
     odds = ratio * allowed / (1.0 - allowed)
     return odds / (1.0 + odds)
+
+
+def _log_mean(logs: list[float]) -> float:
+    most = max(logs)
+    return most + log(sum(exp(each - most) for each in logs) / len(logs))
 
 
 def _log_beta(a: float, b: float) -> float:

@@ -79,6 +79,8 @@ class Judge:
             lane = self._lanes[kind if base in NAMED else ""]
             lane.append((metric, reader(metric, margin), watched))
 
+        self._objectives = [(metric, self._watches[metric]) for metric in criteria.objectives]
+
     def read(self, seen: Seen, lane: str = "") -> Reading:
         """What the criteria of a lane read from a run: those of outcomes, or of a kind of score."""
         unpriced = seen.outcome is not None and seen.outcome.unpriced
@@ -107,10 +109,10 @@ class Judge:
     @property
     def shown(self) -> bool:
         """Whether every objective is shown to be no worse than its margin."""
-        return all(
-            self._watches[metric].shown() and not self._muted(metric)
-            for metric in self._criteria.objectives
-        )
+        for metric, watched in self._objectives:
+            if not watched.shown() or self._muted(metric):
+                return False
+        return True
 
     def evidence(self, metric: str, *, harm: bool, noun: str) -> Evidence:
         """What is known of a criterion."""

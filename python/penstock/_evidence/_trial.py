@@ -81,8 +81,9 @@ class Trial:
     either arm, has ended or passed the horizon: else an arm that merely takes longer, or fails
     earlier, would look different from what it is.
 
-    Commands: `started`, `ended`, `so_far`, `scored`, `changed_share`, `forecast`. Then `verdict`
-    says what they amount to; it looks after every run, and once it has decided it stays with that.
+    Commands: `started`, `ended`, `so_far`, `scored`, `changed_share`, `forecast`. Then `settled`
+    and `verdict` say what they amount to; they look after every run that is judged, and once that
+    has decided they stay with it.
 
     Args:
         criteria: what the candidate is judged by.
@@ -201,13 +202,16 @@ class Trial:
         self._fullest = fullest
 
     def verdict(self, now: float) -> Verdict:
-        """What is to become of the release."""
+        """What is to become of the release; `settled` is all it takes while it runs."""
+        return self.settled(now) or self._verdict("running", self._why_running(), ())
+
+    def settled(self, now: float) -> Verdict | None:
+        """The verdict if it is final, else None. O(criteria) for each run that gets judged."""
         if self._final is None:
             self._final = self._decide(now)
-        if self._final is not None:
-            self._forget()
-            return self._final
-        return self._verdict("running", self._why_running(), ())
+            if self._final is not None:
+                self._forget()
+        return self._final
 
     def evidence(self) -> tuple[Evidence, ...]:
         """What is known of each criterion by now: of objectives that they hold, else of harm."""

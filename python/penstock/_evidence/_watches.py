@@ -180,9 +180,10 @@ class RatioWatch:
     def __init__(
         self, metric: str, margin: Margin, *, objective: bool, alpha: float, alpha_promote: float
     ) -> None:
-        self._metric, self._margin, self._objective = metric, margin, objective
+        self._metric, self._objective = metric, objective
         self._alpha, self._alpha_promote = alpha, alpha_promote
         self._sign = 1.0 if margin.direction == "rise" else -1.0
+        self._by, self._relative = margin.by, margin.relative
         self._strata: list[tuple[float, Moments, Moments]] = []
         self._totals = [0, 0]
 
@@ -203,23 +204,23 @@ class RatioWatch:
         )
 
     def _looks_worse(self) -> bool:
-        if min(self._totals) < LEAST_PER_ARM:
+        totals = self._totals
+        if totals[0] < LEAST_PER_ARM or totals[1] < LEAST_PER_ARM:
             return False
-        sign, by, relative = self._sign, self._margin.by, self._margin.relative
+        by, relative = self._by, self._relative
         excess = 0.0
         for _, canary, baseline in self._strata:
             runs, others = canary.count, baseline.count
             if runs >= STRATUM_LEAST and others >= STRATUM_LEAST and baseline.down:
                 ratio = baseline.up / baseline.down
-                edge = by * baseline.down * (abs(ratio) if relative else 1.0)
-                off = sign * (canary.up - ratio * canary.down) - edge
+                off = self._sign * (canary.up - ratio * canary.down)
+                off -= by * (abs(baseline.up) if relative else baseline.down)
                 excess += off * runs * others / (runs + others)
         return excess > 0
 
     def _edge(self, found: Contrast) -> float:
         """The margin, in the unit of the contrast's value."""
-        scale = found.scale * (abs(found.baseline) if self._margin.relative else 1.0)
-        return self._margin.by * scale
+        return self._by * found.scale * (abs(found.baseline) if self._relative else 1.0)
 
     def harmed(self) -> bool:
         # Most looks end here: the bound is only worked out for what looks worse.

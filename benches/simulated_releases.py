@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from math import inf
 from typing import Final, TypeAlias
 
 from penstock._evidence import Criteria, Outcome, Trial, Verdict
@@ -118,8 +118,8 @@ def release(
         while under_way and under_way[0][0] <= starts:
             ended, name, outcome = heapq.heappop(under_way)
             trial.ended(str(name), ended, outcome)
-            verdict = trial.verdict(ended)
-            if verdict.decided:
+            verdict = trial.settled(ended)
+            if verdict is not None:
                 return verdict
             trial = watch(trial) if watch else trial
         now, run = starts, run + 1
@@ -135,9 +135,16 @@ def releases(canary: Service, seeds: Iterable[object], **options: object) -> lis
     return [release(canary, seed=seed, **options) for seed in seeds]  # type: ignore[arg-type]
 
 
-def share_of(verdicts: list[Verdict], state: str) -> float:
-    """How many of them came to that."""
-    return Counter(verdict.state for verdict in verdicts)[state] / len(verdicts)
+def share_of(verdicts: list[Verdict], state: str, *, within: int | None = None) -> float:
+    """How many of them came to that, and within so many canary runs."""
+    came = [each for each in verdicts if each.state == state]
+    return sum(within is None or each.runs <= within for each in came) / len(verdicts)
+
+
+def runs_until(verdicts: list[Verdict], state: str, quantile: float) -> float:
+    """Canary runs until that verdict, at a quantile of all releases; infinite without it."""
+    runs = sorted(each.runs if each.state == state else inf for each in verdicts)
+    return runs[min(int(len(runs) * quantile), len(runs) - 1)]
 
 
 IDENTICAL: Final = USUAL
