@@ -63,10 +63,11 @@ def main() -> int:
     found = simulated(chosen.releases, chosen.seed)
     print(f"{'candidate':28}{'rollback':>10}{'promote':>10}{'hold':>8}   canary runs p50 / p90")
     for name, verdicts in found.items():
-        told = f"{name:28}{share_of(verdicts, 'rollback'):>10.1%}{share_of(verdicts, 'promote'):>10.1%}"
+        shares = [share_of(verdicts, state) for state in ("rollback", "promote", "hold")]
+        told = f"{name:28}{shares[0]:>10.1%}{shares[1]:>10.1%}{shares[2]:>8.1%}"
         runs = sorted(verdict.runs for verdict in verdicts)
         middle, most = runs[len(runs) // 2], runs[len(runs) * 9 // 10]
-        print(f"{told}{share_of(verdicts, 'hold'):>8.1%}   {middle:,} / {most:,}")
+        print(f"{told}   {middle:,} / {most:,}")
     ends = [verdict(aim, chosen.releases) for aim in aims(found)]
     print(*ends, f"{chosen.releases} releases each, seed {chosen.seed}", sep="\n")
     print(f"{time.perf_counter() - began:.0f} s")

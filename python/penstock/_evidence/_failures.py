@@ -99,7 +99,7 @@ class NoWorseTest:
     def ran(self, failure: float, *, canary: bool, share: float) -> None:
         """Take a run in; the bet on it was made before."""
         bet = self._bet
-        if not bet or failure != 0.0 or self.runs >= bet[1]:
+        if not bet or self.runs >= bet[1]:
             # A few equal bets in a row cost no power to speak of, and solving is what takes time.
             rate = (self.failures + 0.5) / (self.runs + 25.0)
             self._bet = bet = [rate, max(self.runs * 1.02, self.runs + 20.0)]
@@ -111,7 +111,9 @@ class NoWorseTest:
             failed, passed = canary_failed, canary_passed
         self.log_e += passed if failure == 0.0 else failure * failed + (1.0 - failure) * passed
         self.runs += 1
-        self.failures += failure
+        if failure != 0.0:
+            self.failures += failure
+            self._bet = []
 
     @property
     def e_value(self) -> float:
