@@ -33,10 +33,11 @@ def test_harm_is_the_mean_of_the_likelihood_ratios(
         test.failed(failure, canary=canary, share=share)
 
     def ratio(harm: float) -> float:
-        return prod(
-            ((harm if canary else 1) / (share * harm + 1 - share)) ** failure
+        factors = (
+            ((harm if canary else 1.0) / (share * harm + 1.0 - share)) ** failure
             for canary, share, failure in runs
         )
+        return float(prod(factors))
 
     naive = sum(map(ratio, HARM_RATIOS)) / len(HARM_RATIOS)
     assert test.e_value == pytest.approx(naive)

@@ -262,7 +262,7 @@ def _compared(
     old, new = baseline.moments(metric), version.moments(metric)
     values = baseline.value(metric), version.value(metric)
     found = contrast([(new, old)])
-    if found is None or (metric == "cost" and _unpriced(baseline, version)):
+    if found is None or not found.scale or (metric == "cost" and _unpriced(baseline, version)):
         return Compared(metric=metric, baseline=values[0], version=values[1])
     deviation = _deviation(found, old, new) if parted(metric)[0] in _SHARES else found.deviation
     off = radius(found.runs, deviation, alpha=alpha / 2, best_at=NARROWEST)

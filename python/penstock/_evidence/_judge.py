@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ._criteria import Criteria
 from ._outcomes import NAMED, Pair, Reader, Seen, parted, reader
-from ._watches import Evidence, Watch, watch
+from ._watches import LEAST_PER_ARM, Evidence, Watch, watch
 from ._words import percent
 
 State: TypeAlias = Literal["running", "rollback", "promote", "hold", "void"]
@@ -108,7 +108,9 @@ class Judge:
 
     @property
     def shown(self) -> bool:
-        """Whether every objective is shown to be no worse than its margin."""
+        """Whether every objective is shown to be no worse, and guardrails could have spoken."""
+        if self.canary_runs < LEAST_PER_ARM or self.baseline_runs < LEAST_PER_ARM:
+            return False
         for metric, watched in self._objectives:
             if not watched.shown() or self._muted(metric):
                 return False

@@ -98,7 +98,7 @@ class Contrast:
         value: mean of numerator - R · denominator in the canary.
         deviation: so that value ± deviation / √runs is one standard error.
         baseline: R, over all strata.
-        scale: the baseline's mean denominator; value / scale is a difference of ratios.
+        scale: the canary's mean denominator; value / scale is a difference of ratios.
     """
 
     runs: int
@@ -118,7 +118,7 @@ def contrast(strata: Sequence[tuple[Moments, Moments]]) -> Contrast | None:
     Returns:
         None if no stratum has `STRATUM_LEAST` runs an arm, or the baseline has no ratio.
     """
-    total = value = spread = up = down = 0.0
+    total = value = spread = up = down = scale = 0.0
     runs = others = 0
     for canary, baseline in strata:
         if canary.count < STRATUM_LEAST or baseline.count < STRATUM_LEAST or not baseline.down:
@@ -131,6 +131,7 @@ def contrast(strata: Sequence[tuple[Moments, Moments]]) -> Contrast | None:
         spread += weight * weight * error
         up += weight * baseline.up
         down += weight * baseline.down
+        scale += weight * canary.down
         runs += canary.count
         others += baseline.count
     if not total or not down:
@@ -141,7 +142,7 @@ def contrast(strata: Sequence[tuple[Moments, Moments]]) -> Contrast | None:
         value=value / total,
         deviation=sqrt(runs * spread) / total,
         baseline=up / down,
-        scale=down / total,
+        scale=scale / total,
     )
 
 

@@ -144,6 +144,8 @@ class Trial:
         self._units = {lane: Units(self.gather) for lane in self._lanes}
         self._unit_names: set[str] = set()
         self._fullest: tuple[str, float] | None = None
+        self._newest = began
+        self._shown_at: float | None = None
         self._final: Verdict | None = None
 
     def started(self, run: str, arm: Arm, at: float, *, unit: str | None = None) -> None:
@@ -235,8 +237,8 @@ class Trial:
             found = self._judge_lane(lane, now)
             if found is not None:
                 return found
-        if self._fullest is not None and self._judge.shown and not self._blocked:
-            return self._promote()  # Nothing new was judged, but there is room now.
+        if self._shown_at is not None and self._promotable():
+            return self._promote()  # Nothing new was judged, but what it waited for has come.
         if self.max_age is not None and now - self.began >= self.max_age:
             return self._undecided(f"after {told(self.max_age)} s")
         return None
@@ -273,6 +275,8 @@ class Trial:
             del self._runs[run.name]
         if run.cancelled:
             return None
+        if not lane:
+            self._newest = run.at
         reading = self._judge.read(run.seen(self.horizon), lane)
         if run.unit:
             self._units[lane].add(run.unit, reading, canary=run.canary, share=run.share, at=run.at)
@@ -293,11 +297,21 @@ class Trial:
         if harm is not None:
             evidence = self._judge.evidence(harm, harm=True, noun=self._noun)
             return self._verdict("rollback", evidence.said, (evidence,), criterion=harm)
-        if self._judge.shown and not self._blocked:
+        if self._promotable():
             return self._promote()
         if self._judge.canary_runs >= self.max_runs:
             return self._undecided(f"after {told(self._judge.canary_runs)} canary {self._noun}")
         return None
+
+    def _promotable(self) -> bool:
+        """Whether it is good enough, there is room, and the scores of these runs are in."""
+        if not self._judge.shown:
+            self._shown_at = None
+            return False
+        if self._shown_at is None:
+            self._shown_at = self._newest
+        due = (self._lanes[kind] for kind in self._kinds)
+        return not self._blocked and not any(lane and lane[0].at <= self._shown_at for lane in due)
 
     def _promote(self) -> Verdict:
         evidence = self._judge.objectives(self._noun)
@@ -323,8 +337,8 @@ class Trial:
         return self._verdict(state, f"{reason}; {blocked}" if blocked else reason, evidence)
 
     def _why_running(self) -> str:
-        if self._judge.shown and self._blocked:
-            return f"good enough, but {self._blocked}"
+        if self._judge.shown:
+            return f"good enough, but {self._blocked or 'not all of its runs are scored'}"
         so_far = f"{told(self._judge.canary_runs)} of at most {told(self.max_runs)} canary"
         missing = self._judge.without_data
         return f"{so_far} {self._noun} judged{f'; {missing}' if missing else ''}"
@@ -380,6 +394,8 @@ class Trial:
             "units": {lane: units.state() for lane, units in self._units.items()},
             "unit_names": sorted(self._unit_names),
             "fullest": None if self._fullest is None else list(self._fullest),
+            "newest": self._newest,
+            "shown_at": self._shown_at,
             "final": None if self._final is None else asdict(self._final),
         }
 
@@ -394,6 +410,7 @@ class Trial:
         for lane, names in state["lanes"].items():
             trial._lanes[lane] = deque(trial._runs[name] for name in names)
             trial._units[lane].restore(state["units"][lane])
+        trial._newest, trial._shown_at = state["newest"], state["shown_at"]
         trial._unit_names = set(state["unit_names"])
         fullest = state["fullest"]
         trial._fullest = None if fullest is None else (fullest[0], fullest[1])

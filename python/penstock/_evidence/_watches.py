@@ -214,7 +214,7 @@ class RatioWatch:
             if runs >= STRATUM_LEAST and others >= STRATUM_LEAST and baseline.down:
                 ratio = baseline.up / baseline.down
                 off = self._sign * (canary.up - ratio * canary.down)
-                off -= by * (abs(baseline.up) if relative else baseline.down)
+                off -= by * canary.down * (abs(ratio) if relative else 1.0)
                 excess += off * runs * others / (runs + others)
         return excess > 0
 
@@ -243,7 +243,7 @@ class RatioWatch:
         found = self._contrast()
         cost = self._metric == "cost"
         bound = None
-        if found is not None:
+        if found is not None and found.scale:
             alpha, best = (
                 (self._alpha, HARM_BEST_AT) if harm else (self._alpha_promote, SHOWN_BEST_AT)
             )
