@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use penstock_engine::{
-    Amount, AttemptKey, AttemptKind, AttemptMetrics, Event, HandoffCounts, Ledger, NodeId, Page,
-    PlanId, QueueId, Refusal, ResourceId, RunEnd, Spending, StepId, Waste,
+    Amount, AttemptKey, AttemptKind, AttemptMetrics, Distribution, Event, HandoffCounts, Ledger,
+    NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, Spending, StepId, Waste,
 };
 use penstock_journal::{Batch, Note, Rollup};
 use pyo3::exceptions::PyOverflowError;
@@ -25,7 +25,7 @@ pub(crate) struct Resources {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Resource {
     /// Such as `input` or `tool`.
-    pub(crate) resource: String,
+    pub(crate) kind: String,
     /// Of what: a model, a tool, a role.
     pub(crate) name: String,
     /// How it was asked for, such as `batch`.
@@ -36,10 +36,9 @@ pub(crate) struct Resource {
 
 impl Resource {
     pub(crate) fn facts(&self) -> String {
-        let Self { resource, name, mode, rate } = self;
+        let Self { kind, name, mode, rate } = self;
         let mut facts = Map::new();
-        for (key, text) in [("mode", mode), ("name", name), ("rate", rate), ("resource", resource)]
-        {
+        for (key, text) in [("mode", mode), ("name", name), ("rate", rate), ("resource", kind)] {
             if !text.is_empty() {
                 facts.insert(key.into(), text.as_str().into());
             }
@@ -50,20 +49,15 @@ impl Resource {
     pub(crate) fn of_facts(facts: &str) -> Self {
         let facts: Json = serde_json::from_str(facts).unwrap_or_default();
         let text = |key: &str| facts[key].as_str().unwrap_or_default().to_owned();
-        Self {
-            resource: text("resource"),
-            name: text("name"),
-            mode: text("mode"),
-            rate: text("rate"),
-        }
+        Self { kind: text("resource"), name: text("name"), mode: text("mode"), rate: text("rate") }
     }
 
     /// What figures call it: its kind, and of what.
     fn label(&self) -> String {
-        match self.name.is_empty() {
-            true => self.resource.clone(),
-            false => format!("{}:{}", self.resource, self.name),
+        if self.name.is_empty() {
+            return self.kind.clone();
         }
+        format!("{}:{}", self.kind, self.name)
     }
 }
 
@@ -151,12 +145,12 @@ impl State {
         let plan = &self.plans[page.key.plan.0 as usize].plan;
         let mut body = Map::new();
         put(&mut body, "accepted", page.accepted);
-        put(&mut body, "ended", by_word(RunEnd::ALL, &page.ended, |it| it.name()));
-        put(&mut body, "first_outcome", by_word(RunEnd::ALL, &page.first_ended, |it| it.name()));
+        put(&mut body, "ended", by_word(RunEnd::ALL, &page.ended, RunEnd::name));
+        put(&mut body, "first_outcome", by_word(RunEnd::ALL, &page.first_ended, RunEnd::name));
         put(&mut body, "first_pass", page.first_pass);
         put(&mut body, "degraded", page.degraded);
         put(&mut body, "recovered", page.recovered);
-        put(&mut body, "latency", buckets(&page.latency.since(&Default::default())));
+        put(&mut body, "latency", buckets(&page.latency.since(&Distribution::default())));
         let mut cost = Map::new();
         put(&mut cost, "nanos", page.nanos);
         put(&mut cost, "succeeded", page.succeeded_nanos);
@@ -166,7 +160,7 @@ impl State {
         put(&mut unpriced, "lines", page.unpriced);
         put(&mut unpriced, "of", page.lines);
         put(&mut body, "unpriced", unpriced);
-        put(&mut body, "waste", by_word(Waste::ALL, &page.waste, |it| it.name()));
+        put(&mut body, "waste", by_word(Waste::ALL, &page.waste, Waste::name));
         let mut nodes = Map::new();
         for node in 0..page.node_count() {
             let figures = self.node_figures(page, node);
@@ -178,7 +172,7 @@ impl State {
 
     fn node_figures(&self, page: &Page, node: usize) -> Map<String, Json> {
         let Some(node) = page.node(node) else { return Map::new() };
-        let mut body = by_word(AttemptKind::ALL, &node.attempts, |it| it.name());
+        let mut body = by_word(AttemptKind::ALL, &node.attempts, AttemptKind::name);
         for (word, count) in
             ["succeeded", "failed", "cancelled", "skipped"].into_iter().zip(node.ended)
         {
@@ -187,8 +181,8 @@ impl State {
         put(&mut body, "handoffs", handoffs(&node.handoffs));
         put(&mut body, "cross", handoffs(&node.cross));
         put(&mut body, "spend", self.spending(&node.spending));
-        put(&mut body, "waste", by_word(Waste::ALL, &node.waste, |it| it.name()));
-        put(&mut body, "kinds", by_word(AttemptKind::ALL, &node.kinds, |it| it.name()));
+        put(&mut body, "waste", by_word(Waste::ALL, &node.waste, Waste::name));
+        put(&mut body, "kinds", by_word(AttemptKind::ALL, &node.kinds, AttemptKind::name));
         body
     }
 
@@ -261,11 +255,11 @@ impl State {
         let entries = ledger.entries().iter();
         let rows = entries.map(|entry| {
             let what = self.resources.of(entry.resource).cloned().unwrap_or_default();
-            let Resource { resource, name, mode, rate } = what;
+            let Resource { kind, name, mode, rate } = what;
             let Amount { units, nanos, unpriced, .. } = entry.amount;
             let (path, attempt) = (path(entry.node), entry.attempt);
             let (copy, cut) = (entry.copy, entry.cut);
-            (path, attempt, resource, name, mode, rate, units, nanos, unpriced, copy, cut)
+            (path, attempt, kind, name, mode, rate, units, nanos, unpriced, copy, cut)
         });
         rows.collect()
     }
@@ -345,12 +339,12 @@ impl Core {
     fn resource(
         &self,
         py: Python<'_>,
-        resource: String,
+        kind: String,
         name: String,
         mode: String,
         rate: String,
     ) -> u32 {
-        self.lock(py).resources.id(Resource { resource, name, mode, rate }).0
+        self.lock(py).resources.id(Resource { kind, name, mode, rate }).0
     }
 
     /// An attempt has spent `(resource, units, nano-dollars or None)`; from any thread. False if it has ended.

@@ -533,9 +533,9 @@ impl Core {
             let codec = Codec::new(&codec)?.map(Arc::new);
             let part = NodePart::new(kind, &contract, &detail, codec.as_ref())?;
             let policy = match (part.lane(), policy) {
-                (Some(lane), Some(named)) => {
-                    let policy = named.policy(lane)?;
-                    names.push((policy, named));
+                (Some(lane), Some(given)) => {
+                    let policy = given.policy(lane)?;
+                    names.push((policy, given));
                     Some(policy)
                 }
                 _ => None,

@@ -264,6 +264,7 @@ impl PlanParts {
 
 /// A step's policy as Python gives it; times in seconds, 0 for none.
 #[derive(FromPyObject)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the step on its own")]
 pub(crate) struct PolicyParts {
     #[pyo3(item)]
     step: u32,

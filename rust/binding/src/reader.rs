@@ -68,6 +68,7 @@ impl StoreReader {
     }
 
     /// Sets something down; nothing where that was done with this key before.
+    #[expect(clippy::too_many_arguments, reason = "what a note is made of")]
     fn note(
         &self,
         py: Python<'_>,

@@ -65,8 +65,11 @@ fn store(folder: &Folder, in_log: bool) {
 /// A run with its records.
 type Run = (u64, Vec<Line>);
 
+/// Runs, figures and notes of a store.
+type Content = (Vec<Run>, Vec<Rollup>, Vec<Note>);
+
 /// Everything in a store, if it can be read; empty if verifying finds something.
-fn content(path: &Path) -> Result<(Vec<Run>, Vec<Rollup>, Vec<Note>), StoreError> {
+fn content(path: &Path) -> Result<Content, StoreError> {
     let options = Options { sync: false, inline: true, acked_lsn: LAST, ..Options::default() };
     let journal = Journal::open(path, options)?;
     let reader = Reader::open(path)?;

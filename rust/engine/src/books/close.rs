@@ -1,7 +1,7 @@
 //! Closing a run: what it adds to the page of the window it began in.
 
 use super::ledger::{Amount, Entry, Ledger};
-use super::page::{Kind, Page, RunEnd, Waste};
+use super::page::{Counts, Kind, Page, RunEnd, Waste};
 use crate::failure::{Cause, Refusal};
 use crate::ids::{NodeId, Place, ResourceId};
 use crate::plan::{NodeKind, Plan, Policy};
@@ -37,9 +37,9 @@ impl Page {
             self.first_pass += u64::from(straight && end == RunEnd::Succeeded);
             return;
         };
-        let plain = ledger.refusals.is_empty() && ledger.recovered == 0 && !ledger.degraded;
+        let undisturbed = ledger.refusals.is_empty() && ledger.recovered == 0 && !ledger.degraded;
         let repeated = ledger.entries.iter().any(|entry| entry.cut);
-        let first_pass = straight && plain && !repeated && !again && end == RunEnd::Succeeded;
+        let first_pass = straight && undisturbed && !repeated && !again && end == RunEnd::Succeeded;
         self.first_pass += u64::from(first_pass);
         self.recovered += u64::from(ledger.recovered > 0);
         self.degraded += u64::from(ledger.degraded);
@@ -58,10 +58,8 @@ impl Page {
         amount: &Amount,
     ) {
         self.make_room(nodes);
-        let (waste, kind) = match copy {
-            true => (Waste::Lost, Kind::Hedge),
-            false => (Waste::FailedAttempt, Kind::First),
-        };
+        let (waste, kind) =
+            if copy { (Waste::Lost, Kind::Hedge) } else { (Waste::FailedAttempt, Kind::First) };
         self.nanos += amount.nanos;
         self.lines += amount.lines;
         self.unpriced += amount.unpriced;
@@ -74,7 +72,7 @@ impl Page {
 
     fn make_room(&mut self, nodes: usize) {
         if self.counts.len() < nodes {
-            self.counts.resize(nodes, Default::default());
+            self.counts.resize(nodes, Counts::default());
             self.rare.resize_with(nodes, || None);
         }
     }

@@ -77,6 +77,19 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Books what an attempt has spent. O(resources of the attempt).
+    pub(crate) fn spent(
+        &mut self,
+        node: Place,
+        attempt: u32,
+        copy: bool,
+        resource: ResourceId,
+        amount: Amount,
+    ) {
+        let generation = self.generation;
+        self.book(Entry { node, attempt, resource, generation, copy, cut: false, amount });
+    }
+
     /// Books an amount. O(resources of the attempt).
     pub(crate) fn book(&mut self, entry: Entry) {
         let same = |it: &&mut Entry| {

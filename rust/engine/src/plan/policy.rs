@@ -23,6 +23,7 @@ pub enum Hedge {
 }
 
 /// How a step node is queued, limited and retried. Zero means none for every duration.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the step on its own")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     /// What metrics are counted by.

@@ -17,7 +17,7 @@ mod values;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::action::Evaluation;
-use crate::books::{Amount, Entry, Ledger};
+use crate::books::{Amount, Ledger};
 use crate::failure::{Cause, Refusal};
 use crate::ids::{AttemptKey, Lsn, NodeId, Place, PlanId, TenantId, ValueId};
 use crate::layout::{Layout, Span};
@@ -334,18 +334,8 @@ impl Run {
                 self.step_done(plan, node, value, changes);
             }
             Body::Spent { resource, units, nanos, copy } => {
-                let ledger = self.ledger_mut();
-                let (attempt, generation) = (record.attempt, ledger.generation);
                 let amount = Amount::of(units, nanos);
-                ledger.book(Entry {
-                    node,
-                    attempt,
-                    resource,
-                    generation,
-                    copy,
-                    cut: false,
-                    amount,
-                });
+                self.ledger_mut().spent(node, record.attempt, copy, resource, amount);
             }
             Body::Failed { cause, then: Then::Retry { due_ns }, refusal, .. } => {
                 self.attempted(node, refusal);
