@@ -33,9 +33,12 @@ from ._errors import (
 from ._events import Event, Feed, QueueEvent, Row
 from ._failures import Failure
 from ._graph import Collect, Graph, GraphNode, Loop, Map, Recurse, Wait
+from ._handoffs import refusal
+from ._ledger import Ledger
 from ._payloads import decode_error, encode_error
+from ._places import Judge
 from ._policies import Queue, RetryPolicy
-from ._prices import PriceBook, Rates
+from ._prices import Rates
 from ._settings import Setting
 from ._spend import SpendLine
 from ._stages import Step
@@ -82,8 +85,7 @@ class Driver:
         self._threads = threads
         self.core: Core
         self.commanded: Callable[[Command], None] = lambda _: None
-        self.booked: Callable[[int, Sequence[SpendLine]], None] = lambda *_: None
-        self.rates = Rates(PriceBook())
+        self.ledger: Ledger
         self.graphs: list[Graph] = []
         self.queues: list[Queue] = []
         self.feeds: list[Feed[QueueEvent]] = []
@@ -91,17 +93,15 @@ class Driver:
 
     # Hooks, named as in the native `Hooks`.
 
-    def classify(
-        self, retry: RetryPolicy, error: BaseException
-    ) -> tuple[bool, float | None, str | None]:
+    def classify(self, judge: Judge, error: BaseException) -> tuple[bool, float | None, str | None]:
         """What becomes of a node whose attempt raised.
 
         Whether that is worth another attempt, how many seconds to wait at least, and, if a handoff
         is refused by it, why.
         """
         after = error.seconds if isinstance(error, RetryAfter) else None
-        refused = "contract" if isinstance(error, ContractError) else None
-        return retry.retries(error), after, refused
+        refused = refusal(error, "error", givers=judge.givers, owners=judge.owners)
+        return judge.retry.retries(error), after, refused
 
     def locate(self, run_id: str | None, path: str, error: BaseException) -> BaseException:
         """A contract's error with the run and node it happened to; any other error as it is."""
@@ -300,7 +300,12 @@ class Driver:
 
     def spend(self, attempt: int, lines: Sequence[SpendLine]) -> None:
         """What an attempt has used, priced, from any thread."""
-        self.booked(attempt, lines)
+        self.ledger.book(attempt, lines)
+
+    @property
+    def rates(self) -> Rates:
+        """What spend is priced with."""
+        return self.ledger.rates
 
     def heartbeat(self, attempt: int) -> None:
         """A sign of life of an attempt, from any thread."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ._durability import Codecs, keep_interfaces, keep_queue
 from ._errors import DefinitionError, VersionConflict
 from ._graph import Accept, Graph, GraphNode, Spawn, Switch
+from ._handoffs import step_owners
 from ._interfaces import pinned
-from ._places import Place, places_of
+from ._places import Judge, Place, facts_of, places_of
 from ._policies import Adaptive, Cost, Hedge, Queue, RetryPolicy
+from ._scorecard import NodeFacts
 from ._stages import Stage, Step
 
 if TYPE_CHECKING:
@@ -79,8 +81,9 @@ class Registry:
             keep_interfaces(self._core, workflow)
             digest = pinned(workflow)
         places = places_of(workflow.graph, workflow.owner)
+        owners = step_owners(workflow.graph, workflow.owner)
         nodes = [
-            (node.contract, *self._parts(node, place), self.codec(node.contract))
+            (node.contract, *self._parts(node, place, owners), self.codec(node.contract))
             for node, place in zip(workflow.graph.nodes, places, strict=True)
         ]
         number = self._core.add_plan(workflow.plan, digest, nodes)
@@ -93,14 +96,25 @@ class Registry:
         """How values of a contract are stored; None without a store."""
         return None if self._codecs is None else self._codecs.of(contract)
 
+    def facts(self) -> dict[tuple[str, str, str], NodeFacts]:
+        """What figures are told of the nodes of all workflows: by name, version and path."""
+        return {
+            (workflow.name, workflow.version, path): facts
+            for workflow in self._names.values()
+            for path, facts in facts_of(workflow.graph, workflow.owner).items()
+        }
+
     def graph(self, plan: int) -> Graph:
         """The graph of a registered workflow, by its number."""
         return self._driver.graphs[plan]
 
-    def _parts(self, node: GraphNode, place: Place) -> tuple[object, dict[str, object] | None]:
+    def _parts(
+        self, node: GraphNode, place: Place, owners: Mapping[str, str | None]
+    ) -> tuple[object, dict[str, object] | None]:
         """What the native side needs for a node: its detail by kind, and a step's policy."""
         if node.step is not None:
-            return self._detail(node, node.step), self._policy(node, node.step, place)
+            judge = Judge(_retry_of(node), place.givers, owners)
+            return self._detail(node, node.step, judge), self._policy(node, node.step, place)
         match node.detail:
             case Switch(by_type=True) as switch:
                 return (switch.keys, _default(switch)), None
@@ -114,10 +128,10 @@ class Registry:
             case _:
                 return (node.value if node.kind == "constant" else node.function), None
 
-    def _detail(self, node: GraphNode, step: Step[..., Any]) -> tuple[object, ...]:
+    def _detail(self, node: GraphNode, step: Step[..., Any], judge: Judge) -> tuple[object, ...]:
         own = self._own_task or node.option("task") == "own"
         mode = "threads" if step.flavour == "plain" else "own" if own else "carrier"
-        return (step, step.function, step.name, _retry_of(node), mode, step.takes_context)
+        return (step, step.function, step.name, judge, mode, step.takes_context)
 
     def _policy(self, node: GraphNode, step: Step[..., Any], place: Place) -> dict[str, object]:
         retry = _retry_of(node)

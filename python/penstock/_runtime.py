@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from asyncio import _get_running_loop  # the public one raises outside of a loop
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ from ._context import Context
 from ._coverage import Coverage
 from ._coverage_collect import collect, coverage_of_runtime
 from ._driver import Driver
-from ._durability import Codecs, Durability, checks_payloads, location, refuse_exit
+from ._durability import Codecs, Durability, checks_payloads, keep, location, refuse_exit
 from ._durability import durability as checked_durability
 from ._errors import (
     ContractError,
@@ -37,15 +38,22 @@ from ._errors import (
     StoreError,
 )
 from ._events import EventsLost, Feed, QueueEvent
+from ._figures import open_rows, overlay_of, rows_of, scorecard_of_store
 from ._forks import forget, leave_to_parent
 from ._graph import Wait
+from ._interfaces import prices_interface
+from ._ledger import Desk, Ledger
 from ._options import Task
 from ._policies import Queue, Retention, Seconds, seconds, whole, word
+from ._prices import PriceBook, Prices
 from ._pruning import Pruner
 from ._registry import Registry
 from ._run import Run, ended
 from ._run_options import Admission, RunOptions, checked_options, fingerprint, optional_word
+from ._scorecard import By, Row, Scorecard, scorecard
+from ._scores import Scored, Scores, not_known
 from ._signals import Signal
+from ._spend import Spend
 from ._stages import (
     A1,
     A2,
@@ -91,6 +99,8 @@ class Runtime:
         max_recoveries: how often the process may go down with attempts of a run under way before
             that run is held as a dead letter.
         retention: how long the store keeps runs that have ended; for ever unless given.
+        prices: what is spent is priced with; if not given, models by the `genai-prices` package
+            when it is installed, and nothing else.
         check_payloads: whether every value that is stored is read back at once and compared; under
             pytest unless given.
         clock: seconds on the loop's own scale; if not given, the machine's clock or the virtual
@@ -124,6 +134,7 @@ class Runtime:
         durability: Durability = "sync",
         max_recoveries: int = 3,
         retention: Retention | None = None,
+        prices: Prices | None = None,
         check_payloads: bool | None = None,
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
@@ -140,6 +151,7 @@ class Runtime:
         self._durability: Durability = checked_durability(durability, "Runtime.durability")
         self._max_recoveries = whole(max_recoveries, "Runtime.max_recoveries")
         self._retention = _retention(retention)
+        self._prices = _prices(prices)
         self._check_payloads = check_payloads
         self._clock = clock
         self._seed = random.getrandbits(64) if seed is None else _seed(seed)
@@ -156,6 +168,7 @@ class Runtime:
         self._plans: Mapping[Stage[..., Any], int]
         self._threads: Threads
         self._pruner: Pruner
+        self._scores: Scores
         self._view: StoreView | None = None
 
     async def __aenter__(self) -> Self:
@@ -195,6 +208,11 @@ class Runtime:
 
     def _register(self, driver: Driver) -> None:
         self._threads.open(self._core.threads_done)
+        stored = self._store is not None
+        driver.ledger = Ledger(self._core, self._prices, stored=stored)
+        if stored and isinstance(self._prices, PriceBook):
+            keep(self._core, prices_interface(self._prices))
+        self._scores = Scores(self._core, self._store_view if stored else None)
         codecs = None
         if self._store is not None:
             codecs = Codecs(check=checks_payloads(self._check_payloads))
@@ -657,6 +675,58 @@ class Runtime:
         registry = self._registry
         return stats_of(self._core.stats(), registry.workflows, registry.steps, registry.queues)
 
+    async def scorecard(
+        self, window: Seconds = 86_400.0, *, by: By | None = None, until: float | None = None
+    ) -> Scorecard:
+        """Quality, reliability, cost and changes of the runs of a window, with their trends.
+
+        Without a store, of what was counted since the runtime was opened.
+
+        Args:
+            window: seconds up to `until`; windows of 60 s that start in it count.
+            by: what to group by: "step", "workflow", "version", "owner", "tenant" or "queue".
+            until: seconds since 1970; now if not given.
+
+        Raises:
+            DefinitionError: the window is empty, or nothing can be grouped by `by`.
+            StoreError: the store can't be read or written.
+        """
+        core = self._open()
+        end = core.now() + 1e-9 if until is None else until
+        since = end - seconds(window, "window")
+        if self._store is None:
+            rows = rows_of(core.figures(), since, end)
+            rows += self._open_rows(rows, since, end)
+            facts = self._registry.facts()
+            return scorecard(rows, since=since, until=end, by=by, nodes=facts)
+        core.keep_figures()
+        await self._on_disk()
+        return await asyncio.to_thread(
+            scorecard_of_store, self._store_view(), since, end, by=by, now=core.now()
+        )
+
+    def _open_rows(self, rows: list[Row], since: float, until: float) -> list[Row]:
+        core, workflows = self._core, self._registry.workflows
+        return open_rows(
+            lambda wanted: remembered(core, workflows, wanted), rows, since, until, now=core.now()
+        )
+
+    async def _score(self, key: int, run_id: str, kind: str, value: float) -> None:
+        core = self._open()
+        if self._store is not None:
+            await self._on_disk()
+            info = await asyncio.to_thread(self._store_view().run, run_id)
+            if info is None:
+                raise not_known(run_id)
+            scored = Scored(info.accepted, info.workflow, info.version, overlay_of(info))
+        else:
+            plan, history = core.plan_of(key), core.history(key)
+            if plan is None or not history:
+                raise not_known(run_id)
+            scored = Scored(history[0][0], *self._registry.workflows[plan], "")
+        await self._scores.add(run_id, scored, kind, value)
+        await self._on_disk()
+
     def coverage(self, stage: Stage[..., Any] | None = None) -> Coverage:
         """Which parts of the workflows' graphs the runs that ended have shown; also when closed.
 
@@ -775,6 +845,20 @@ class Runtime:
         if self._core.running() and longest > 0:
             await asyncio.wait([self._core.when_idle()], timeout=longest)
 
+    def _book_people(self, key: int, signal: Signal[Any], minutes: float, role: str | None) -> None:
+        """Book what a person took for the signal, on the node that will take it, if one does."""
+        core, plan = self._open(), self._core.plan_of(key)
+        graph = None if plan is None else self._registry.graph(plan)
+        waits = {
+            node.path: node.detail
+            for node in (graph.nodes if graph is not None else ())
+            if isinstance(node.detail, Wait) and node.detail.signal == signal
+        }
+        path = next((path for path in core.awaiting(key) if _template(path) in waits), None)
+        if path is not None:
+            role = role or waits[_template(path)].owner or "reviewer"
+            Spend(Desk(self._driver.ledger, core, path), key).human(minutes, role)
+
     def _signal_value(
         self, key: int, run_id: str, signal: Signal[Any], value: object
     ) -> tuple[object, bytes | None]:
@@ -814,6 +898,11 @@ class Runtime:
 _UNDER_WAY: Final = ("running", "paused", "compensating")
 
 
+def _template(path: str) -> str:
+    """The path of a node in its graph: without the numbers of items."""
+    return re.sub(r"\[\d+\]", "[]", path)
+
+
 def _stage(stage: Any) -> Stage[..., Any]:
     if not isinstance(stage, Stage):
         raise DefinitionError(
@@ -834,6 +923,16 @@ def _retention(retention: Any) -> Retention | None:
             f"Runtime.retention is {retention!r}", remedy="pass ps.Retention(...), or None"
         )
     return retention
+
+
+def _prices(prices: Any) -> Prices:
+    if prices is None:
+        return PriceBook()
+    if not isinstance(prices, Prices):
+        raise DefinitionError(
+            f"Runtime.prices is {prices!r}", remedy="pass ps.PriceBook(...), or PriceBook.load(...)"
+        )
+    return prices
 
 
 def _seed(seed: Any) -> int:

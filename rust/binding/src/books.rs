@@ -1,10 +1,12 @@
 //! What runs spend, and the rows that the books become.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use penstock_engine::{
-    Amount, AttemptKey, AttemptKind, AttemptMetrics, Distribution, Event, HandoffCounts, Ledger,
-    NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, Spending, StepId, Waste,
+    Amount, AttemptKey, AttemptKind, AttemptMetrics, Counts, Distribution, Engine, Event,
+    HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, Spending,
+    StepId, WINDOW_NS, Waste,
 };
 use penstock_journal::{Batch, Note, Rollup};
 use pyo3::exceptions::PyOverflowError;
@@ -88,6 +90,9 @@ pub(crate) struct Counted {
     pub(crate) steps: HashMap<u32, String>,
     pub(crate) queues: HashMap<u32, String>,
     series: HashMap<(PlanId, StepId, QueueId, u8), AttemptMetrics>,
+    asked: HashMap<QueueId, Counts>,
+    /// Rows that others have made, where no store takes them.
+    beside: VecDeque<Rollup>,
 }
 
 /// An entry of a run's ledger as Python sees it: `(path, attempt, resource, name, mode, rate, units, nano-dollars,
@@ -103,7 +108,6 @@ pub(crate) type NoteRow = (i64, String, f64, String);
 impl State {
     /// Rows of what was counted since the last time, which is forgotten here if they are taken.
     pub(crate) fn figures(&mut self, now_ns: u64, take: bool) -> Vec<Rollup> {
-        let lsn = self.engine.lsn().0;
         let pages = if take {
             self.engine.books_mut().take()
         } else {
@@ -112,11 +116,8 @@ impl State {
         let mut rows = Vec::new();
         for page in &pages {
             let key = self.key_of(page);
-            let window_ns = page.key.window_ns;
-            let row = |kind: &str, body: Json| {
-                let (kind, key, body) = (kind.to_owned(), key.clone(), body.to_string());
-                Rollup { window_ns, kind, key, lsn, body }
-            };
+            let row =
+                |kind, body: Json| rollup(page.key.window_ns, kind, key.clone(), body.to_string());
             let cohort = self.cohort(page);
             if cohort.as_object().is_some_and(|cohort| !cohort.is_empty()) {
                 rows.push(row("runs", cohort));
@@ -126,7 +127,32 @@ impl State {
             }
         }
         self.delays(now_ns, take, &mut rows);
+        self.asked(now_ns, take, &mut rows);
+        rows.extend(self.counted.beside.iter().cloned());
         rows
+    }
+
+    /// What was asked of queues since the last time.
+    fn asked(&mut self, now_ns: u64, take: bool, rows: &mut Vec<Rollup>) {
+        for queue in (0..self.engine.queue_count()).map(QueueId) {
+            let seen = self.engine.queue(queue).total;
+            let before = self.counted.asked.get(&queue).copied().unwrap_or_default();
+            if seen == before {
+                continue;
+            }
+            let mut body = Map::new();
+            put(&mut body, "first", seen.first - before.first);
+            put(&mut body, "attempts", seen.sent - before.sent);
+            put(&mut body, "denied", seen.denied - before.denied);
+            put(&mut body, "succeeded", seen.good - before.good);
+            put(&mut body, "late", seen.late - before.late);
+            let key = json!({ "queue": self.counted.queues.get(&queue.0) }).to_string();
+            let body = Json::Object(body).to_string();
+            rows.push(rollup(window_of(now_ns), "queues", key, body));
+            if take {
+                self.counted.asked.insert(queue, seen);
+            }
+        }
     }
 
     /// Whose figures a page has.
@@ -208,14 +234,13 @@ impl State {
 
     /// What attempts have waited and taken since the last time.
     fn delays(&mut self, now_ns: u64, take: bool, rows: &mut Vec<Rollup>) {
-        let lsn = self.engine.lsn().0;
-        let window_ns = now_ns - now_ns % penstock_engine::WINDOW_NS;
         let mut now_counted = Vec::new();
         for ((plan, step, queue), priority, seen) in self.engine.metrics().series() {
             let which = (plan, step, queue, priority);
             let nothing = AttemptMetrics::default();
             let before = self.counted.series.get(&which).unwrap_or(&nothing);
-            if seen.attempts == before.attempts && seen.duration.len() == before.duration.len() {
+            let ended = seen.duration.len() != before.duration.len();
+            if seen.attempts == before.attempts && seen.parked_ns == before.parked_ns && !ended {
                 continue;
             }
             let parts = &self.plans[plan.0 as usize];
@@ -235,10 +260,11 @@ impl State {
             put(&mut body, "failed", seen.failed - before.failed);
             put(&mut body, "timeouts", seen.timeouts - before.timeouts);
             put(&mut body, "held_ns", seen.held_ns - before.held_ns);
+            put(&mut body, "parked_ns", seen.parked_ns - before.parked_ns);
             put(&mut body, "delay", buckets(&seen.queue_delay.since(&before.queue_delay)));
             put(&mut body, "duration", buckets(&seen.duration.since(&before.duration)));
-            let (kind, key, body) = ("delays".to_owned(), key.to_string(), Json::Object(body));
-            rows.push(Rollup { window_ns, kind, key, lsn, body: body.to_string() });
+            let (key, body) = (key.to_string(), Json::Object(body).to_string());
+            rows.push(rollup(window_of(now_ns), "delays", key, body));
             if take {
                 now_counted.push((which, seen.clone()));
             }
@@ -280,6 +306,20 @@ impl State {
         }
     }
 
+    /// Puts notes and rows into the store, together; where there is none, the rows are kept.
+    fn put_figures(&mut self, notes: Vec<Note>, rows: Vec<FigureRow>) {
+        let rollups = rows
+            .into_iter()
+            .map(|(at, kind, key, body)| rollup(window_of((at * 1e9) as u64), &kind, key, body));
+        if let Some(durable) = &mut self.durable {
+            durable.put_beside(Batch { rollups: rollups.collect(), notes, ..Batch::default() });
+            return;
+        }
+        let beside = &mut self.counted.beside;
+        beside.extend(rollups);
+        beside.drain(..beside.len().saturating_sub(BESIDE_MAX));
+    }
+
     /// Hands the figures over to the store, with how far they go.
     pub(crate) fn keep_figures(&mut self, now_ns: u64) {
         if self.durable.is_none() {
@@ -295,8 +335,54 @@ impl State {
     }
 }
 
+type Line = (ResourceId, u64, Option<i64>);
+
+impl Core {
+    /// Books lines one by one; `book` is asked without a line first, whether it takes any.
+    fn book(
+        &self,
+        py: Python<'_>,
+        lines: Vec<(u32, u64, Option<i64>)>,
+        book: impl Fn(&mut Engine, u64, Option<Line>) -> bool,
+    ) -> PyResult<bool> {
+        let now_ns = self.read_clock(py);
+        let mut all = crate::state::Effects::default();
+        {
+            let mut state = self.lock(py);
+            if !book(&mut state.engine, now_ns, None) {
+                return Ok(false);
+            }
+            let sum = lines.iter().try_fold(state.spent, |sum: i64, (_, _, nanos)| {
+                sum.checked_add(nanos.unwrap_or(0))
+            });
+            let Some(sum) = sum else {
+                return Err(PyOverflowError::new_err("more than 9.2 billion dollars in all"));
+            };
+            state.spent = sum;
+            for (resource, units, nanos) in lines {
+                book(&mut state.engine, now_ns, Some((ResourceId(resource), units, nanos)));
+                state.drain_into(py, &mut all);
+            }
+        }
+        self.perform(py, all);
+        Ok(true)
+    }
+}
+
 /// Figures are written so often.
 const FIGURES_NS: u64 = 10_000_000_000;
+
+/// Rows of others that are kept where there is no store; beyond, the oldest goes.
+const BESIDE_MAX: usize = 65_536;
+
+const fn window_of(at_ns: u64) -> u64 {
+    at_ns - at_ns % WINDOW_NS
+}
+
+fn rollup(window_ns: u64, kind: &str, key: String, body: String) -> Rollup {
+    let part = RandomState::new().build_hasher().finish() >> 1;
+    Rollup { window_ns, kind: kind.to_owned(), key, part, body }
+}
 
 /// Leaves out what is nothing.
 fn put(body: &mut Map<String, Json>, key: &str, value: impl Into<Json>) {
@@ -358,29 +444,37 @@ impl Core {
         lines: Vec<(u32, u64, Option<i64>)>,
     ) -> PyResult<bool> {
         let attempt = AttemptKey(attempt);
-        let now_ns = self.read_clock(py);
-        let mut all = crate::state::Effects::default();
-        {
-            let mut state = self.lock(py);
-            if state.engine.attempt(attempt).is_none() {
-                return Ok(false);
+        self.book(py, lines, |engine, now_ns, line| match line {
+            Some((resource, units, nanos)) => {
+                engine.handle(now_ns, Event::Spent { attempt, resource, units, nanos });
+                true
             }
-            let sum = lines.iter().try_fold(state.spent, |sum: i64, (_, _, nanos)| {
-                sum.checked_add(nanos.unwrap_or(0))
-            });
-            let Some(sum) = sum else {
-                return Err(PyOverflowError::new_err("more than 9.2 billion dollars in all"));
-            };
-            state.spent = sum;
-            for (resource, units, nanos) in lines {
-                let resource = ResourceId(resource);
-                let event = Event::Spent { attempt, resource, units, nanos };
-                state.engine.handle(now_ns, event);
-                state.drain_into(py, &mut all);
-            }
-        }
-        self.perform(py, all);
-        Ok(true)
+            None => engine.attempt(attempt).is_some(),
+        })
+    }
+
+    /// Somebody has spent `(resource, units, nano-dollars or None)` on a node that waits for a signal; false if
+    /// it does not.
+    ///
+    /// # Errors
+    /// As [`Core::spend`].
+    fn spend_on(
+        &self,
+        py: Python<'_>,
+        run: u64,
+        path: &str,
+        lines: Vec<(u32, u64, Option<i64>)>,
+    ) -> PyResult<bool> {
+        let run = penstock_engine::RunKey(run);
+        let awaiting = |engine: &Engine| {
+            let mut nodes = engine.awaiting(run).iter().copied();
+            nodes.find(|&node| engine.path(run, node).as_deref() == Some(path))
+        };
+        self.book(py, lines, |engine, now_ns, line| match (awaiting(engine), line) {
+            (None, _) => false,
+            (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
+            (Some(_), None) => true,
+        })
     }
 
     /// What a run has spent, as long as it is known here.
@@ -408,21 +502,28 @@ impl Core {
         rows.map(|row| (row.window_ns as f64 / 1e9, row.kind, row.key, row.body)).collect()
     }
 
-    /// Sets something down in the store; nothing where that was done with this key before.
+    /// Sets something down in the store, unless that was done with this key before, together with rows
+    /// `(window, kind, key, body)` that count it.
+    #[pyo3(signature = (key, kind, name, body, rows=Vec::new()))]
     fn note(
         slf: &Bound<'_, Self>,
         key: String,
         kind: String,
         name: String,
         body: String,
+        rows: Vec<FigureRow>,
     ) -> PyResult<()> {
         let (core, py) = (slf.get(), slf.py());
         let at_ns = core.read_clock(py);
-        if let Some(durable) = &mut core.lock(py).durable {
-            let note = Note { id: 0, key, kind, name, at_ns, body };
-            durable.put_beside(Batch { notes: vec![note], ..Batch::default() });
-        }
+        let notes = vec![Note { id: 0, key, kind, name, at_ns, body }];
+        core.lock(py).put_figures(notes, rows);
         core.schedule_pump(slf)
+    }
+
+    /// Counts rows `(window, kind, key, body)` among the figures.
+    fn count(slf: &Bound<'_, Self>, rows: Vec<FigureRow>) -> PyResult<()> {
+        slf.get().lock(slf.py()).put_figures(Vec::new(), rows);
+        slf.get().schedule_pump(slf)
     }
 
     /// Writes what was counted to the store.

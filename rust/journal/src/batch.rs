@@ -108,8 +108,8 @@ pub struct Rollup {
     pub kind: String,
     /// Whose figures they are, as canonical JSON.
     pub key: String,
-    /// The last record that had been counted.
-    pub lsn: u64,
+    /// Tells it from the other rows of its window, kind and key; drawn at random.
+    pub part: u64,
     /// JSON of numbers that add up with those of other rows of this window, kind and key.
     pub body: String,
 }

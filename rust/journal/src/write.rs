@@ -227,10 +227,10 @@ fn insert_interface(connection: &Connection, interface: &Interface) -> Result<()
 
 fn rollups(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
     let mut delete = connection.prepare_cached(
-        "DELETE FROM metrics WHERE window = ?1 AND kind = ?2 AND key = ?3 AND lsn = ?4",
+        "DELETE FROM metrics WHERE window = ?1 AND kind = ?2 AND key = ?3 AND part = ?4",
     )?;
-    for (window_ns, kind, key, lsn) in &batch.outdated {
-        delete.execute((window_ns.cast_signed(), kind, key, lsn.cast_signed()))?;
+    for (window_ns, kind, key, part) in &batch.outdated {
+        delete.execute((window_ns.cast_signed(), kind, key, part.cast_signed()))?;
     }
     let mut insert = connection.prepare_cached(
         "INSERT INTO metrics VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -238,8 +238,8 @@ fn rollups(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
     )?;
     for row in &batch.rollups {
         let crc = row.crc();
-        let Rollup { window_ns, kind, key, lsn, body } = row;
-        insert.execute((window_ns.cast_signed(), kind, key, lsn.cast_signed(), body, crc))?;
+        let Rollup { window_ns, kind, key, part, body } = row;
+        insert.execute((window_ns.cast_signed(), kind, key, part.cast_signed(), body, crc))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::books::Amount;
-use crate::ids::{AttemptKey, PlanId, ResourceId, TenantId};
+use crate::ids::{AttemptKey, Place, PlanId, ResourceId, RunKey, TenantId};
 use crate::record::Body;
 use crate::run::Run;
 
@@ -28,6 +28,24 @@ impl Engine {
             let page = self.books.page(attempt.started_ns, plan, tenant);
             page.add_late(nodes, node, attempt.copy, resource, &amount);
         }
+    }
+
+    /// Somebody has spent something on a node of a run, which is no attempt's doing; false if the run is over.
+    pub fn spend_on(
+        &mut self,
+        now_ns: u64,
+        key: RunKey,
+        node: Place,
+        (resource, units, nanos): (ResourceId, u64, Option<i64>),
+    ) -> bool {
+        self.begin(now_ns);
+        let Some(run) = self.runs.get(key.0).filter(|run| run.goes_on()) else {
+            return false;
+        };
+        let (plan, tenant) = (run.plan, run.tenant);
+        self.books.cash(self.now_ns, plan, tenant, resource, &Amount::of(units, nanos));
+        self.commit(key, node, 0, Body::Spent { resource, units, nanos, copy: false });
+        true
     }
 
     /// Counts a run that an earlier process had accepted.
