@@ -93,6 +93,10 @@ pub(crate) struct Counted {
     asked: HashMap<QueueId, Counts>,
     /// Rows that others have made, where no store takes them.
     beside: VecDeque<Rollup>,
+    /// Watched runs that had ended in an earlier process, and were counted at open.
+    pub(crate) recounted: Vec<ClosedRow>,
+    /// Whether figures are written when somebody says so, and not by themselves.
+    pub(crate) by_hand: bool,
 }
 
 /// An entry of a run's ledger as Python sees it: `(path, attempt, resource, name, mode, rate, units, nano-dollars,
@@ -101,6 +105,10 @@ pub(crate) type SpentRow = (String, u32, String, String, String, String, u64, i6
 
 /// `(window, kind, key, body)`: seconds since 1970, and JSON.
 pub(crate) type FigureRow = (f64, String, String, String);
+
+/// A watched run that has ended: `(run id, workflow's number, accepted, ended, body)`; the body is that of a row of
+/// `runs`, with `held` in nanoseconds by queue and the longest `delay_ns`.
+pub(crate) type ClosedRow = (String, u32, f64, f64, String);
 
 /// `(id, name, at, body)`.
 pub(crate) type NoteRow = (i64, String, f64, String);
@@ -153,6 +161,27 @@ impl State {
                 self.counted.asked.insert(queue, seen);
             }
         }
+    }
+
+    /// Watched runs that have ended since the last time; `run_id` is that of one whose key is not known.
+    pub(crate) fn closed_rows(&mut self, run_id: Option<&str>) -> Vec<ClosedRow> {
+        let closed = self.engine.take_closed();
+        let rows = closed.into_iter().filter_map(|it| {
+            let known = it.run.and_then(|run| self.store.id(run)).map(ToString::to_string);
+            let run_id = known.or_else(|| run_id.map(str::to_owned))?;
+            let mut body = self.cohort(&it.page);
+            let mut held = Map::new();
+            for &(queue, held_ns) in &it.load.held_ns {
+                let name = self.counted.queues.get(&queue.0).cloned().unwrap_or_default();
+                put(&mut held, &name, held_ns);
+            }
+            let content = body.as_object_mut()?;
+            put(content, "held", held);
+            put(content, "delay_ns", it.load.delay_ns);
+            let (accepted, ended) = (it.accepted_ns as f64 / 1e9, it.ended_ns as f64 / 1e9);
+            Some((run_id, it.page.key.plan.0, accepted, ended, body.to_string()))
+        });
+        rows.collect()
     }
 
     /// Whose figures a page has.
@@ -293,13 +322,14 @@ impl State {
     /// When figures are written next; never where time is virtual, as it would never stand still.
     pub(crate) fn figures_ns(&self) -> Option<u64> {
         let durable = self.durable.as_ref().filter(|durable| !durable.is_inline())?;
-        (!self.engine.books().pages().is_empty()).then_some(durable.figures_ns)
+        let some = !self.engine.books().pages().is_empty() && !self.counted.by_hand;
+        some.then_some(durable.figures_ns)
     }
 
     /// Hands the figures over if it is time to.
     pub(crate) fn keep_figures_if_due(&mut self, now_ns: u64) {
         if self.figures_ns().is_some_and(|due_ns| due_ns <= now_ns) {
-            self.keep_figures(now_ns);
+            self.keep_figures(now_ns, Vec::new());
             if let Some(durable) = &mut self.durable {
                 durable.figures_ns = now_ns + FIGURES_NS;
             }
@@ -321,16 +351,16 @@ impl State {
     }
 
     /// Hands the figures over to the store, with how far they go.
-    pub(crate) fn keep_figures(&mut self, now_ns: u64) {
+    pub(crate) fn keep_figures(&mut self, now_ns: u64, states: Vec<(String, String)>) {
         if self.durable.is_none() {
             return;
         }
         let counted = Some(self.engine.lsn().0);
         let rollups = self.figures(now_ns, true);
         if let Some(durable) = &mut self.durable
-            && !rollups.is_empty()
+            && !(rollups.is_empty() && states.is_empty())
         {
-            durable.put_beside(Batch { rollups, counted, ..Batch::default() });
+            durable.put_beside(Batch { rollups, counted, states, ..Batch::default() });
         }
     }
 }
@@ -338,6 +368,15 @@ impl State {
 type Line = (ResourceId, u64, Option<i64>);
 
 impl Core {
+    /// Tells of watched runs that have ended.
+    pub(crate) fn tell_closed(&self, py: Python<'_>, closed: Vec<ClosedRow>) {
+        for row in closed {
+            if let Err(error) = self.hooks.closed.call1(py, row) {
+                self.asyncio.report(py, "the end of a run could not be told", &error);
+            }
+        }
+    }
+
     /// Books lines one by one; `book` is asked without a line first, whether it takes any.
     fn book(
         &self,
@@ -421,6 +460,33 @@ fn handoffs(counts: &HandoffCounts) -> Map<String, Json> {
 
 #[pymethods]
 impl Core {
+    /// Whether every run of a workflow is told of when it ends, with its figures.
+    fn watch_plan(&self, py: Python<'_>, plan: u32, on: bool) {
+        self.lock(py).engine.watch_plan(PlanId(plan), on);
+    }
+
+    /// Whether figures are written by [`Core::keep_figures`] and at close alone.
+    fn figures_by_hand(&self, py: Python<'_>, by_hand: bool) {
+        self.lock(py).counted.by_hand = by_hand;
+    }
+
+    /// Watched runs that ended in an earlier process, and were not in the figures it has written.
+    fn recounted(&self, py: Python<'_>) -> Vec<ClosedRow> {
+        std::mem::take(&mut self.lock(py).counted.recounted)
+    }
+
+    /// What was kept last with the figures, under a key.
+    ///
+    /// # Errors
+    /// `StoreError`.
+    fn state(&self, py: Python<'_>, key: &str) -> PyResult<Option<String>> {
+        let found = match &self.lock(py).durable {
+            Some(durable) => durable.reader.state(key),
+            None => Ok(None),
+        };
+        found.map_err(|error| self.store_error(py, &error))
+    }
+
     /// The number of a resource.
     fn resource(
         &self,
@@ -526,11 +592,12 @@ impl Core {
         slf.get().schedule_pump(slf)
     }
 
-    /// Writes what was counted to the store.
-    fn keep_figures(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Writes what was counted to the store, and in the same transaction what others go on from, by key.
+    #[pyo3(signature = (states=Vec::new()))]
+    fn keep_figures(slf: &Bound<'_, Self>, states: Vec<(String, String)>) -> PyResult<()> {
         let (core, py) = (slf.get(), slf.py());
         let now_ns = core.read_clock(py);
-        core.lock(py).keep_figures(now_ns);
+        core.lock(py).keep_figures(now_ns, states);
         core.schedule_pump(slf)
     }
 }

@@ -75,6 +75,7 @@ pub(crate) struct Hooks {
     pub(crate) command: Py<PyAny>,
     /// `(queue, what)`: something happened to a queue.
     pub(crate) news: Py<PyAny>,
+    pub(crate) closed: Py<PyAny>,
 }
 
 /// What Python registers for a node: `(contract, detail, policy | None, codec | None)`; see
@@ -874,6 +875,7 @@ impl Hooks {
             decode_error: hook("decode_error")?,
             command: hook("command")?,
             news: hook("news")?,
+            closed: hook("closed")?,
         })
     }
 
@@ -891,6 +893,7 @@ impl Hooks {
             &self.decode_error,
             &self.command,
             &self.news,
+            &self.closed,
         ] {
             visit.call(hook)?;
         }

@@ -55,6 +55,10 @@ impl State {
             let tenant = self.tenant_of(&row);
             let ended_ns = lines.iter().map(|line| line.record.at_ns).max().unwrap_or(0);
             self.engine.recount_ended((plan, tenant), &run, ended_ns);
+            if self.engine.has_closed() {
+                let rows = self.closed_rows(Some(&row.run_id));
+                self.counted.recounted.extend(rows);
+            }
         }
         Ok(lost)
     }

@@ -143,6 +143,13 @@ impl Reader {
         Ok(())
     }
 
+    /// What was kept last under a key of [`crate::Batch::states`].
+    pub fn state(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT value FROM meta WHERE key = 'state ' || ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+
     /// Records that no figures were taken of. O(records since).
     pub fn uncounted(&self) -> Result<Uncounted, StoreError> {
         let counted: Option<String> = self

@@ -42,12 +42,10 @@ pub(crate) fn write(
         rollups(transaction, batch)?;
     }
     if let Some(lsn) = batch.counted {
-        transaction
-            .prepare_cached(
-                "INSERT INTO meta VALUES ('counted_lsn', ?1)
-                 ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-            )?
-            .execute([lsn.to_string()])?;
+        set(transaction, "counted_lsn", &lsn.to_string())?;
+    }
+    for (key, value) in &batch.states {
+        set(transaction, &format!("state {key}"), value)?;
     }
     for note in &batch.notes {
         insert_note(transaction, note)?;
@@ -222,6 +220,17 @@ fn insert_interface(connection: &Connection, interface: &Interface) -> Result<()
             "INSERT INTO interfaces VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
         )?
         .execute((kind, name, version, digest, content, at_ns.cast_signed()))?;
+    Ok(())
+}
+
+/// Sets a value of the store's own.
+fn set(connection: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO meta VALUES (?1, ?2)
+             ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+        )?
+        .execute((key, value))?;
     Ok(())
 }
 

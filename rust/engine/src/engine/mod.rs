@@ -9,10 +9,12 @@ mod restore;
 mod settle;
 mod spending;
 mod timeouts;
+mod watch;
 
 pub use again::kept;
 pub use commands::Resolution;
 pub use restore::{Again, Restore};
+pub use watch::{Closed, Load};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -114,6 +116,7 @@ pub struct Engine {
     records: Vec<Record>,
     metrics: Metrics,
     books: Books,
+    watching: watch::Watching,
 }
 
 /// A plan with what this engine knows about its nodes.
@@ -180,6 +183,7 @@ impl Engine {
             records: Vec::new(),
             metrics: Metrics::default(),
             books: Books::default(),
+            watching: watch::Watching::default(),
         }
     }
 
@@ -677,6 +681,9 @@ impl Engine {
                 self.timers.cancel(1);
             }
             let delay_ns = now_ns - entry.eligible_ns;
+            if self.watching.has(plan) {
+                self.watching.dispatched(entry.run, delay_ns);
+            }
             let metrics = self.metrics.of(series);
             metrics.attempts += 1;
             metrics.retries += u64::from(number > 1);

@@ -310,6 +310,7 @@ impl Engine {
     fn over(&mut self, key: RunKey, status: RunStatus) {
         self.drop_values();
         let Some(mut run) = self.runs.remove(key.0) else { return };
+        self.close_watched(Some(key), &run, self.now_ns);
         let registered = &mut self.plans[run.plan.0 as usize];
         registered.coverage.add(&registered.plan, &run);
         let metrics = &mut self.metrics.workflows[run.plan.0 as usize];

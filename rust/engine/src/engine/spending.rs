@@ -66,6 +66,7 @@ impl Engine {
 
     /// Counts a run that had ended in an earlier process, as its records leave it.
     pub fn recount_ended(&mut self, (plan, tenant): (PlanId, TenantId), run: &Run, ended_ns: u64) {
+        self.close_watched(None, run, ended_ns);
         let registered = &self.plans[plan.0 as usize];
         let latency_ns = ended_ns.saturating_sub(run.accepted_ns);
         self.books.page(run.accepted_ns, plan, tenant).close(
