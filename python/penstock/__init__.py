@@ -58,6 +58,7 @@ from ._policies import (
     Threshold,
 )
 from ._prices import PriceBook
+from ._releases import Release, ReleaseEvent
 from ._run import Run
 from ._runtime import Runtime
 from ._scopes import FlowScope
@@ -115,6 +116,8 @@ __all__ = [
     "RateLimit",
     "RecordedError",
     "Reject",
+    "Release",
+    "ReleaseEvent",
     "Report",
     "Retention",
     "RetryAfter",

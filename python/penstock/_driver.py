@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context as ContextVars
 from copy import deepcopy
 from threading import get_ident
@@ -39,6 +39,7 @@ from ._payloads import decode_error, encode_error
 from ._places import Judge
 from ._policies import Queue, RetryPolicy
 from ._prices import Rates
+from ._releases import ReleaseEvent
 from ._settings import Setting
 from ._spend import SpendLine
 from ._stages import Step
@@ -86,9 +87,10 @@ class Driver:
         self.core: Core
         self.commanded: Callable[[Command], None] = lambda _: None
         self.ledger: Ledger
+        self.run_closed: Callable[[str, int, float, float, str], None] = lambda *_: None
         self.graphs: list[Graph] = []
         self.queues: list[Queue] = []
-        self.feeds: list[Feed[QueueEvent]] = []
+        self.feeds: list[Feed[QueueEvent | ReleaseEvent]] = []
         self.overlays: dict[int, Mapping[str, object]] = {}
 
     # Hooks, named as in the native `Hooks`.
@@ -266,6 +268,10 @@ class Driver:
         """Another process wants something of a run."""
         self.commanded(Command(number, key, run_id, verb, arguments, actor))
 
+    def closed(self, run_id: str, plan: int, accepted: float, ended: float, body: str) -> None:
+        """A run of a watched workflow has ended, with these figures."""
+        self.run_closed(run_id, plan, accepted, ended, body)
+
     def news(self, queue: int, kind: str) -> None:
         """Something happened to a queue."""
         name = self.queues[queue].name
@@ -288,9 +294,28 @@ class Driver:
                 demand_ratio=seen.demand_ratio,
                 goodput=seen.goodput,
                 parked=seen.parked,
+                owners=self._owners(name),
+                playbooks=self._playbooks(name),
             )
             for feed in self.feeds:
                 feed.push(event)
+
+    def _in_queue(self, name: str) -> Iterator[Step[..., Any]]:
+        """The steps that wait in a queue."""
+        for graph in self.graphs:
+            for node in graph.nodes:
+                queue: Queue | str | None = node.option("queue") if node.step else None
+                if (
+                    node.step
+                    and (queue if isinstance(queue, str) else queue and queue.name) == name
+                ):
+                    yield node.step
+
+    def _owners(self, queue: str) -> tuple[str, ...]:
+        return tuple(sorted({step.owner for step in self._in_queue(queue) if step.owner}))
+
+    def _playbooks(self, queue: str) -> dict[str, str]:
+        return {step.name: step.playbook for step in self._in_queue(queue) if step.playbook}
 
     # The host of contexts.
 

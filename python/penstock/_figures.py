@@ -178,7 +178,7 @@ def open_rows(
     if horizon is None:
         return []
     late = min(until, now - horizon)
-    wanted: RunFilter = {"status": _OPEN, "accepted_after": since, "accepted_before": late}
+    wanted: RunFilter = {"status": OPEN, "accepted_after": since, "accepted_before": late}
     return [
         unresolved(
             info.accepted, info.workflow, info.version, overlay=overlay_of(info), tenant=info.tenant
@@ -210,4 +210,4 @@ def score_row(
 
 
 OVERLAY_TAG: Final = "penstock.overlay"
-_OPEN: Final[Sequence[RunStatus]] = ("running", "paused", "held", "compensating")
+OPEN: Final[Sequence[RunStatus]] = ("running", "paused", "held", "compensating")

@@ -28,14 +28,14 @@ impl State {
         };
         for (run, at_ns) in accepted {
             let Some(row) = row_of(run)? else { continue };
-            let (Some(plan), tenant) = (self.plan_for(&row), self.tenant_of(&row)) else {
+            let (Some(plan), tenant) = (self.plan_like(&row), self.tenant_of(&row)) else {
                 continue;
             };
             self.engine.recount_accepted(at_ns, plan, tenant);
         }
         for (run, at_ns, units, nanos, facts) in spent {
             let Some(row) = row_of(run)? else { continue };
-            let (Some(plan), tenant) = (self.plan_for(&row), self.tenant_of(&row)) else {
+            let (Some(plan), tenant) = (self.plan_like(&row), self.tenant_of(&row)) else {
                 continue;
             };
             let resource = self.resources.id(Resource::of_facts(&facts));
@@ -43,7 +43,7 @@ impl State {
         }
         for run in ended {
             let Some(row) = row_of(run)? else { continue };
-            let Some(plan) = self.plan_for(&row) else {
+            let Some(plan) = self.plan_like(&row) else {
                 lost += 1;
                 continue;
             };
@@ -69,7 +69,7 @@ impl State {
 
     /// A run as its records leave it; None if they do not fit its graph.
     fn fold_of(&mut self, row: &RunRow, lines: &[Line]) -> Option<Run> {
-        let plan = self.plan_for(row)?;
+        let plan = self.plan_like(row)?;
         let parts = self.plans[plan.0 as usize].clone();
         let holding = again::holding(&parts.plan, row, lines);
         let records: Vec<Record> = (0..)
