@@ -87,7 +87,7 @@ class Driver:
         self.core: Core
         self.commanded: Callable[[Command], None] = lambda _: None
         self.ledger: Ledger
-        self.run_closed: Callable[[str, int, float, float, str], None] = lambda *_: None
+        self.run_closed: Callable[[str, int, float, float, str], None] = _nobody
         self.graphs: list[Graph] = []
         self.queues: list[Queue] = []
         self.feeds: list[Feed[QueueEvent | ReleaseEvent]] = []
@@ -376,6 +376,10 @@ class Driver:
             _, path, number, *_ = facts
             emitted = Event(at=self.now(), kind="emitted", node=path, attempt=number, value=event)
             self.core.emit(attempt, emitted)
+
+
+def _nobody(*_: object) -> None:
+    """Nobody listens."""
 
 
 def _before(failure: tuple[str, BaseException | None]) -> BaseException:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ._money import Usd
-from ._scorecard import By, NodeFacts, Row, Scorecard, merge, scorecard, unresolved
+from ._scorecard import By, NodeFacts, Notes, Row, Scorecard, merge, scorecard, unresolved
 from ._scorecard._histogram import quantiles
 
 if TYPE_CHECKING:
@@ -129,7 +129,11 @@ def scorecard_of_store(
     rows += open_rows(
         lambda wanted: view.every(**wanted), rows, since, until, now=now, horizon=horizon
     )
-    return scorecard(rows, since=since, until=until, by=by, nodes=nodes_of_store(view, rows))
+    from ._releases._stored import NOTE, notes_of, records_of  # they are made of rows, too
+
+    notes = Notes(releases=notes_of(records_of(view.reader.notes(NOTE))))
+    nodes = nodes_of_store(view, rows)
+    return scorecard(rows, since=since, until=until, by=by, nodes=nodes, notes=notes)
 
 
 def nodes_of_store(view: StoreView, rows: Sequence[Row]) -> dict[tuple[str, str, str], NodeFacts]:

@@ -50,13 +50,13 @@ from ._policies import Queue, Retention, Seconds, number, seconds, whole, word
 from ._prices import PriceBook, Prices
 from ._pruning import Pruner
 from ._registry import Registry
-from ._releases import Release, ReleaseEvent, ReleaseRecord, Releases, StickyBy
+from ._releases import Release, ReleaseEvent, ReleaseRecord, Releases, StickyBy, notes_of
 from ._releases._arms import RELEASE_TAG, Arm
 from ._releases._forecast import horizon_from, needed, of_workflow
 from ._releases._manager import Routed, Wanted, new_run_id
 from ._run import Run, ended
 from ._run_options import Admission, RunOptions, checked_options, fingerprint, optional_word
-from ._scorecard import By, Row, Scorecard, scorecard
+from ._scorecard import By, Notes, Row, Scorecard, scorecard
 from ._scores import Scored, Scores, not_known
 from ._settings import Changes, Overlay, Setting
 from ._signals import Signal
@@ -842,7 +842,8 @@ class Runtime:
             rows = rows_of(core.figures(), since, end)
             rows += self._open_rows(rows, since, end)
             facts = self._registry.facts()
-            return scorecard(rows, since=since, until=end, by=by, nodes=facts)
+            notes = Notes(releases=notes_of(self._releases.records))
+            return scorecard(rows, since=since, until=end, by=by, nodes=facts, notes=notes)
         self._keep_figures()
         await self._on_disk()
         return await asyncio.to_thread(

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import random
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import penstock as ps
 from loops import virtual
+from penstock._cli._app import app
 
 PROMPT = ps.Setting("answer.prompt", "usual", owner="ml")
 FAILING = {"usual": 0.02, "as good": 0.02, "worse": 0.12}
 STRICT = ps.Criteria(objectives={"success": ps.drop(0.02)}, guardrails={})
 
 
+NUMBERS = [0]
+
+
 @pytest.fixture(autouse=True)
-def _dice() -> None:
+def _same_luck() -> None:
+    """Ids decide about arms, and dice about failures."""
     random.seed(7)
+    NUMBERS[0] = 0
 
 
 @ps.step(owner="ml", playbook="page ml")
@@ -59,8 +70,9 @@ async def ran(rt: ps.Runtime, flow: Any, count: int, **options: Any) -> list[str
     """What so many runs have given; "failed" for those that did."""
 
     async def one(number: int) -> str:
+        NUMBERS[0] += 1
         try:
-            given: str = await rt.run(flow, str(number), **options)
+            given: str = await rt.run(flow, str(number), run_id=f"run {NUMBERS[0]}", **options)
         except ps.RunFailed:
             return "failed"
         return given
@@ -71,7 +83,7 @@ async def ran(rt: ps.Runtime, flow: Any, count: int, **options: Any) -> list[str
 async def decided(rt: ps.Runtime, release: ps.Release, *, most: int = 40_000) -> int:
     """Run until the release is decided; how many runs that took."""
     count = 0
-    while release.state == "running" and count < most:
+    while _state(release) == "running" and count < most:
         await ran(rt, talk, 50)
         count += 50
     return count
@@ -85,10 +97,10 @@ async def test_a_worse_candidate_is_rolled_back_and_the_next_run_is_the_usual_on
         following = asyncio.ensure_future(_follow(rt, seen))
         await ran(rt, talk, 200)
         release = await rt.release(talk, overlay={PROMPT: "worse"}, share=0.2)
-        assert release.state == "running"
+        assert _state(release) == "running"
         assert "canary runs" in release.needed
         await decided(rt, release)
-        assert release.state == "rolled_back"
+        assert _state(release) == "rolled_back"
         assert "failed" in release.reason
         assert "e-value" in release.reason
         assert set(await ran(rt, talk, 100)) <= {"usual", "failed"}
@@ -106,7 +118,7 @@ async def test_a_candidate_that_is_as_good_is_promoted_and_watched() -> None:
             talk, overlay={PROMPT: "as good"}, share=0.5, criteria=STRICT, horizon=60.0
         )
         await decided(rt, release)
-        assert release.state == "promoted", release.reason
+        assert _state(release) == "promoted", release.reason
         assert set(await ran(rt, talk, 100)) <= {"as good", "failed"}
         seen: list[ps.ReleaseEvent] = []
         following = asyncio.ensure_future(_follow(rt, seen))
@@ -117,7 +129,7 @@ async def test_a_candidate_that_is_as_good_is_promoted_and_watched() -> None:
             FAILING["as good"] = 0.02
         assert [event.kind for event in seen] == ["drift_alarm"]
         await release.rollback(by="ada")
-        assert release.state == "rolled_back"
+        assert _state(release) == "rolled_back"
         assert set(await ran(rt, talk, 100)) <= {"usual", "failed"}
         following.cancel()
 
@@ -129,11 +141,11 @@ async def test_what_is_undecided_at_its_limit_is_held_for_a_person() -> None:
             talk, overlay={PROMPT: "as good"}, share=0.5, max_runs=40, horizon=60.0
         )
         await decided(rt, release)
-        assert release.state == "held"
+        assert _state(release) == "held"
         assert "undecided after 40 canary runs" in release.reason
         assert {"usual", "as good"} <= set(await ran(rt, talk, 100))
         await release.promote(by="ada")
-        assert release.state == "promoted"
+        assert _state(release) == "promoted"
         assert set(await ran(rt, talk, 100)) <= {"as good", "failed"}
         await release.end()
         assert set(await ran(rt, talk, 100)) <= {"usual", "failed"}
@@ -179,6 +191,25 @@ async def test_many_runs_at_once_go_to_their_arms() -> None:
         assert 60 < given.count("new") < 140
 
 
+async def test_what_became_of_releases_is_in_the_store(tmp_path: Path) -> None:
+    store = tmp_path / "talk.db"
+    async with ps.Runtime(store, workflows=[talk], durability="async") as rt:
+        release = await rt.release(talk, overlay={PROMPT: "worse"}, share=0.5, horizon=60.0)
+        await decided(rt, release)
+        card = await rt.scorecard()
+        assert card.whole.change is not None
+        assert card.whole.change.canary_rollbacks.part == 1
+    listed = CliRunner().invoke(app, ["releases", str(store)])
+    assert listed.exit_code == 0
+    assert f"{release.name}  rolled back, 50 %, cx" in listed.stdout
+    assert release.reason in listed.stdout.replace("\n", " ")
+    told = CliRunner().invoke(app, ["releases", str(store), release.name])
+    assert "# Risks of talk 1" in told.stdout
+    (known,) = json.loads(CliRunner().invoke(app, ["releases", str(store), "--json"]).stdout)
+    assert (known["state"], known["by"]) == ("rolled_back", "criteria")
+    assert CliRunner().invoke(app, ["releases", str(store), "none"]).exit_code == 2
+
+
 @virtual
 async def test_there_is_one_release_of_a_workflow_at_a_time() -> None:
     async with ps.Runtime(workflows=[talk]) as rt:
@@ -216,9 +247,7 @@ async def test_a_restart_in_the_middle_loses_no_run_and_counts_none_twice(tmp_pa
     judged = 0
     for part in range(4):
         async with ps.Runtime(store, workflows=[talk], durability="async") as rt:
-            release = await rt.release(
-                talk, overlay={PROMPT: "as good"}, share=0.5, horizon=600.0
-            )
+            release = await rt.release(talk, overlay={PROMPT: "as good"}, share=0.5, horizon=600.0)
             assert release.name.startswith("talk-1+")
             before = release.verdict
             assert before.runs + before.others == judged, f"at the beginning of part {part}"
@@ -263,6 +292,10 @@ async def test_a_run_goes_on_under_the_overlay_it_was_started_with(tmp_path: Pat
     assert [given[f"run-{i}"] for i in range(3)].count("as good") >= 2
 
 
+def _state(release: ps.Release) -> str:
+    return release.state
+
+
 async def _given(run: ps.Run[str]) -> str:
     try:
         return await run.result()
@@ -272,5 +305,53 @@ async def _given(run: ps.Run[str]) -> str:
 
 async def _follow(rt: ps.Runtime, seen: list[ps.ReleaseEvent]) -> None:
     async for event in rt.events():
-        if isinstance(event, ps.ReleaseEvent):
-            seen.append(event)
+        assert isinstance(event, ps.ReleaseEvent)
+        seen.append(event)  # it ends with the runtime
+
+
+async def test_a_kill_in_the_middle_loses_no_run_and_counts_none_twice(tmp_path: Path) -> None:
+    """What was judged in figures that were written, and what was recorded after them."""
+    store = tmp_path / "talk.db"
+    for count in (40, 70):
+        program = KILLED.format(store=str(store), count=count)
+        killed = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            program,
+            cwd=Path(__file__).parent,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert await killed.wait() == -signal.SIGKILL
+    async with ps.Runtime(store, workflows=[talk]) as rt:
+        release = await rt.release(talk, overlay={PROMPT: "as good"}, horizon=600.0)
+        await rt.join()
+        tags = {"penstock.release": release.name}
+        runs = await rt.runs(tags=tags, limit=None)
+        verdict = release.verdict
+        assert len(runs) >= 110
+        assert verdict.runs + verdict.others == len(runs)
+        canary = await rt.runs(tags={**tags, "penstock.arm": "canary"}, limit=None)
+        assert verdict.runs == len(canary)
+        said = {evidence.criterion: evidence for evidence in release.evidence}
+        failed = sum(run.status == "failed" for run in canary)
+        assert said["success"].said.startswith(f"failed {failed} of {len(canary)} canary runs")
+
+
+KILLED = """
+import asyncio, os, signal
+import penstock as ps
+from test_releases import NUMBERS, PROMPT, ran, talk
+
+async def main():
+    async with ps.Runtime({store!r}, workflows=[talk], durability="async") as rt:
+        release = await rt.release(talk, overlay={{PROMPT: "as good"}}, share=0.5, horizon=600.0)
+        NUMBERS[0] = {count} * 1000
+        await ran(rt, talk, {count} // 2)
+        rt._releases.save()
+        await ran(rt, talk, {count} // 2)
+        for number in range(5):
+            await rt.start(talk, "x")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""

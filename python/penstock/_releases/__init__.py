@@ -4,9 +4,10 @@ from ._arms import Arm, StickyBy
 from ._events import ReleaseEvent
 from ._manager import Releases
 from ._release import Release
-from ._stored import ReleaseRecord, ReleaseState, records_of
+from ._stored import NOTE, ReleaseRecord, ReleaseState, notes_of, records_of
 
 __all__ = [
+    "NOTE",
     "Arm",
     "Release",
     "ReleaseEvent",
@@ -14,5 +15,6 @@ __all__ = [
     "ReleaseState",
     "Releases",
     "StickyBy",
+    "notes_of",
     "records_of",
 ]

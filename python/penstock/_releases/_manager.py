@@ -132,6 +132,11 @@ class Releases:
         return self._core.now()
 
     @property
+    def records(self) -> list[ReleaseRecord]:
+        """All that are known, in the order they began."""
+        return [active.record for active in self._by_name.values()]
+
+    @property
     def busy(self) -> bool:
         """Whether any workflow's runs are sent elsewhere than the code says."""
         return bool(self._routes)

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from penstock._scorecard import ReleaseNote
+from penstock._scorecard._facts import Outcome
+
 from ._arms import Arm
 
 ReleaseState: TypeAlias = Literal["running", "held", "promoted", "rolled_back", "void", "ended"]
@@ -89,6 +92,31 @@ class ReleaseRecord:
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data."""
         return asdict(self)
+
+
+def notes_of(records: Iterable[ReleaseRecord]) -> list[ReleaseNote]:
+    """What scorecards are told of releases."""
+    return [_note(record) for record in records]
+
+
+def _note(record: ReleaseRecord) -> ReleaseNote:
+    at = {event: when for when, event, _ in record.events}
+    full = at.get("promoted")
+    undone = at.get("rolled_back") if full is not None else None
+    outcome: Outcome = "promoted" if record.state == "ended" else record.state
+    return ReleaseNote(
+        workflow=record.workflow,
+        version=record.candidate.version,
+        overlay=record.candidate.overlay,
+        registered=record.registered,
+        full=full,
+        ended=record.decided,
+        outcome=outcome,
+        undone=undone,
+        first_bad=full if undone is not None else None,
+        alarm=record.alarm if undone is None else record.alarm or undone,
+        last_bad=undone,
+    )
 
 
 def records_of(notes: Iterable[tuple[int, str, float, str]]) -> list[ReleaseRecord]:
