@@ -20,6 +20,7 @@ from typing_extensions import Unpack
 from . import _engine
 from ._clock import VirtualLoop
 from ._commands import Commands
+from ._compaction import Compactor
 from ._context import Context
 from ._coverage import Coverage
 from ._coverage_collect import collect, coverage_of_runtime
@@ -175,6 +176,7 @@ class Runtime:
         self._plans: Mapping[Stage[..., Any], int]
         self._threads: Threads
         self._pruner: Pruner
+        self._compactor: Compactor
         self._scores: Scores
         self._releases: Releases
         self._view: StoreView | None = None
@@ -253,6 +255,9 @@ class Runtime:
         if len(held) > 10:
             _log.warning("%s holds %d runs in all", self._name, len(held))
         self._pruner = Pruner(core, self._store_view, self._name)
+        self._compactor = Compactor(core, self._store_view, self._on_disk)
+        if not isinstance(self._loop, VirtualLoop):
+            self._compactor.start()
         if self._retention is not None:
             self._pruner.keep(self._retention)
         driver.commanded = Commands(self).take
@@ -288,6 +293,7 @@ class Runtime:
             self._releases.close()
             if self._store is not None:
                 await self._pruner.close()
+                await self._compactor.close()
                 self._leave_store()
             elif unfinished := self._core.close():
                 runs = "1 run" if unfinished == 1 else f"{unfinished} runs"

@@ -226,6 +226,26 @@ async def test_a_full_disk(small_disk: Path) -> None:
             assert rt.get(run_id).status == "succeeded"
 
 
+async def test_a_disk_that_was_full_before(small_disk: Path) -> None:
+    """Who begins to wait once the trouble is known hears of it, too."""
+    ballast = small_disk / "ballast"
+    async with ps.Runtime(small_disk / "a.db", workflows=[win]) as rt:
+        await rt.run(win, 1, run_id="before")
+        fill(ballast)
+        number = 0
+        with suppress(ps.StoreError):
+            while number < 10_000:
+                await rt.start(win, number, run_id=f"r{number}")
+                number += 1
+        assert number < 10_000
+        for number in range(3):
+            async with asyncio.timeout(20.0):
+                with pytest.raises(ps.StoreError, match="the disk is full"):
+                    await rt.start(win, number, run_id=f"late {number}")
+        ballast.unlink()
+        await go_on(rt)
+
+
 # The clock, and forks.
 
 

@@ -106,6 +106,9 @@ pub(crate) type SpentRow = (String, u32, String, String, String, String, u64, i6
 /// `(window, kind, key, body)`: seconds since 1970, and JSON.
 pub(crate) type FigureRow = (f64, String, String, String);
 
+/// `(window in nanoseconds, kind, key, number, body)`.
+pub(crate) type RollupRow = (u64, String, String, u64, String);
+
 /// A watched run that has ended: `(run id, workflow's number, accepted, ended, body)`; the body is that of a row of
 /// `runs`, with `held` in nanoseconds by queue and the longest `delay_ns`.
 pub(crate) type ClosedRow = (String, u32, f64, f64, String);
@@ -584,6 +587,24 @@ impl Core {
         let notes = vec![Note { id: 0, key, kind, name, at_ns, body }];
         core.lock(py).put_figures(notes, rows);
         core.schedule_pump(slf)
+    }
+
+    /// Puts rows `(window, kind, key, body)` in the place of others `(window in nanoseconds, kind, key, number)`, in one
+    /// transaction with a state.
+    fn replace_figures(
+        slf: &Bound<'_, Self>,
+        outdated: Vec<(u64, String, String, u64)>,
+        rows: Vec<FigureRow>,
+        states: Vec<(String, String)>,
+    ) -> PyResult<()> {
+        let rollups = rows
+            .into_iter()
+            .map(|(at, kind, key, body)| rollup((at * 1e9) as u64, &kind, key, body));
+        if let Some(durable) = &mut slf.get().lock(slf.py()).durable {
+            let rollups = rollups.collect();
+            durable.put_beside(Batch { outdated, rollups, states, ..Batch::default() });
+        }
+        slf.get().schedule_pump(slf)
     }
 
     /// Counts rows `(window, kind, key, body)` among the figures.

@@ -12,7 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::books::{FigureRow, NoteRow};
+use crate::books::{FigureRow, NoteRow, RollupRow};
 use crate::durable::durability_name;
 use crate::plan::{Plan, nanoseconds};
 use crate::recovery::{folded, layout_of};
@@ -56,6 +56,21 @@ impl StoreReader {
         let rows = self.read(py, |reader| reader.metrics(since_ns, until_ns))?;
         let rows = rows.into_iter();
         Ok(rows.map(|row| (row.window_ns as f64 / 1e9, row.kind, row.key, row.body)).collect())
+    }
+
+    /// When the first window begins that there are figures of, in seconds since 1970.
+    fn first_window(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        let first = self.read(py, Reader::first_window)?;
+        Ok(first.map(|window_ns| window_ns as f64 / 1e9))
+    }
+
+    /// The same with the number that tells a row from others of its window, kind and key:
+    /// `(window in nanoseconds, kind, key, number, body)`.
+    fn rollups(&self, py: Python<'_>, since: f64, until: f64) -> PyResult<Vec<RollupRow>> {
+        let (since_ns, until_ns) = (nanoseconds(since), nanoseconds(until));
+        let rows = self.read(py, |reader| reader.metrics(since_ns, until_ns))?;
+        let rows = rows.into_iter();
+        Ok(rows.map(|row| (row.window_ns, row.kind, row.key, row.part, row.body)).collect())
     }
 
     /// What was set down of a kind, and of a name if one is given: `(id, name, at, body)`.

@@ -76,6 +76,16 @@ impl Reader {
         Ok(found)
     }
 
+    /// When the first window begins that there are figures of.
+    pub fn first_window(&self) -> Result<Option<u64>, StoreError> {
+        if !has_table(&self.connection, "metrics")? {
+            return Ok(None);
+        }
+        let mut statement = self.connection.prepare_cached("SELECT min(window) FROM metrics")?;
+        let first: Option<i64> = statement.query_row([], |row| row.get(0))?;
+        Ok(first.map(i64::cast_unsigned))
+    }
+
     /// Every row of figures and every note is looked at; damage is told.
     pub(crate) fn verify_figures(
         &self,

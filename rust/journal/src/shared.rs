@@ -227,11 +227,13 @@ impl Shared {
         self.progress.notify_all();
     }
 
+    /// Rings with every attempt that fails, not the first alone: some may have begun to wait since then.
     pub(crate) fn fail(&self, failure: Option<StoreError>) {
         let mut current = locked(&self.failure);
-        if *current != failure {
-            *current = failure;
-            drop(current);
+        let tells = failure.is_some() || *current != failure;
+        *current = failure;
+        drop(current);
+        if tells {
             self.bell.ring();
         }
     }
