@@ -107,6 +107,8 @@ impl Driver {
             tokens: 0,
             fallback: false,
             stands_in: false,
+            estimate_nanos: 0,
+            max_nanos: 0,
             handoffs: 0,
             cross_handoffs: 0,
             hedge: None,
@@ -147,6 +149,7 @@ impl Driver {
             priority: Some(priority),
             deadline_ns: None,
             durability: Durability::Sync,
+            budget: None,
             admitted: false,
         };
         self.engine.accept(self.now_ns, &accept).expect("there is room");

@@ -148,6 +148,7 @@ impl Engine {
                 run.wait_for(self.lsn);
             }
         }
+        self.restore_account(key);
         self.restore_timers(key, &plan, &open);
         let unknown = self.restore_unknown(key, &open);
         // Its outcomes may have become known just before the process went down.
@@ -205,6 +206,9 @@ impl Engine {
     /// Forgets a run that was just restored, as if it had not been. Its values are still the driver's.
     pub fn forget(&mut self, key: RunKey) {
         let Some(run) = self.runs.remove(key.0) else { return };
+        if let Some(accounts) = &mut self.accounts {
+            accounts.run_over(key);
+        }
         let keys = run.more.map(|more| more.keys).unwrap_or_default();
         for (node, ask) in keys {
             if run.cells[node.index()].state != NodeState::Parked {
@@ -356,7 +360,7 @@ impl Open {
     fn has_dead_letter(&self, run: &Run) -> bool {
         let mut parked = self.parked.iter();
         parked.any(|(node, &(_, denial))| {
-            denial == Denial::DeadLetter && run.cells[node.index()].state == NodeState::Parked
+            denial.is_for_good() && run.cells[node.index()].state == NodeState::Parked
         })
     }
 

@@ -19,6 +19,9 @@ impl Engine {
         let (plan, tenant) = (attempt.plan, attempt.tenant);
         let amount = Amount::of(units, nanos);
         self.books.cash(self.now_ns, plan, tenant, resource, &amount);
+        if self.accounts.is_some() {
+            self.spent_from(key, nanos.unwrap_or(0));
+        }
         if self.runs.get(attempt.run.0).is_some() {
             let body = Body::Spent { resource, units, nanos, copy: attempt.copy };
             return self.commit(attempt.run, attempt.node, attempt.number, body);
@@ -44,6 +47,7 @@ impl Engine {
         amount: &Amount,
     ) {
         self.books.cash(at_ns, plan, tenant, resource, amount);
+        self.spent_before(at_ns, (plan, tenant), amount.nanos);
     }
 
     /// Counts a run that had ended in an earlier process, as its records leave it.

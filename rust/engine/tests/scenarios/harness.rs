@@ -59,6 +59,8 @@ pub(crate) const fn default_policy() -> Policy {
         tokens: 0,
         fallback: false,
         stands_in: false,
+        estimate_nanos: 0,
+        max_nanos: 0,
         handoffs: 0,
         cross_handoffs: 0,
         hedge: None,
@@ -294,6 +296,7 @@ impl World {
             priority: Some(DEFAULT_PRIORITY),
             deadline_ns: None,
             durability: Durability::Sync,
+            budget: None,
             admitted: false,
         };
         change(&mut accept);
