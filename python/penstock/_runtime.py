@@ -40,7 +40,7 @@ from ._events import EventsLost, Feed, QueueEvent
 from ._forks import forget, leave_to_parent
 from ._graph import Wait
 from ._options import Task
-from ._policies import Queue, Retention, Seconds, seconds, whole, word
+from ._policies import Budget, Budgets, BudgetState, Queue, Retention, Seconds, seconds, whole, word
 from ._pruning import Pruner
 from ._registry import Registry
 from ._run import Run, ended
@@ -83,6 +83,8 @@ class Runtime:
             memory. One runtime at a time may have a store open.
         workflows: to register now; others are registered by their first run.
         queues: in place of queues of the same name that steps bring along.
+        budgets: what workflows and tenants may spend, each over all of its runs; what is in the
+            store counts.
         concurrency: attempts under way at once, over all queues.
         threads: attempts of plain steps under way at once.
         grace: seconds that running attempts get when the runtime closes.
@@ -117,6 +119,7 @@ class Runtime:
         *,
         workflows: Iterable[Stage[..., Any]] = (),
         queues: Iterable[Queue] = (),
+        budgets: Budgets | None = None,
         concurrency: int = 1024,
         threads: int = 32,
         grace: Seconds = 10.0,
@@ -132,6 +135,7 @@ class Runtime:
     ) -> None:
         self._workflows = tuple(map(_stage, workflows))
         self._queues = tuple(map(_queue, queues))
+        self._budgets = None if budgets is None else _budgets(budgets)
         self._concurrency = whole(concurrency, "Runtime.concurrency")
         self._threads_most = whole(threads, "Runtime.threads", most=10_000)
         self._grace = seconds(grace, "Runtime.grace", zero=True)
@@ -203,6 +207,8 @@ class Runtime:
             self._core, driver, self._queues, own_task=own_task, codecs=codecs
         )
         self._plans = self._registry.plans
+        if self._budgets is not None:
+            self._registry.configure_budgets(self._budgets)
         for stage in self._workflows:
             self._registry.plan(stage.as_workflow())
 
@@ -496,6 +502,7 @@ class Runtime:
         priority: int | None = None,
         tenant: str | Callable[[T], str | None] | None = None,
         deadline: Seconds | None = None,
+        budget: Budget | None = None,
         admission: Admission = "raise",
         durability: Durability | None = None,
         tags: Mapping[str, str] | None = None,
@@ -509,6 +516,7 @@ class Runtime:
             priority: as for `start`.
             tenant: one for all, or a function of the input.
             deadline: as for `start`.
+            budget: of each run, as for `start`.
             admission: "wait" accepts the runs piece by piece as there is room.
             durability: as for `start`.
             tags: of every run.
@@ -516,7 +524,7 @@ class Runtime:
         core = self._open()
         workflow = _stage(stage).as_workflow()
         plan = self._registry.plan(workflow)
-        options: RunOptions = {"deadline": deadline, "admission": admission}
+        options: RunOptions = {"deadline": deadline, "budget": budget, "admission": admission}
         if priority is not None:
             options["priority"] = priority
         if tags is not None:
@@ -635,6 +643,31 @@ class Runtime:
         self._open()
         self._registry.configure(_queue(queue))
         self._driver.news(self._registry.number_of(queue.name), "configured")
+
+    def configure_budgets(self, budgets: Budgets) -> None:
+        """Let workflows and tenants spend so much from now on. Who is not named keeps what it has.
+
+        Steps that wait for money are served at once; runs that are paused go on with `Run.resume`.
+        In a store the budgets are kept beside the ones before.
+
+        Raises:
+            DefinitionError: a workflow is named that had no budget when the runtime was opened, so
+                that nobody knows what it has spent; or tenants are, and none had one.
+        """
+        self._open()
+        known = self._registry.budgets
+        tenants = any(payer == "tenant" for payer, _ in known)
+        for payer, name, _ in _budgets(budgets).each():
+            if (payer, name) not in known and not (payer == "tenant" and tenants):
+                raise DefinitionError(
+                    f"{payer} {name!r} had no budget when the runtime was opened",
+                    remedy="give it one in Runtime(budgets=ps.Budgets(...))",
+                )
+        self._registry.configure_budgets(budgets)
+
+    def budgets(self) -> list[BudgetState]:
+        """How the budgets of workflows and tenants stand; of tenants, those that had a run."""
+        return [BudgetState.of(row) for row in self._open().budgets()]
 
     async def events(self) -> AsyncIterator[QueueEvent | EventsLost]:
         """What happens to the runtime's queues from now on: storms, breakers, other models.
@@ -826,6 +859,15 @@ def _queue(queue: Any) -> Queue:
     if not isinstance(queue, Queue):
         raise DefinitionError(f"{queue!r} is no queue", remedy="pass ps.Queue(name, ...)")
     return queue
+
+
+def _budgets(budgets: Any) -> Budgets:
+    if not isinstance(budgets, Budgets):
+        raise DefinitionError(
+            f"Runtime.budgets is {budgets!r}",
+            remedy="pass ps.Budgets(workflows={...}, tenants={...}, tenant=...)",
+        )
+    return budgets
 
 
 def _retention(retention: Any) -> Retention | None:

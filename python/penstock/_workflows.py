@@ -20,7 +20,8 @@ from ._mermaid import mermaid
 from ._nodes import Node
 from ._options import STRUCTURAL, Options, Task, checked
 from ._plan import plan_of
-from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, word
+from ._policies import Budget, Cost, Hedge, Queue, RetryPolicy, Seconds, word
+from ._policies._budgets import run_budget
 from ._signatures import annotations_of
 from ._stages import A1, A2, A3, A4, A5, A6, P, R, R_co, Stage, Step, label
 from ._terms import Criteria, checked_criteria, worth
@@ -37,6 +38,7 @@ class Workflow(Stage[P, R_co]):
         digest: what a pinned run needs to find again; see `_graph_json.digest`.
         durability: of its runs, unless they say otherwise; None leaves it to the runtime.
         value: what a success is worth in nano-dollars, or None.
+        budget: what each run may spend, unless it says otherwise; None for no limit.
         rollback: what takes a release of it back, or None.
     """
 
@@ -48,12 +50,14 @@ class Workflow(Stage[P, R_co]):
         owner: str | None = None,
         durability: Durability | None = None,
         value: int | None = None,
+        budget: Budget | None = None,
         rollback: Criteria | None = None,
     ) -> None:
         if durability == "exit":
             refuse_exit(graph)
         self.durability: Durability | None = durability
         self.value = value
+        self.budget = budget
         self.rollback = rollback
         self.name = graph.name
         self.version = graph.version
@@ -236,6 +240,7 @@ def workflow(
     task: Task | None = None,
     durability: Durability | None = None,
     value: float | Decimal | None = None,
+    budget: Budget | None = None,
     rollback: Criteria | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(
@@ -247,6 +252,7 @@ def workflow(
     owner: str | None = None,
     durability: Durability | None = None,
     value: float | Decimal | None = None,
+    budget: Budget | None = None,
     rollback: Criteria | None = None,
     **options: Any,
 ) -> Any:
@@ -262,6 +268,8 @@ def workflow(
         owner: the team that answers for it.
         durability: "sync", "async" or "exit": what of its runs is on disk before what.
         value: what a success is worth, in US dollars.
+        budget: what each run of it may spend, unless `start(budget=)` says so; what all of its
+            runs together may spend is for `Runtime(budgets=)` to say.
         rollback: what takes a release of it back.
         **options: what its steps do unless they say otherwise: retry, hedge, the timeouts, queue,
             estimate, task.
@@ -298,6 +306,7 @@ def workflow(
             checked_durability(durability, f"the durability of workflow {chosen!r}")
         try:
             success = None if value is None else worth(value, "value")
+            limit = None if budget is None else run_budget(budget, "budget")
             criteria = None if rollback is None else checked_criteria(rollback, "rollback")
             _check_defaults(options)
             defaults = checked(options)
@@ -314,6 +323,7 @@ def workflow(
             owner=owner,
             durability=durability,
             value=success,
+            budget=limit,
             rollback=criteria,
         )
         drawn.__doc__ = function.__doc__
