@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, cast, get_args
 
 from penstock._errors import DefinitionError
 from penstock._money import Money, Usd, dollars
@@ -15,6 +15,8 @@ from ._json import Policy
 
 if TYPE_CHECKING:
     from penstock._stages import Stage
+
+W = TypeVar("W", bound="Stage[..., Any] | str")
 
 Payer: TypeAlias = Literal["run", "workflow", "tenant"]
 WhenSpent: TypeAlias = Literal["fail", "pause", "degrade"]
@@ -101,7 +103,7 @@ class Budgets:
     def __init__(
         self,
         *,
-        workflows: Mapping[Stage[..., Any], Budget] | Mapping[str, Budget] | None = None,
+        workflows: Mapping[W, Budget] | None = None,
         tenants: Mapping[str, Budget] | None = None,
         tenant: Budget | None = None,
     ) -> None:

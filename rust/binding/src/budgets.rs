@@ -57,6 +57,18 @@ impl Budgets {
         !self.tenants.is_empty() || self.others.is_some()
     }
 
+    /// A tenant may spend so much, or each that has no budget of its own; gives their accounts.
+    fn limit(&mut self, tenant: Option<String>, model: AccountModel) -> Vec<AccountId> {
+        if let Some(name) = tenant {
+            let account = self.accounts.get(&name).copied();
+            self.tenants.insert(name, model);
+            return account.into_iter().collect();
+        }
+        self.others = Some(model);
+        let others = self.accounts.iter().filter(|(name, _)| !self.tenants.contains_key(*name));
+        others.map(|(_, &account)| account).collect()
+    }
+
     /// A tenant was heard of: it has its account from now on.
     fn meet(&mut self, engine: &mut Engine, now_ns: u64, name: &str, tenant: TenantId) {
         // Tenants beyond those that are told apart share nothing.
@@ -161,28 +173,16 @@ impl Core {
             let mut state = core.lock(py);
             let State { budgets, engine, .. } = &mut *state;
             match (payer, name) {
-                ("workflow", Some(name)) => match budgets.workflows.get(&name) {
-                    Some(&account) => engine.configure_account(now_ns, account, model),
-                    None => {
+                ("workflow", Some(name)) => {
+                    if let Some(&account) = budgets.workflows.get(&name) {
+                        engine.configure_account(now_ns, account, model);
+                    } else {
                         let account = engine.add_account(now_ns, Payer::Workflow, model);
                         budgets.workflows.insert(name, account);
                     }
-                },
+                }
                 (_, name) => {
-                    let changed: Vec<AccountId> = match name {
-                        Some(name) => {
-                            budgets.tenants.insert(name.clone(), model);
-                            budgets.accounts.get(&name).copied().into_iter().collect()
-                        }
-                        None => {
-                            budgets.others = Some(model);
-                            let others = budgets.accounts.iter();
-                            let others =
-                                others.filter(|(name, _)| !budgets.tenants.contains_key(*name));
-                            others.map(|(_, &account)| account).collect()
-                        }
-                    };
-                    for account in changed {
+                    for account in budgets.limit(name, model) {
                         engine.configure_account(now_ns, account, model);
                     }
                 }

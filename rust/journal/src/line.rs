@@ -68,6 +68,7 @@ impl Line {
     }
 
     /// Writes the body's column into `text`, which stays empty where that is NULL.
+    #[expect(clippy::too_many_lines, reason = "what each body is made of")]
     pub(crate) fn write_body(&self, text: &mut String) {
         text.clear();
         let mut fields = Writer(text);

@@ -7,6 +7,7 @@ use crate::accounts::{
     WhenSpent,
 };
 use crate::action::Action;
+use crate::books::Ledger;
 use crate::failure::Cause;
 use crate::ids::{AttemptKey, Place, PlanId, RunKey, TenantId};
 use crate::plan::Policy;
@@ -126,7 +127,7 @@ impl Engine {
     pub(super) fn restore_account(&mut self, key: RunKey) {
         let Some(run) = self.runs.get(key.0) else { return };
         let Some(model) = run.account() else { return };
-        let spent = run.ledger().map_or(0, |ledger| ledger.nanos_since_again());
+        let spent = run.ledger().map_or(0, Ledger::nanos_since_again);
         let now_ns = self.now_ns;
         let accounts = self.accounts_mut();
         let account = accounts.of_run(now_ns, key, model);
