@@ -119,6 +119,7 @@ struct History {
     plan: PlanId,
     number: u64,
     inputs: Vec<ValueId>,
+    tenant: TenantId,
     durability: Durability,
     records: Vec<Record>,
 }
@@ -130,7 +131,7 @@ impl History {
             plan_id: self.plan,
             plan: engine.plan(self.plan),
             inputs: &self.inputs,
-            tenant: TenantId::NONE,
+            tenant: self.tenant,
             durability: self.durability,
         };
         Run::fold(&identity, &self.records)
@@ -300,12 +301,12 @@ impl World {
             admitted: false,
         };
         change(&mut accept);
-        let durability = accept.durability;
+        let Accept { durability, tenant, .. } = accept;
         let result = self.engine.accept(self.now_ns, &accept);
         if let Ok(run) = result {
             let number = self.accepted;
             self.accepted += 1;
-            let history = History { plan, number, inputs, durability, records: Vec::new() };
+            let history = History { plan, number, inputs, tenant, durability, records: Vec::new() };
             self.histories.insert(run, history);
         } else {
             for value in &inputs {
@@ -390,7 +391,7 @@ impl World {
                 number: history.number,
                 plan: history.plan,
                 inputs: &history.inputs,
-                tenant: TenantId::NONE,
+                tenant: history.tenant,
                 durability: history.durability,
                 records: &history.records,
                 records_had: history.records.len() as u32,
