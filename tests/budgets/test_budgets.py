@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,6 +169,21 @@ def never(_: str) -> bool:
 @ps.workflow
 def ladder(flow: ps.Flow, value: ps.Node[int]) -> ps.Node[str]:
     return flow.cascade((cheap, better), value, accept=never)
+
+
+def test_a_day_s_budget_pauses_until_the_next_day() -> None:
+    async def main() -> None:
+        budget = ps.Budget(usd=1, per="day", when_spent="pause")
+        async with ps.Runtime(budgets=Budgets(workflows={"chain": budget})) as rt:
+            run = await rt.start(chain, 1)
+            with pytest.raises(ps.RunHeld):
+                await run.result()
+            before = rt.budgets()[0]
+            assert (before.per, before.spent) == ("day", ps.usd("0.5"))
+            await asyncio.sleep(86_400)
+            assert await run.result() == 3
+
+    VirtualClock().run(main())
 
 
 def test_a_cascade_stays_on_its_cheapest_tier_when_the_budget_is_nearly_spent() -> None:

@@ -27,11 +27,18 @@ Period: TypeAlias = Literal["day"]
 class Budget(Policy):
     """How much a run, a workflow or a tenant may spend. Money is reserved before it is spent.
 
+    For an attempt that is `Cost.max_usd` of the step's `estimate`, or else the larger of `Cost.usd`
+    and what 95 % of the step's attempts have cost so far. What is spent beyond that is the most by
+    which a budget is exceeded. An attempt that only money in reserve stands in the way of waits for
+    it, without a slot. Compensation is always paid for.
+
     Attributes:
         usd: US dollars, more than 0.
         per: "day" (in UTC) for so much each day; None for so much in all.
-        when_spent: "fail" ends the run; "pause" keeps it until there is money again; "degrade"
-            keeps cascades on their cheapest tier, and pauses what is still not covered.
+        when_spent: "fail" fails the step, which its fallback may stand in for, and so the run;
+            "pause" keeps the run until the budget is raised and `Run.resume` is called, or, if it
+            is for a day, until the next one; "degrade" keeps cascades on the tier they are on
+            once `degrade_at` is reached, and pauses what is not covered.
         degrade_at: the share of the budget from which on it degrades; above 0, at most 1.
         version: changes when the budget does.
 

@@ -191,6 +191,10 @@ pub(crate) struct Accounts {
     /// Money for steps that had to wait for it and stand in line again.
     granted: BTreeMap<(RunKey, Place), Hold>,
     learned: Vec<Learned>,
+    /// Runs that stand still until another day begins.
+    asleep: Vec<RunKey>,
+    /// When that is, if a timer is set for it.
+    wakes_ns: u64,
 }
 
 /// The share of a step's attempts that cost no more than what is reserved for it.
@@ -232,6 +236,8 @@ impl Accounts {
             flights: Vec::new(),
             granted: BTreeMap::new(),
             learned: Vec::new(),
+            asleep: Vec::new(),
+            wakes_ns: 0,
         }
     }
 
@@ -461,6 +467,29 @@ impl Accounts {
             }
         }
         hold.payers
+    }
+
+    /// A run stands still until there is money again. Answers when that is, if a timer is to be set for it.
+    pub(crate) fn sleep(
+        &mut self,
+        now_ns: u64,
+        run: RunKey,
+        account: AccountId,
+        nanos: i64,
+    ) -> Option<u64> {
+        let account = self.table.get_mut(account.0).filter(|account| account.model.daily)?;
+        account.roll(now_ns);
+        // Of an earlier process it may be another day's.
+        let at_ns =
+            if account.has(nanos) { now_ns } else { (now_ns / DAY_NS).saturating_add(1) * DAY_NS };
+        self.asleep.push(run);
+        (std::mem::replace(&mut self.wakes_ns, at_ns) != at_ns).then_some(at_ns)
+    }
+
+    /// Another day has begun: who stands still for it.
+    pub(crate) fn take_asleep(&mut self) -> Vec<RunKey> {
+        self.wakes_ns = 0;
+        std::mem::take(&mut self.asleep)
     }
 
     /// Whether cascades stay on the tier they are on.

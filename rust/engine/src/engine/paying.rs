@@ -13,7 +13,9 @@ use crate::ids::{AttemptKey, Place, PlanId, RunKey, TenantId};
 use crate::plan::Policy;
 use crate::queues::Entry;
 use crate::record::{Body, Denial};
+use crate::run::Run;
 use crate::state::{NodeState, RunStatus};
+use crate::timers::TimerKind;
 
 /// Asks for the money of an attempt whose turn it is; what is to become of it where there is none.
 #[cold]
@@ -134,6 +136,28 @@ impl Engine {
         accounts.carry_over(now_ns, account, spent);
     }
 
+    /// A run that stands still for want of a day's money goes on by itself when there is another day's.
+    pub(super) fn sleeps(&mut self, key: RunKey, unpaid: &Unpaid) {
+        let Some(accounts) = &mut self.accounts else { return };
+        let Some(run) = self.runs.get(key.0) else { return };
+        let account = accounts.payers(key, run.plan, run.tenant)[unpaid.payer as usize];
+        if let Some(at_ns) = accounts.sleep(self.now_ns, key, account, unpaid.asked_nanos) {
+            self.timers.insert(at_ns, TimerKind::Midnight);
+        }
+    }
+
+    pub(super) fn another_day(&mut self) {
+        let Some(accounts) = &mut self.accounts else { return };
+        for key in accounts.take_asleep() {
+            let stands_still = |run: &Run| {
+                run.status == RunStatus::Paused && run.unpaid().is_some() && !run.has_unknown()
+            };
+            if self.runs.get(key.0).is_some_and(stands_still) {
+                self.go_on_with(key);
+            }
+        }
+    }
+
     fn accounts_mut(&mut self) -> &mut Accounts {
         self.accounts.get_or_insert_with(|| Box::new(Accounts::new()))
     }
@@ -148,7 +172,7 @@ impl Engine {
 
     /// Something of a run is made cheaper.
     pub(super) fn degraded(&mut self, key: RunKey) {
-        let known = self.runs.get(key.0).and_then(crate::run::Run::ledger);
+        let known = self.runs.get(key.0).and_then(Run::ledger);
         if !known.is_some_and(|ledger| ledger.degraded) {
             self.commit(key, Place(0), 0, Body::Degraded);
         }
@@ -283,5 +307,6 @@ impl Engine {
         self.commit(key, Place(0), 0, Body::Paused);
         self.settle(key);
         self.actions.push_back(Action::Stalled { run: key, node, cause: Cause::Budget });
+        self.sleeps(key, &unpaid);
     }
 }

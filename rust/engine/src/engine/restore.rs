@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use crate::action::{Action, Evaluation};
+use crate::books::Ledger;
 use crate::failure::Cause;
 use crate::ids::{Lsn, Place, PlanId, RunKey, TenantId, ValueId};
 use crate::plan::{NodeKind, Plan};
@@ -167,6 +168,7 @@ impl Engine {
         }
         self.restore_nodes(key, &plan, restore, &open, ending);
         self.settle(key);
+        self.restore_sleep(key);
         for node in unknown {
             let cause = Cause::OutcomeUnknown;
             self.actions.push_back(Action::Stalled { run: key, node, cause });
@@ -249,6 +251,14 @@ impl Engine {
             } else {
                 self.keys.hold(key);
             }
+        }
+    }
+
+    /// A run that stood still for want of a day's money may have it now, or with the next day.
+    fn restore_sleep(&mut self, key: RunKey) {
+        let Some(run) = self.runs.get(key.0).filter(|run| run.unpaid().is_some()) else { return };
+        if let Some(unpaid) = run.ledger().and_then(Ledger::unpaid) {
+            self.sleeps(key, &unpaid);
         }
     }
 

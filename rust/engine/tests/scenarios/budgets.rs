@@ -470,3 +470,50 @@ fn who_waits_is_served_when_more_may_be_spent() {
     world.engine.configure_account(0, shared, model(120, WhenSpent::Fail));
     assert_eq!(world.started().run, second);
 }
+
+#[test]
+fn a_run_that_is_paused_for_a_day_s_money_goes_on_by_itself_when_there_is_another_s() {
+    for crashes in [false, true] {
+        let mut world = World::new();
+        let plan = world.single(dear(60, &[]));
+        let daily = AccountModel { daily: true, ..model(100, WhenSpent::Pause) };
+        let shared = world.engine.add_account(0, Payer::Workflow, daily);
+        world.engine.charge_plan(plan, shared);
+        world.accept(plan);
+        let first = world.started();
+        finish(&mut world, first, 80);
+        let mut run = world.accept(plan);
+        assert!(world.start().is_none());
+        world.advance(0);
+        assert_eq!(world.engine.status(run), Some(RunStatus::Paused));
+        if crashes {
+            // The driver knows the accounts before it restores runs; what it knows of today follows.
+            run = world.crash_charged(SECOND, (plan, daily, 80))[&run];
+        }
+        world.advance(DAY_NS - 1 - world.now_ns);
+        assert!(world.start().is_none());
+        assert_eq!(world.engine.status(run), Some(RunStatus::Paused));
+        world.advance(1);
+        assert_eq!(world.engine.status(run), Some(RunStatus::Running));
+        let second = world.started();
+        finish(&mut world, second, 60);
+        assert!(matches!(world.outcome(run), Some(Outcome::Succeeded(_))));
+    }
+}
+
+#[test]
+fn a_run_that_was_paused_yesterday_goes_on_when_it_is_restored() {
+    let mut world = World::new();
+    let plan = world.single(dear(60, &[]));
+    let daily = AccountModel { daily: true, ..model(50, WhenSpent::Pause) };
+    let shared = world.engine.add_account(0, Payer::Workflow, daily);
+    world.engine.charge_plan(plan, shared);
+    let run = world.accept(plan);
+    assert!(world.start().is_none());
+    world.advance(0);
+    assert_eq!(world.engine.status(run), Some(RunStatus::Paused));
+    let more = AccountModel { daily: true, ..model(60, WhenSpent::Pause) };
+    let run = world.crash_charged(DAY_NS, (plan, more, 0))[&run];
+    assert_eq!(world.engine.status(run), Some(RunStatus::Running));
+    world.started();
+}
