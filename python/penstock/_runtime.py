@@ -651,14 +651,15 @@ class Runtime:
         In a store the budgets are kept beside the ones before.
 
         Raises:
-            DefinitionError: a workflow is named that had no budget when the runtime was opened, so
-                that nobody knows what it has spent; or tenants are, and none had one.
+            DefinitionError: who is named had no budget when the runtime was opened, so that nobody
+                knows what was spent.
         """
         self._open()
         known = self._registry.budgets
-        tenants = any(payer == "tenant" for payer, _ in known)
         for payer, name, _ in _budgets(budgets).each():
-            if (payer, name) not in known and not (payer == "tenant" and tenants):
+            # A tenant that was not named had the budget of every other.
+            had = (payer, name) in known or (payer == "tenant" and (payer, None) in known)
+            if not had:
                 raise DefinitionError(
                     f"{payer} {name!r} had no budget when the runtime was opened",
                     remedy="give it one in Runtime(budgets=ps.Budgets(...))",

@@ -147,6 +147,9 @@ def test_workflows_and_tenants_have_one_account_for_all_of_their_runs() -> None:
             assert await held.result() == 3
             with pytest.raises(ps.DefinitionError, match="had no budget"):
                 rt.configure_budgets(Budgets(workflows={"other": ps.Budget(usd=1)}))
+            rt.configure_budgets(Budgets(tenants={"other": ps.Budget(usd=7)}))
+            limits = {state.name: state.limit for state in rt.budgets()}
+            assert limits == {"chain": ps.usd(10), "acme": ps.usd("2.2"), "other": ps.usd(7)}
 
     VirtualClock().run(main())
 
