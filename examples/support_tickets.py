@@ -115,6 +115,7 @@ async def complete(model: str, seconds: float, ticket: Ticket, ctx: ps.Context) 
     await asyncio.sleep(seconds)
     if luck < 0.09:
         raise Unavailable("the provider answered 503")
+    ctx.spend.tokens(model, input=dice.randrange(300, 900), output=dice.randrange(20, 200))
     if luck > 0.998:
         raise ps.NonRetryable("the provider's content filter refused the ticket")
 
@@ -155,6 +156,19 @@ async def mail(ticket: Ticket, ctx: ps.Context) -> None:
 
 PROVIDER = ps.Queue("provider", concurrency=24)
 HANDBOOK, BANK, MAIL = ps.Queue("handbook"), ps.Queue("bank"), ps.Queue("mail")
+PRICES = ps.PriceBook(
+    rates={
+        "models": {
+            "classifier": {"input": 0.05, "output": 0.4},  # dollars for a million tokens
+            "small": {"input": 0.25, "output": 2.0},
+            "large": {"input": 2.5, "output": 15.0},
+        },
+        "retrieval": {"handbook": 0.0002},
+        "humans": {"desk": {"hour": 30}, "billing": {"hour": 36}},
+    },
+    version="2026-11",
+    package=None,
+)
 PATIENT = ps.RetryPolicy(max_attempts=3, initial_interval=0.1, max_interval=2.0)
 STUBBORN = ps.RetryPolicy(max_attempts=5)
 BY_HAND = "Answer the ticket by hand."
@@ -171,9 +185,10 @@ async def classify(ticket: Ticket, ctx: ps.Context) -> Case:
 @ps.step(
     owner="search", effects="pure", queue=HANDBOOK, timeout=0.2, retry=PATIENT, playbook=BY_HAND
 )
-async def search(topic: str) -> Passage:
+async def search(topic: str, ctx: ps.Context) -> Passage:
     """Look a topic up in the handbook."""
     await asyncio.sleep(0.008)
+    ctx.spend.retrieval(name="handbook")
     return Passage(source=f"handbook/{topic}", text=f"All there is to know about {topic}")
 
 
@@ -272,7 +287,14 @@ def desk(flow: ps.Flow, case: ps.Node[Case], passages: ps.Node[list[Passage]]) -
     return flow.review(flow.apply(briefing, case, passages), ANSWER, owner="desk", timeout=10.0)
 
 
-@ps.workflow(version="2.0.0", owner="cx")
+@ps.workflow(
+    version="2.0.0",
+    owner="cx",
+    value=1.20,
+    rollback=ps.Criteria(
+        objectives={"success": ps.drop(0.01)}, guardrails={"cost": ps.rise(0.1, relative=True)}
+    ),
+)
 def support(flow: ps.Flow, ticket: ps.Node[Ticket]) -> ps.Node[Reply]:
     """Answer a ticket: a question by whoever is good enough, a refund as a person decides."""
     case = flow.switch(flow.call(classify, ticket), key=kind)
@@ -338,15 +360,16 @@ async def people(rt: ps.Runtime, tally: Tally, seed: int, count: int = 32) -> No
 
     async def respond(run: ps.Run[object], node: str) -> None:
         dice = random.Random(f"{seed}/{run.run_id}")
+        tenths = dice.uniform(1.0, 3.0)
         async with free:
-            await asyncio.sleep(dice.uniform(0.1, 0.3))
+            await asyncio.sleep(tenths / 10)
         with suppress(ps.RunNotFound):  # the run is over: the customer waited too long
             if node.endswith(APPROVAL.name):
                 approval = Approval(granted=dice.random() < 0.8, cents=dice.randrange(500, 9000))
-                tally.reviews += await run.signal(APPROVAL, approval)
+                tally.reviews += await run.signal(APPROVAL, approval, minutes=tenths)
             else:
                 answer = Answer(text="Let me explain.", author="person")
-                tally.reviews += await run.signal(ANSWER, answer)
+                tally.reviews += await run.signal(ANSWER, answer, minutes=tenths)
 
     async with asyncio.TaskGroup() as responses:
         while True:
@@ -360,7 +383,7 @@ async def people(rt: ps.Runtime, tally: Tally, seed: int, count: int = 32) -> No
 async def demo(runs: int, rate: float, seed: int, console: Console) -> tuple[int, ps.Coverage]:
     """Run the service; the exit code (130 if Ctrl-C stopped it), and what the runs have shown."""
     code = 0
-    async with ps.Runtime(workflows=[support], seed=seed) as rt:
+    async with ps.Runtime(workflows=[support], prices=PRICES, seed=seed) as rt:
         tally = Tally(runs)
         others = [
             asyncio.create_task(people(rt, tally, seed)),

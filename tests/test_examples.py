@@ -295,3 +295,19 @@ def test_ctrl_c_while_a_worker_is_killed() -> None:
     assert (code, err) == (130, "")
     assert out.splitlines()[-1] == "Stopped by Ctrl-C."
     assert seconds < 2.0
+
+
+def test_a_worse_release_is_rolled_back_by_itself(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, str(EXAMPLES / "worse_release.py"), "--store", str(tmp_path / "r.db")],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "\nrolled back: failed" in ran.stdout
+    assert ", 0 by the cheap one" in ran.stdout
+    code, out, _ = penstock("releases", str(tmp_path / "r.db"))
+    assert code == 0
+    assert "rolled back, 10 %, cx" in out

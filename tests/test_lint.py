@@ -458,20 +458,13 @@ def inline_by_chance(defect: bool) -> ps.Workflow[..., Any]:
     return drawn
 
 
-class Criteria:
-    """What takes a release back."""
-
-    def to_json(self) -> str:
-        return '{"success": -0.01}'
-
-
 @seed("R16.1")
 def nobody_answers_for_the_run(defect: bool) -> ps.Workflow[..., Any]:
     def drawn(flow: ps.Flow, text: ps.Node[str]) -> ps.Node[str]:
         return flow.call(echo(owner="search"), text)
 
     options: dict[str, Any] = {} if defect else {"owner": "cx"}
-    return ps.workflow(rollback=Criteria(), **options)(drawn)
+    return ps.workflow(rollback=ps.Criteria(), **options)(drawn)
 
 
 @seed("R16.2")
@@ -479,7 +472,7 @@ def nothing_takes_a_release_back(defect: bool) -> ps.Workflow[..., Any]:
     def drawn(flow: ps.Flow, text: ps.Node[str]) -> ps.Node[str]:
         return flow.call(echo(owner="search"), text)
 
-    return ps.workflow(owner="cx", rollback=None if defect else Criteria())(drawn)
+    return ps.workflow(owner="cx", rollback=None if defect else ps.Criteria())(drawn)
 
 
 @pytest.mark.parametrize("code", RULES)

@@ -13,17 +13,9 @@ from hypothesis import strategies as st
 
 import penstock as ps
 from penstock._diff import interface
-from penstock._terms import dollars
 
-
-class Criteria:
-    """What takes a release back."""
-
-    def __init__(self, text: str = '{"success": -0.01}') -> None:
-        self.text = text
-
-    def to_json(self) -> str:
-        return self.text
+STRICT = ps.Criteria(objectives={"success": ps.drop(0.005)})
+USUAL = ps.Criteria()
 
 
 @ps.step
@@ -44,6 +36,8 @@ def drawn(**options: Any) -> ps.Workflow[[str], str]:
     [
         (1, 10**9),
         (1.2, 1_200_000_000),
+        (ps.usd("1.20"), 1_200_000_000),
+        ("1.20", 1_200_000_000),
         (Decimal("0.0000000015"), 2),
         (Decimal("0.0000000025"), 2),
         (0.1, 100_000_000),
@@ -63,26 +57,26 @@ def test_a_worth_is_off_by_half_a_nano_dollar_at_most(value: Decimal) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [0, -1, -0.5, True, "1.20", float("nan"), float("inf"), Decimal("NaN"), 10**10, 1e-12]
+    "value", [0, -1, -0.5, True, "much", float("nan"), float("inf"), Decimal("NaN"), 10**10, 1e-12]
 )
 def test_a_worth_that_is_no_sum_is_refused(value: Any) -> None:
-    with pytest.raises(ps.DefinitionError, match=r"value is .*; give dollars as a finite number"):
+    with pytest.raises(ps.DefinitionError, match=r"value is "):
         drawn(value=value)
 
 
-@pytest.mark.parametrize("criteria", [5, {"success": 0.9}, Criteria("{"), Criteria(None)])  # type: ignore[arg-type]  # on purpose
-def test_criteria_that_json_can_not_have_are_refused(criteria: Any) -> None:
+@pytest.mark.parametrize("criteria", [5, {"success": 0.9}, "strict"])
+def test_criteria_that_are_none_are_refused(criteria: Any) -> None:
     with pytest.raises(ps.DefinitionError, match="give the criteria of a release"):
         drawn(rollback=criteria)
 
 
 def test_terms_are_part_of_the_interface_and_not_of_the_graph() -> None:
     """A release tells them, and a run that waits since last week goes on all the same."""
-    bare, full = drawn(), drawn(value=1.2, rollback=Criteria())
+    bare, full = drawn(), drawn(value=1.2, rollback=USUAL)
     assert bare.digest == full.digest
     content = interface(full)
     assert content["value"] == 1_200_000_000
-    assert content["rollback"] == {"success": -0.01}
+    assert content["rollback"] == USUAL.to_dict()
     assert "value" not in json.loads(full.to_json())
 
 
@@ -92,9 +86,9 @@ def test_terms_are_part_of_the_interface_and_not_of_the_graph() -> None:
         ({}, {"value": 1.2}, "compatible: workflow: the value of a success is new"),
         ({"value": 1.2}, {}, "risky: workflow: the value of a success is gone"),
         ({"value": 1.2}, {"value": 2}, "the value of a success $1.20 -> $2.00"),
-        ({}, {"rollback": Criteria()}, "compatible: workflow: the rollback policy is new"),
-        ({"rollback": Criteria()}, {}, "risky: workflow: the rollback policy is gone"),
-        ({"rollback": Criteria()}, {"rollback": Criteria("{}")}, "other evidence takes a release"),
+        ({}, {"rollback": USUAL}, "compatible: workflow: the rollback policy is new"),
+        ({"rollback": USUAL}, {}, "risky: workflow: the rollback policy is gone"),
+        ({"rollback": USUAL}, {"rollback": STRICT}, "other evidence takes a release"),
     ],
 )
 def test_diff_tells_changed_terms(old: dict[str, Any], new: dict[str, Any], said: str) -> None:
@@ -107,18 +101,5 @@ def test_diff_passes_over_terms_that_a_side_does_not_tell() -> None:
     """A file of an earlier version of penstock has none."""
     old = interface(drawn())
     del old["value"], old["rollback"]
-    new = json.dumps(interface(drawn(value=1, rollback=Criteria())))
+    new = json.dumps(interface(drawn(value=1, rollback=USUAL)))
     assert ps.diff(json.dumps(old), new).changes == ()
-
-
-@pytest.mark.parametrize(
-    ("nano", "told"),
-    [
-        (1_200_000_000, "$1.20"),
-        (3_500_000, "$0.0035"),
-        (10**15, "$1,000,000.00"),
-        (1, "$0.000000001"),
-    ],
-)
-def test_a_sum_is_told_as_people_write_it(nano: int, told: str) -> None:
-    assert dollars(nano) == told

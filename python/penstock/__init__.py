@@ -35,7 +35,9 @@ from ._errors import (
     VersionConflict,
 )
 from ._events import Event, EventsLost, QueueEvent
+from ._evidence import Criteria, at_most, drop, rise
 from ._failures import Failure
+from ._figures import RunSpend, SpentLine
 from ._flow import Flow
 from ._flow_calls import Overrides
 from ._lint import Finding, Report
@@ -59,9 +61,11 @@ from ._policies import (
     Threshold,
 )
 from ._prices import PriceBook
+from ._releases import Release, ReleaseEvent
 from ._run import Run
 from ._runtime import Runtime
 from ._scopes import FlowScope
+from ._scorecard import Scorecard
 from ._settings import Overlay, Setting
 from ._signals import Signal
 from ._stability import Stability, stability
@@ -89,6 +93,7 @@ __all__ = [
     "ContractError",
     "Cost",
     "Coverage",
+    "Criteria",
     "DeadlineExceeded",
     "DefinitionError",
     "Difference",
@@ -117,6 +122,8 @@ __all__ = [
     "RateLimit",
     "RecordedError",
     "Reject",
+    "Release",
+    "ReleaseEvent",
     "Report",
     "Retention",
     "RetryAfter",
@@ -129,10 +136,13 @@ __all__ = [
     "RunHeld",
     "RunInfo",
     "RunNotFound",
+    "RunSpend",
     "Runtime",
     "RuntimeClosed",
+    "Scorecard",
     "Setting",
     "Signal",
+    "SpentLine",
     "Stability",
     "Stage",
     "Stats",
@@ -143,7 +153,10 @@ __all__ = [
     "TypeCases",
     "VersionConflict",
     "Workflow",
+    "at_most",
     "diff",
+    "drop",
+    "rise",
     "stability",
     "step",
     "testing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context as ContextVars
 from copy import deepcopy
 from threading import get_ident
@@ -35,10 +35,14 @@ from ._errors import (
 from ._events import Event, Feed, QueueEvent, Row
 from ._failures import Failure
 from ._graph import Collect, Graph, GraphNode, Loop, Map, Recurse, Wait
+from ._handoffs import refusal
+from ._ledger import Ledger
 from ._money import Usd
 from ._payloads import decode_error, encode_error
+from ._places import Judge
 from ._policies import Queue, RetryPolicy
-from ._prices import PriceBook, Rates
+from ._prices import Rates
+from ._releases import ReleaseEvent
 from ._settings import Setting
 from ._spend import SpendLine
 from ._stages import Step
@@ -85,26 +89,24 @@ class Driver:
         self._threads = threads
         self.core: Core
         self.commanded: Callable[[Command], None] = lambda _: None
-        self.booked: Callable[[int, Sequence[SpendLine]], None] = lambda *_: None
-        self.rates = Rates(PriceBook())
+        self.ledger: Ledger
+        self.run_closed: Callable[[str, int, float, float, str], None] = _nobody
         self.graphs: list[Graph] = []
         self.queues: list[Queue] = []
-        self.feeds: list[Feed[QueueEvent]] = []
+        self.feeds: list[Feed[QueueEvent | ReleaseEvent]] = []
         self.overlays: dict[int, Mapping[str, object]] = {}
 
     # Hooks, named as in the native `Hooks`.
 
-    def classify(
-        self, retry: RetryPolicy, error: BaseException
-    ) -> tuple[bool, float | None, str | None]:
+    def classify(self, judge: Judge, error: BaseException) -> tuple[bool, float | None, str | None]:
         """What becomes of a node whose attempt raised.
 
         Whether that is worth another attempt, how many seconds to wait at least, and, if a handoff
         is refused by it, why.
         """
         after = error.seconds if isinstance(error, RetryAfter) else None
-        refused = "contract" if isinstance(error, ContractError) else None
-        return retry.retries(error), after, refused
+        refused = refusal(error, "error", givers=judge.givers, owners=judge.owners)
+        return judge.retry.retries(error), after, refused
 
     def locate(self, run_id: str | None, path: str, error: BaseException) -> BaseException:
         """A contract's error with the run and node it happened to; any other error as it is."""
@@ -286,6 +288,10 @@ class Driver:
         """Another process wants something of a run."""
         self.commanded(Command(number, key, run_id, verb, arguments, actor))
 
+    def closed(self, run_id: str, plan: int, accepted: float, ended: float, body: str) -> None:
+        """A run of a watched workflow has ended, with these figures."""
+        self.run_closed(run_id, plan, accepted, ended, body)
+
     def news(self, queue: int, kind: str) -> None:
         """Something happened to a queue."""
         name = self.queues[queue].name
@@ -308,9 +314,28 @@ class Driver:
                 demand_ratio=seen.demand_ratio,
                 goodput=seen.goodput,
                 parked=seen.parked,
+                owners=self._owners(name),
+                playbooks=self._playbooks(name),
             )
             for feed in self.feeds:
                 feed.push(event)
+
+    def _in_queue(self, name: str) -> Iterator[Step[..., Any]]:
+        """The steps that wait in a queue."""
+        for graph in self.graphs:
+            for node in graph.nodes:
+                queue: Queue | str | None = node.option("queue") if node.step else None
+                if (
+                    node.step
+                    and (queue if isinstance(queue, str) else queue and queue.name) == name
+                ):
+                    yield node.step
+
+    def _owners(self, queue: str) -> tuple[str, ...]:
+        return tuple(sorted({step.owner for step in self._in_queue(queue) if step.owner}))
+
+    def _playbooks(self, queue: str) -> dict[str, str]:
+        return {step.name: step.playbook for step in self._in_queue(queue) if step.playbook}
 
     # The host of contexts.
 
@@ -320,7 +345,12 @@ class Driver:
 
     def spend(self, attempt: int, lines: Sequence[SpendLine]) -> None:
         """What an attempt has used, priced, from any thread."""
-        self.booked(attempt, lines)
+        self.ledger.book(attempt, lines)
+
+    @property
+    def rates(self) -> Rates:
+        """What spend is priced with."""
+        return self.ledger.rates
 
     def heartbeat(self, attempt: int) -> None:
         """A sign of life of an attempt, from any thread."""
@@ -370,6 +400,10 @@ class Driver:
             _, path, number, *_ = facts
             emitted = Event(at=self.now(), kind="emitted", node=path, attempt=number, value=event)
             self.core.emit(attempt, emitted)
+
+
+def _nobody(*_: object) -> None:
+    """Nobody listens."""
 
 
 def _before(failure: tuple[str, BaseException | None]) -> BaseException:

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 from ._errors import ContractError, DefinitionError, StoreCorrupt, StoreError, VersionConflict
-from ._interfaces import budget_interface, interfaces_of, pinned, queue_interface
+from ._interfaces import (
+    Interface,
+    budget_interface,
+    interfaces_of,
+    pinned,
+    queue_interface,
+)
 from ._payloads import Codec
 from ._policies import Budget, word
 
@@ -134,12 +140,16 @@ def keep_interfaces(core: Core, workflow: Workflow[..., Any]) -> None:
                 remedy="give the changed workflow another version; both may be registered",
             )
     for interface in interfaces_of(workflow):
-        core.keep_interface(interface.identity, interface.content)
+        keep(core, interface)
 
 
 def keep_queue(core: Core, queue: Queue) -> None:
     """Keep the model of a queue that runs wait in, under its own digest."""
-    interface = queue_interface(queue)
+    keep(core, queue_interface(queue))
+
+
+def keep(core: Core, interface: Interface) -> None:
+    """Keep an interface, unless the store has it."""
     core.keep_interface(interface.identity, interface.content)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from ._money import Usd
@@ -76,6 +77,8 @@ class QueueEvent:
         demand_ratio: attempts and denied retries by first attempts, of the last five seconds.
         goodput: attempts that succeeded in time by first attempts, of the last five seconds.
         parked: nodes that are parked.
+        owners: of the steps that wait in it.
+        playbooks: what to do when one of these fails, by step.
     """
 
     at: float
@@ -84,6 +87,8 @@ class QueueEvent:
     demand_ratio: float
     goodput: float
     parked: int
+    owners: tuple[str, ...] = ()
+    playbooks: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

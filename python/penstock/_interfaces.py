@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ._engine import NODE_TABLE, RUN_TABLE, TABLE_VERSION
+from ._places import facts_of
 from ._policies import Budget, Queue, canonical
+from ._prices import PriceBook
 from ._reads import settings_read
 from ._settings import Setting
 from ._stages import Step
-from ._terms import plain_criteria
 
 if TYPE_CHECKING:
     from ._workflows import Workflow
@@ -81,9 +82,13 @@ def interfaces_of(workflow: Workflow[..., Any]) -> Iterator[Interface]:
     terms = {
         "owner": owner,
         "value": workflow.value,
-        "rollback": plain_criteria(workflow.rollback),
+        "rollback": workflow.rollback and workflow.rollback.to_dict(),
         "settings": {setting.name: setting.digest for setting in read},
         "queues": sorted({_name(queue) for queue in _queues(workflow)}),
+        "nodes": {
+            path: {name: fact for name, fact in asdict(facts).items() if fact is not None}
+            for path, facts in facts_of(workflow.graph, owner).items()
+        },
     }
     yield _model("terms", name, version, terms, owner)
     yield from map(setting_interface, read)
@@ -115,6 +120,17 @@ def queue_interface(queue: Queue) -> Interface:
 def budget_interface(name: str, budget: Budget) -> Interface:
     """A budget that money is spent from: of a workflow or a tenant."""
     return _model("budget", name, budget.version, budget.to_dict())
+
+
+def prices_interface(book: PriceBook) -> Interface:
+    """The rates that spend is priced with."""
+    return Interface(
+        kind="prices",
+        name=book.package or "own",
+        version=book.version,
+        digest=book.digest,
+        content=canonical(book.to_dict()),
+    )
 
 
 def queues_of(workflow: Workflow[..., Any]) -> list[Queue]:

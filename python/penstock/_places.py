@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from ._graph import Graph
+from ._graph import Graph, Wait
 from ._handoffs import makers_of, owner_of
+from ._policies import Queue, RetryPolicy
+from ._scorecard import NodeFacts
+
+
+class Judge(NamedTuple):
+    """What tells what becomes of a node whose attempt raised.
+
+    Attributes:
+        retry: its policy.
+        givers: the owners of the work it was handed.
+        owners: by step of its workflow, the owner.
+    """
+
+    retry: RetryPolicy
+    givers: frozenset[str]
+    owners: Mapping[str, str | None]
 
 
 class Place(NamedTuple):
@@ -16,11 +33,13 @@ class Place(NamedTuple):
         stands_in: it takes the place of another that has failed.
         handoffs: how many of its inputs are the work of other steps or people, and how many of
             them that of another owner.
+        givers: the owners of the work it is handed.
     """
 
     replaced: bool
     stands_in: bool
     handoffs: tuple[int, int]
+    givers: frozenset[str]
 
 
 def places_of(graph: Graph, default: str | None = None) -> list[Place]:
@@ -30,7 +49,7 @@ def places_of(graph: Graph, default: str | None = None) -> list[Place]:
         graph: of a workflow.
         default: the owner of the workflow.
     """
-    judges = {i for i, node in enumerate(graph.nodes) if _is_fallback(graph, i)}
+    judges = {i for i in range(len(graph.nodes)) if _is_fallback(graph, i)}
     replaced = {graph.nodes[judge].inputs[0] for judge in judges}
     rejected = {
         index
@@ -49,9 +68,58 @@ def places_of(graph: Graph, default: str | None = None) -> list[Place]:
                 replaced=index in replaced,
                 stands_in=bool(rejected.intersection((*node.gates, *node.inputs))),
                 handoffs=(min(len(given), _MOST), min(len(cross), _MOST)),
+                givers=frozenset[str]().union(*(makers[i] for i in given)),
             )
         )
     return places
+
+
+def facts_of(graph: Graph, default: str | None = None) -> dict[str, NodeFacts]:
+    """By path, what figures are told of a node that runs a step, or that people see to.
+
+    O(nodes + edges).
+
+    Args:
+        graph: of a workflow.
+        default: the owner of the workflow.
+    """
+    tiers = _tiers(graph)
+    found: dict[str, NodeFacts] = {}
+    for index, node in enumerate(graph.nodes):
+        step = node.step
+        if step is None:
+            if isinstance(node.detail, Wait):
+                name, owner = node.path.rpartition("/")[2], owner_of(node, default)
+                found[node.path] = NodeFacts(step=name, version="", owner=owner)
+            continue
+        queue: Queue | str | None = node.option("queue")
+        found[node.path] = NodeFacts(
+            step=step.name,
+            version=step.version,
+            owner=owner_of(node, default),
+            queue=queue.name if isinstance(queue, Queue) else queue,
+            effects=step.effects,
+            playbook=step.playbook,
+            tier=tiers.get(index),
+        )
+    return found
+
+
+def _tiers(graph: Graph) -> dict[int, int]:
+    """Of a cascade's nodes, their places in it, from 0."""
+    tiers: dict[int, int] = {}
+    judged: dict[int, int] = {}  # by the case that rejects: the place of what comes then
+    for index, node in enumerate(graph.nodes):
+        before = [judged[gate] for gate in (*node.gates, *node.inputs) if gate in judged]
+        if node.kind == "accept" and node.function is not None:
+            place = max(before, default=0)
+            tiers[node.inputs[0]] = place
+            for case, other in enumerate(graph.nodes):
+                if other.kind == "case" and index in other.inputs and other.path.endswith("[no]"):
+                    judged[case] = place + 1
+        elif before and node.step is not None:
+            tiers[index] = max(before)
+    return tiers
 
 
 def _is_fallback(graph: Graph, index: int) -> bool:

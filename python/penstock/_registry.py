@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ._durability import Codecs, keep_budget, keep_interfaces, keep_queue
 from ._errors import DefinitionError, VersionConflict
 from ._graph import Accept, Graph, GraphNode, Spawn, Switch
-from ._interfaces import pinned
-from ._places import Place, places_of
+from ._handoffs import step_owners
+from ._interfaces import pinned, settings_of
+from ._places import Judge, Place, facts_of, places_of
 from ._policies import Adaptive, Budget, Budgets, Cost, Hedge, Queue, RetryPolicy
+from ._releases import Arm
+from ._scorecard import NodeFacts
+from ._settings import Changes
 from ._stages import Stage, Step
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ class Registry:
     Attributes:
         plans: the number of each registered workflow.
         workflows: (name, version) by number.
+        labels: the same, with the overlay that the number is of.
         steps: (name, version) by number.
         queues: by number; the first is the one of steps that name none.
         budgets: of workflows and tenants, by whose and the name; None for each other tenant.
@@ -47,9 +52,11 @@ class Registry:
         self._codecs = codecs
         self.plans: dict[Stage[..., Any], int] = {}
         self._names: dict[tuple[str, str], Workflow[..., Any]] = {}
+        self._overlays: dict[tuple[str, str, str], int] = {}
         self._queue_numbers: dict[str, int] = {_DEFAULT.name: 0}
         self._step_numbers: dict[tuple[str, str], int] = {}
         self.workflows: list[tuple[str, str]] = []
+        self.labels: list[tuple[str, str]] = []
         self.steps: list[tuple[str, str]] = []
         self.queues: list[Queue] = driver.queues
         self.budgets: dict[tuple[str, str | None], Budget] = {}
@@ -59,14 +66,20 @@ class Registry:
         for queue in queues:
             self._add_queue(queue)
 
-    def plan(self, workflow: Workflow[..., Any]) -> int:
+    def plan(self, workflow: Workflow[..., Any], changes: Changes | None = None) -> int:
         """The number of a workflow, which is registered if it is not yet.
+
+        Args:
+            workflow: what is registered.
+            changes: those of an overlay; the workflow with it has a number of its own.
 
         Raises:
             VersionConflict: another workflow is registered under its name and version.
             DefinitionError: a step names a queue that nobody has defined.
         """
         number = self.plans.get(workflow)
+        if number is not None and changes is not None:
+            return self._overlaid(workflow, changes)
         if number is not None:
             return number
         identity = (workflow.name, workflow.version)
@@ -80,16 +93,31 @@ class Registry:
         if self._codecs is not None:
             keep_interfaces(self._core, workflow)
             digest = pinned(workflow)
+        number = self.plans[workflow] = self._add(workflow, digest, None)
+        return number if changes is None else self._overlaid(workflow, changes)
+
+    def _overlaid(self, workflow: Workflow[..., Any], changes: Changes) -> int:
+        identity = (workflow.name, workflow.version, changes.digest)
+        number = self._overlays.get(identity)
+        if number is None:
+            digest = workflow.digest if self._codecs is None else pinned(workflow)
+            number = self._overlays[identity] = self._add(workflow, digest, changes)
+            self._driver.overlays[number] = changes.settings
+        return number
+
+    def _add(self, workflow: Workflow[..., Any], digest: str, changes: Changes | None) -> int:
         places = places_of(workflow.graph, workflow.owner)
+        owners = step_owners(workflow.graph, workflow.owner)
         nodes = [
-            (node.contract, *self._parts(node, place), self.codec(node.contract))
+            (node.contract, *self._parts(node, place, owners, changes), self.codec(node.contract))
             for node, place in zip(workflow.graph.nodes, places, strict=True)
         ]
-        number = self._core.add_plan(workflow.plan, digest, nodes)
+        overlay = "" if changes is None else changes.digest
+        number = self._core.add_plan(workflow.plan, digest, nodes, overlay)
         if workflow.budget is not None:
             self._core.limit_runs(number, workflow.budget.parts)
-        self.plans[workflow] = number
-        self.workflows.append(identity)
+        self.workflows.append((workflow.name, workflow.version))
+        self.labels.append((workflow.name, Arm(workflow.version, overlay).name))
         self._driver.graphs.append(workflow.graph)
         return number
 
@@ -97,14 +125,74 @@ class Registry:
         """How values of a contract are stored; None without a store."""
         return None if self._codecs is None else self._codecs.of(contract)
 
+    def changes(self, workflow: str, overlay: str, *, strict: bool = True) -> Changes:
+        """What an overlay changes, from what a store has kept of it.
+
+        Args:
+            workflow: by name.
+            overlay: JSON of it.
+            strict: whether its settings must be those of today.
+
+        Raises:
+            DefinitionError: the workflow is not registered, or a setting is another one by now.
+        """
+        drawn = [it for (name, _), it in self._names.items() if name == workflow]
+        settings = {it.name: it for flow in drawn for it in settings_of(flow)}
+        changes = Changes.read(overlay, settings)
+        for name, digest in changes.in_place_of.items():
+            if strict and name in settings and settings[name].digest != digest:
+                raise DefinitionError(
+                    f"setting {name!r} is another one than the overlay was made for",
+                    remedy="release an overlay of the present one, or end the release",
+                )
+        return changes
+
+    def other_version(self, workflow: Workflow[..., Any]) -> str:
+        """The version of a workflow that was registered last, other than its own.
+
+        Raises:
+            DefinitionError: there is none.
+        """
+        others = [v for name, v in self._names if name == workflow.name and v != workflow.version]
+        if not others:
+            raise DefinitionError(
+                f"no other version of {workflow.name!r} is registered, that {workflow.version!r} "
+                "could take the place of",
+                remedy="pass the present one to Runtime(workflows=[...]) too, or give overlay=",
+            )
+        return others[-1]
+
+    def named(self, name: str, version: str) -> Workflow[..., Any] | None:
+        """A workflow by its name and version, if it is registered."""
+        return self._names.get((name, version))
+
+    def facts(self) -> dict[tuple[str, str, str], NodeFacts]:
+        """What figures are told of the nodes of all workflows: by name, version and path."""
+        return {
+            (workflow.name, workflow.version, path): facts
+            for workflow in self._names.values()
+            for path, facts in facts_of(workflow.graph, workflow.owner).items()
+        }
+
     def graph(self, plan: int) -> Graph:
         """The graph of a registered workflow, by its number."""
         return self._driver.graphs[plan]
 
-    def _parts(self, node: GraphNode, place: Place) -> tuple[object, dict[str, object] | None]:
+    def _parts(
+        self,
+        node: GraphNode,
+        place: Place,
+        owners: Mapping[str, str | None],
+        changes: Changes | None,
+    ) -> tuple[object, dict[str, object] | None]:
         """What the native side needs for a node: its detail by kind, and a step's policy."""
         if node.step is not None:
-            return self._detail(node, node.step), self._policy(node, node.step, place)
+            retry = _retry_of(node, changes)
+            judge = Judge(retry, place.givers, owners)
+            policy = self._policy(node, node.step, place, retry)
+            policy["queue"] = queue = self._queue(node, changes)
+            policy["queue_name"] = self.queues[queue].name
+            return self._detail(node, node.step, judge), policy
         match node.detail:
             case Switch(by_type=True) as switch:
                 return (switch.keys, _default(switch)), None
@@ -118,20 +206,19 @@ class Registry:
             case _:
                 return (node.value if node.kind == "constant" else node.function), None
 
-    def _detail(self, node: GraphNode, step: Step[..., Any]) -> tuple[object, ...]:
+    def _detail(self, node: GraphNode, step: Step[..., Any], judge: Judge) -> tuple[object, ...]:
         own = self._own_task or node.option("task") == "own"
         mode = "threads" if step.flavour == "plain" else "own" if own else "carrier"
-        return (step, step.function, step.name, _retry_of(node), mode, step.takes_context)
+        return (step, step.function, step.name, judge, mode, step.takes_context)
 
-    def _policy(self, node: GraphNode, step: Step[..., Any], place: Place) -> dict[str, object]:
-        retry = _retry_of(node)
+    def _policy(
+        self, node: GraphNode, step: Step[..., Any], place: Place, retry: RetryPolicy
+    ) -> dict[str, object]:
         hedge: Hedge | None = node.option("hedge")
         estimate: Cost | None = node.option("estimate")
         return {
             "step": self._step(step),
             "step_name": step.name,
-            "queue": (queue := self._queue(node)),
-            "queue_name": self.queues[queue].name,
             "stands_in": place.stands_in,
             "handoffs": place.handoffs,
             "priority": node.overrides.get("priority"),
@@ -160,11 +247,13 @@ class Registry:
             self.steps.append(identity)
         return self._step_numbers[identity]
 
-    def _queue(self, node: GraphNode) -> int:
+    def _queue(self, node: GraphNode, changes: Changes | None) -> int:
         queue: Queue | str | None = node.option("queue")
         if queue is None:
             return 0
         name = queue if isinstance(queue, str) else queue.name
+        if changes is not None and name in changes.queues:
+            return self._changed_queue(changes.queues[name], changes.digest)
         number = self._queue_numbers.get(name)
         if isinstance(queue, str) or name in self._given:
             if number is None:
@@ -183,6 +272,12 @@ class Registry:
                 remedy="share one between the steps, or pass the right one to Runtime(queues=)",
             )
         return number
+
+    def _changed_queue(self, queue: Queue, digest: str) -> int:
+        """The queue of an overlay stands beside the one that it is tried in place of."""
+        name = f"{queue.name}~{digest[:8]}"
+        known = self._queue_numbers.get(name)
+        return known or self._add_queue(Queue.from_dict({**queue.to_dict(), "name": name}))
 
     def _add_queue(self, queue: Queue) -> int:
         if queue.name in self._queue_numbers:
@@ -277,7 +372,9 @@ def _cost(estimate: Cost | None) -> tuple[int, int]:
     return 0 if usd is None else usd.nanos, 0 if most is None else most.nanos
 
 
-def _retry_of(node: GraphNode) -> RetryPolicy:
+def _retry_of(node: GraphNode, changes: Changes | None) -> RetryPolicy:
+    if changes is not None and node.step is not None and node.step.name in changes.retry:
+        return changes.retry[node.step.name]
     retry: RetryPolicy | None = node.option("retry")
     return retry or _ONCE
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from ._errors import DuplicateRun, RunHeld, RunNotFound
 from ._events import Event, EventsLost, Feed
+from ._figures import RunSpend
 from ._policies import Budget, BudgetState, word
 from ._policies._budgets import run_budget
 
@@ -244,13 +245,24 @@ class Run(Generic[R_co]):
         """Paths of the nodes whose outcome nobody knows; see `resolve`."""
         return self._runtime._open().unknown(self._key)  # noqa: SLF001
 
-    async def signal(self, signal: Signal[T], value: T, *, keep: bool = True) -> bool:
+    async def signal(
+        self,
+        signal: Signal[T],
+        value: T,
+        *,
+        keep: bool = True,
+        minutes: float | None = None,
+        role: str | None = None,
+    ) -> bool:
         """Bring the run a signal; it goes to the node that has waited for it longest.
 
         Args:
             signal: one that the run's workflow waits for.
             value: of the signal's type.
             keep: whether a signal that nobody waits for yet is kept for the next one who does.
+            minutes: that a person took for it; booked on the node that takes it, at the price
+                book's rate for the role. Such a signal is not kept for later.
+            role: of that person; the owner of the node if not given.
 
         Returns whether the run took it in: False if it is ending, or if nobody waits for a signal
         that is not to be kept.
@@ -258,12 +270,16 @@ class Run(Generic[R_co]):
         Raises:
             ContractError: the value is not of the signal's type; the run goes on waiting.
             RunNotFound: the run is over, or no longer known.
-            DefinitionError: no node of the workflow waits for this signal.
+            DefinitionError: no node of the workflow waits for this signal, or the role of the
+                person has no price.
         """
         core = self._runtime._open()  # noqa: SLF001
         checked, payload = self._runtime._signal_value(  # noqa: SLF001
             self._key, self.run_id, signal, value
         )
+        if minutes is not None:
+            keep = False
+            self._runtime._book_people(self._key, signal, minutes, role)  # noqa: SLF001
         taken = core.signal(self._key, signal.name, checked, keep, payload)
         await self._runtime._on_disk()  # noqa: SLF001
         return taken
@@ -293,6 +309,30 @@ class Run(Generic[R_co]):
             raise RunNotFound("the run is no longer known", run_id=self.run_id)
         graph = self._runtime._registry.graph(plan)  # noqa: SLF001
         return picture(graph, states_of(graph, await self.history()))
+
+    async def spend(self) -> RunSpend:
+        """What the run has spent so far, by node, attempt and resource.
+
+        Raises:
+            RunNotFound: the run is no longer known.
+        """
+        rows = self._runtime._core.spent(self._key)  # noqa: SLF001
+        if rows is None:
+            raise RunNotFound("the run is no longer known", run_id=self.run_id)
+        return RunSpend.of(rows)
+
+    async def score(self, value: float, *, kind: str = "quality") -> None:
+        """Say how good the run's outcome was, now or later; another score of a kind replaces it.
+
+        Args:
+            value: of the score, such as 0 to 1; of kind "value", dollars.
+            kind: what it is about; scorecards show each kind with its mean.
+
+        Raises:
+            DefinitionError: the value is not finite.
+            RunNotFound: the run is no longer known.
+        """
+        await self._runtime._score(self._key, self.run_id, kind, value)  # noqa: SLF001
 
     async def events(self) -> AsyncIterator[Event | EventsLost]:
         """What happens to the run from now on, until it has ended.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from asyncio import _get_running_loop  # the public one raises outside of a loop
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ from ._context import Context
 from ._coverage import Coverage
 from ._coverage_collect import collect, coverage_of_runtime
 from ._driver import Driver
-from ._durability import Codecs, Durability, checks_payloads, location, refuse_exit
+from ._durability import Codecs, Durability, checks_payloads, keep, location, refuse_exit
 from ._durability import durability as checked_durability
 from ._errors import (
     ContractError,
@@ -37,15 +38,40 @@ from ._errors import (
     StoreError,
 )
 from ._events import EventsLost, Feed, QueueEvent
+from ._evidence import Criteria, OnUndecided
+from ._figures import open_rows, overlay_of, rows_of, rows_of_store, scorecard_of_store
 from ._forks import forget, leave_to_parent
 from ._graph import Wait
+from ._interfaces import prices_interface
+from ._ledger import Desk, Ledger
 from ._options import Task
-from ._policies import Budget, Budgets, BudgetState, Queue, Retention, Seconds, seconds, whole, word
+from ._pages import risk_page
+from ._policies import (
+    Budget,
+    Budgets,
+    BudgetState,
+    Queue,
+    Retention,
+    Seconds,
+    number,
+    seconds,
+    whole,
+    word,
+)
+from ._prices import PriceBook, Prices
 from ._pruning import Pruner
 from ._registry import Registry
+from ._releases import Release, ReleaseEvent, ReleaseRecord, Releases, StickyBy, notes_of
+from ._releases._arms import RELEASE_TAG, Arm
+from ._releases._forecast import horizon_from, needed, of_workflow
+from ._releases._manager import Routed, Wanted, new_run_id
 from ._run import Run, ended
 from ._run_options import Admission, RunOptions, checked_options, fingerprint, optional_word
+from ._scorecard import By, Notes, Row, Scorecard, scorecard
+from ._scores import Scored, Scores, not_known
+from ._settings import Changes, Overlay, Setting
 from ._signals import Signal
+from ._spend import Spend
 from ._stages import (
     A1,
     A2,
@@ -93,6 +119,8 @@ class Runtime:
         max_recoveries: how often the process may go down with attempts of a run under way before
             that run is held as a dead letter.
         retention: how long the store keeps runs that have ended; for ever unless given.
+        prices: what is spent is priced with; if not given, models by the `genai-prices` package
+            when it is installed, and nothing else.
         check_payloads: whether every value that is stored is read back at once and compared; under
             pytest unless given.
         clock: seconds on the loop's own scale; if not given, the machine's clock or the virtual
@@ -127,6 +155,7 @@ class Runtime:
         durability: Durability = "sync",
         max_recoveries: int = 3,
         retention: Retention | None = None,
+        prices: Prices | None = None,
         check_payloads: bool | None = None,
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
@@ -144,6 +173,7 @@ class Runtime:
         self._durability: Durability = checked_durability(durability, "Runtime.durability")
         self._max_recoveries = whole(max_recoveries, "Runtime.max_recoveries")
         self._retention = _retention(retention)
+        self._prices = _prices(prices)
         self._check_payloads = check_payloads
         self._clock = clock
         self._seed = random.getrandbits(64) if seed is None else _seed(seed)
@@ -160,6 +190,8 @@ class Runtime:
         self._plans: Mapping[Stage[..., Any], int]
         self._threads: Threads
         self._pruner: Pruner
+        self._scores: Scores
+        self._releases: Releases
         self._view: StoreView | None = None
 
     async def __aenter__(self) -> Self:
@@ -199,6 +231,11 @@ class Runtime:
 
     def _register(self, driver: Driver) -> None:
         self._threads.open(self._core.threads_done)
+        stored = self._store is not None
+        driver.ledger = Ledger(self._core, self._prices, stored=stored)
+        if stored and isinstance(self._prices, PriceBook):
+            keep(self._core, prices_interface(self._prices))
+        self._scores = Scores(self._core, self._store_view if stored else None)
         codecs = None
         if self._store is not None:
             codecs = Codecs(check=checks_payloads(self._check_payloads))
@@ -211,6 +248,11 @@ class Runtime:
             self._registry.configure_budgets(self._budgets)
         for stage in self._workflows:
             self._registry.plan(stage.as_workflow())
+        self._releases = Releases(self._core, self._registry, driver.feeds, stored=stored)
+        self._releases.on_disk = self._on_disk
+        driver.run_closed = self._releases.closed
+        if stored:
+            self._releases.read(self._store_view())
 
     def _recover(self, driver: Driver) -> None:
         """Let the runs of the store go on, and hear of what happens to it."""
@@ -222,6 +264,7 @@ class Runtime:
             _log.warning(
                 "figures of %d runs are lost: their workflow is not registered as it was", lost
             )
+        self._releases.catch_up(self._runs_of_release)
         for run_id, why in held[:10]:
             _log.warning("%s holds run %s: %s", self._name, run_id, why)
         if len(held) > 10:
@@ -233,6 +276,10 @@ class Runtime:
         leave_to_parent(self, core.lock_fd())
         if not isinstance(self._loop, VirtualLoop) and self._loop is not None:
             self._loop.add_reader(core.wake_fd(), core._woken)  # noqa: SLF001
+
+    def _runs_of_release(self, record: ReleaseRecord, since: float) -> Iterable[RunInfo]:
+        tags = {RELEASE_TAG: record.name}
+        return self._store_view().every(workflow=record.workflow, tags=tags, accepted_after=since)
 
     def _store_view(self) -> StoreView:
         """The read side of the store, opened when it is first needed."""
@@ -255,6 +302,7 @@ class Runtime:
             self._core.interrupt()
             await self._idle(self._cancel_grace)
         finally:
+            self._releases.close()
             if self._store is not None:
                 await self._pruner.close()
                 self._leave_store()
@@ -380,7 +428,7 @@ class Runtime:
         core, plan = self._core, self._plans.get(stage)
         if plan is None:
             plan = self._registry.plan(_stage(stage).as_workflow(len(inputs)))
-        if options:
+        if options or self._releases.busy:
             key, new = await self._start(plan, stage, inputs, options, watch=False)
             future = core.wait(key)
         elif self._store is None:
@@ -539,6 +587,8 @@ class Runtime:
                 f"{len(values)} inputs came with {len(ids)} run_ids", remedy="give one for each"
             )
         single = workflow.graph.input_count == 1
+        if self._releases.routed(workflow.name):
+            return await self._start_each(workflow, values, ids, tenant, options)
         batch = [
             (
                 arguments := (value,) if single else tuple(cast("Sequence[Any]", value)),
@@ -562,6 +612,29 @@ class Runtime:
                 continue
             piece = batch[len(runs) : len(runs) + room]
             runs += [Run(self, key) for key in core.start_many(plan, piece, **checked)]
+        await self._on_disk()
+        return runs
+
+    async def _start_each(
+        self,
+        workflow: Workflow[..., R],
+        values: Sequence[Any],
+        ids: Sequence[str | None],
+        tenant: str | Callable[[Any], str | None] | None,
+        options: RunOptions,
+    ) -> list[Run[R]]:
+        """As `start_many`, of a workflow that is being released: each run goes to its arm."""
+        core, single = self._open(), workflow.graph.input_count == 1
+        plan = self._registry.plan(workflow)
+        if options.get("admission") != "wait" and core.room(plan) < len(values):
+            raise Overloaded("there is no room for all of them", retry_after=1.0)
+        runs: list[Run[R]] = []
+        for value, run_id in zip(values, ids, strict=True):
+            inputs = (value,) if single else tuple(cast("Sequence[Any]", value))
+            of = tenant(value) if callable(tenant) else tenant
+            own: dict[str, Any] = {**options, "run_id": run_id, "tenant": of}
+            key, _ = await self._start(plan, workflow, inputs, own, watch=True)
+            runs.append(Run(self, key))
         await self._on_disk()
         return runs
 
@@ -670,13 +743,113 @@ class Runtime:
         """How the budgets of workflows and tenants stand; of tenants, those that had a run."""
         return [BudgetState.of(row) for row in self._open().budgets()]
 
-    async def events(self) -> AsyncIterator[QueueEvent | EventsLost]:
-        """What happens to the runtime's queues from now on: storms, breakers, other models.
+    async def release(
+        self,
+        candidate: Workflow[..., Any],
+        *,
+        overlay: Overlay | Mapping[Setting[Any], Any] | None = None,
+        baseline: str | None = None,
+        share: float = 0.1,
+        criteria: Criteria | None = None,
+        on_undecided: OnUndecided = "hold",
+        max_runs: int = 3_000,
+        max_age: Seconds | None = None,
+        horizon: Seconds | None = None,
+        sticky_by: StickyBy = "run",
+        again: bool = False,
+    ) -> Release:
+        """Send a share of a workflow's runs to a candidate, and let them decide what becomes of it.
+
+        Asked for again, as by a service that has been started again, it is the same release.
+
+        Args:
+            candidate: the workflow that is to run; with `overlay` the one that runs now.
+            overlay: what is changed in it: settings, or also retry policies and queues.
+            baseline: version that runs now; what the last release left in force, or else the
+                newest registered version other than the candidate's, if not given.
+            share: of the runs, that go to the candidate.
+            criteria: what it is judged by; the workflow's `rollback=`, or `Criteria()`.
+            on_undecided: what happens at `max_runs` or `max_age`: "hold", "promote", "rollback".
+            max_runs: of the candidate, that are judged.
+            max_age: seconds.
+            horizon: seconds from its start in which a run has to succeed; twice the time that
+                99.9 % of the last day's runs took, if not given.
+            sticky_by: what stays in one arm together: "run", "tenant", or a function of the inputs.
+            again: begin another one, of a candidate that was decided upon before.
+
+        Raises:
+            DefinitionError: the workflow is being released, or a value is out of its range.
+        """
+        core = self._open()
+        workflow = _stage(candidate).as_workflow()
+        self._registry.plan(workflow)
+        if overlay is not None and not isinstance(overlay, Overlay):
+            overlay = Overlay(settings=overlay)
+        changes = None if overlay is None else Changes.of(overlay)
+        known = self._releases.find(
+            workflow.name, Arm(workflow.version, "" if changes is None else changes.digest)
+        )
+        if known is not None and not again:
+            return known
+        at = self._releases.baseline_of(workflow)
+        if baseline is not None:
+            at = Arm(word(baseline, "baseline"))
+        elif changes is None and at.version == workflow.version and not at.overlay:
+            at = Arm(self._registry.other_version(workflow))
+        number(share, "share", above=0, below=1)
+        criteria = criteria or workflow.rollback or Criteria()
+        until = core.now() + 0.001
+        rows = await self._rows(until - 86_400.0, until)
+        card = of_workflow(rows, workflow.name, until - 86_400.0, until)
+        wanted = Wanted(
+            share=share,
+            criteria=criteria,
+            on_undecided=on_undecided,
+            max_runs=max_runs,
+            max_age=None if max_age is None else seconds(max_age, "max_age"),
+            horizon=horizon_from(rows, workflow.name)
+            if horizon is None
+            else seconds(horizon, "horizon"),
+            sticky_by=sticky_by,
+            needed=needed(card, criteria, share),
+            risks=risk_page(workflow),
+            registered=await self._registered(workflow),
+        )
+        text = "" if overlay is None else overlay.to_json()
+        release = self._releases.begin(workflow, changes, text, at, wanted)
+        await self._on_disk()
+        return release
+
+    async def _rows(self, since: float, until: float) -> list[Row]:
+        """What was counted in a window, by the store or since the runtime was opened."""
+        core = self._core
+        if self._store is None:
+            return rows_of(core.figures(), since, until)
+        self._keep_figures()
+        await self._on_disk()
+        return await asyncio.to_thread(rows_of_store, self._store_view(), since, until)
+
+    def _keep_figures(self) -> None:
+        if self._releases.busy:
+            self._releases.save()
+        else:
+            self._core.keep_figures()
+
+    async def _registered(self, workflow: Workflow[..., Any]) -> float | None:
+        """When the store saw a version first, in seconds since 1970."""
+        if self._store is None:
+            return None
+        view, name, version = self._store_view(), workflow.name, workflow.version
+        first = await asyncio.to_thread(lambda: view.oldest(workflow=name, version=version))
+        return self._core.now() if first is None else first.accepted
+
+    async def events(self) -> AsyncIterator[QueueEvent | ReleaseEvent | EventsLost]:
+        """What happens to queues and releases from now on: storms, breakers, rollbacks.
 
         The ring holds 1,024 events, as that of `Run.events`. It ends when the runtime is closed.
         """
         self._open()
-        feed = Feed[QueueEvent]()
+        feed = Feed[QueueEvent | ReleaseEvent]()
         self._driver.feeds.append(feed)
         try:
             while (event := await feed.next()) is not None:
@@ -689,7 +862,61 @@ class Runtime:
         if self._state == "new":
             self._open()
         registry = self._registry
-        return stats_of(self._core.stats(), registry.workflows, registry.steps, registry.queues)
+        return stats_of(self._core.stats(), registry.labels, registry.steps, registry.queues)
+
+    async def scorecard(
+        self, window: Seconds = 86_400.0, *, by: By | None = None, until: float | None = None
+    ) -> Scorecard:
+        """Quality, reliability, cost and changes of the runs of a window, with their trends.
+
+        Without a store, of what was counted since the runtime was opened.
+
+        Args:
+            window: seconds up to `until`; windows of 60 s that start in it count.
+            by: what to group by: "step", "workflow", "version", "owner", "tenant" or "queue".
+            until: seconds since 1970; now if not given.
+
+        Raises:
+            DefinitionError: the window is empty, or nothing can be grouped by `by`.
+            StoreError: the store can't be read or written.
+        """
+        core = self._open()
+        end = core.now() + 0.001 if until is None else until
+        since = end - seconds(window, "window")
+        if self._store is None:
+            rows = rows_of(core.figures(), since, end)
+            rows += self._open_rows(rows, since, end)
+            facts = self._registry.facts()
+            notes = Notes(releases=notes_of(self._releases.records))
+            return scorecard(rows, since=since, until=end, by=by, nodes=facts, notes=notes)
+        self._keep_figures()
+        await self._on_disk()
+        return await asyncio.to_thread(
+            scorecard_of_store, self._store_view(), since, end, by=by, now=core.now()
+        )
+
+    def _open_rows(self, rows: list[Row], since: float, until: float) -> list[Row]:
+        core, workflows = self._core, self._registry.workflows
+        return open_rows(
+            lambda wanted: remembered(core, workflows, wanted), rows, since, until, now=core.now()
+        )
+
+    async def _score(self, key: int, run_id: str, kind: str, value: float) -> None:
+        core = self._open()
+        if self._store is not None:
+            await self._on_disk()
+            info = await asyncio.to_thread(self._store_view().run, run_id)
+            if info is None:
+                raise not_known(run_id)
+            scored = Scored(info.accepted, info.workflow, info.version, overlay_of(info))
+        else:
+            plan, history = core.plan_of(key), core.history(key)
+            if plan is None or not history:
+                raise not_known(run_id)
+            scored = Scored(history[0][0], *self._registry.workflows[plan], "")
+        await self._scores.add(run_id, scored, kind, value)
+        self._releases.scored(run_id, kind, value)
+        await self._on_disk()
 
     def coverage(self, stage: Stage[..., Any] | None = None) -> Coverage:
         """Which parts of the workflows' graphs the runs that ended have shown; also when closed.
@@ -740,6 +967,8 @@ class Runtime:
         checked["durability"] = self._durability_of(stage, checked.get("durability"))
         if checked.get("run_id") is not None:
             checked["fingerprint"] = fingerprint(stage.name, inputs)
+        routed = self._routed(plan, inputs, checked)
+        plan = plan if routed is None else routed.plan
         while True:
             try:
                 key, new = core.start(plan, inputs, watch=watch, **checked)
@@ -747,6 +976,8 @@ class Runtime:
                 if not waits:
                     raise
             else:
+                if new and routed is not None:
+                    self._releases.started(routed, checked["run_id"])
                 if not new and on_existing == "error":
                     if watch:
                         core.unwatch(key)
@@ -760,6 +991,18 @@ class Runtime:
                 return key, new
             await core.when_room(plan)
             self._open()
+
+    def _routed(self, plan: int, inputs: tuple[Any, ...], checked: dict[str, Any]) -> Routed | None:
+        """Where a run goes if its workflow is being released; its options are told so."""
+        workflow, _ = self._registry.workflows[plan]
+        if not self._releases.routed(workflow):
+            return None
+        if checked.get("run_id") is None:
+            checked["run_id"] = new_run_id()
+            checked["fingerprint"] = fingerprint(workflow, inputs)
+        routed = self._releases.route(workflow, checked["run_id"], checked.get("tenant"), inputs)
+        checked["tags"] = [*checked.get("tags", ()), *routed.tags]
+        return routed
 
     def _durability_of(self, stage: Stage[..., Any], wanted: Durability | None) -> Durability:
         """What holds for a run: its own word, its workflow's, the runtime's."""
@@ -809,6 +1052,20 @@ class Runtime:
         if self._core.running() and longest > 0:
             await asyncio.wait([self._core.when_idle()], timeout=longest)
 
+    def _book_people(self, key: int, signal: Signal[Any], minutes: float, role: str | None) -> None:
+        """Book what a person took for the signal, on the node that will take it, if one does."""
+        core, plan = self._open(), self._core.plan_of(key)
+        graph = None if plan is None else self._registry.graph(plan)
+        waits = {
+            node.path: node.detail
+            for node in (graph.nodes if graph is not None else ())
+            if isinstance(node.detail, Wait) and node.detail.signal == signal
+        }
+        path = next((path for path in core.awaiting(key) if _template(path) in waits), None)
+        if path is not None:
+            role = role or waits[_template(path)].owner or "reviewer"
+            Spend(Desk(self._driver.ledger, core, path), key).human(minutes, role)
+
     def _signal_value(
         self, key: int, run_id: str, signal: Signal[Any], value: object
     ) -> tuple[object, bytes | None]:
@@ -848,6 +1105,11 @@ class Runtime:
 _UNDER_WAY: Final = ("running", "paused", "compensating")
 
 
+def _template(path: str) -> str:
+    """The path of a node in its graph: without the numbers of items."""
+    return re.sub(r"\[\d+\]", "[]", path)
+
+
 def _stage(stage: Any) -> Stage[..., Any]:
     if not isinstance(stage, Stage):
         raise DefinitionError(
@@ -877,6 +1139,16 @@ def _retention(retention: Any) -> Retention | None:
             f"Runtime.retention is {retention!r}", remedy="pass ps.Retention(...), or None"
         )
     return retention
+
+
+def _prices(prices: Any) -> Prices:
+    if prices is None:
+        return PriceBook()
+    if not isinstance(prices, Prices):
+        raise DefinitionError(
+            f"Runtime.prices is {prices!r}", remedy="pass ps.PriceBook(...), or PriceBook.load(...)"
+        )
+    return prices
 
 
 def _seed(seed: Any) -> int:

@@ -211,6 +211,57 @@ class Overlay:
         return f"Overlay({', '.join(f'{name}={names}' for name, names in named if names)})"
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What an overlay changes, by name: also as a store has kept it.
+
+    Attributes:
+        digest: of the overlay.
+        settings: values, by the setting's name.
+        in_place_of: digests of the settings whose values they take the place of.
+        retry: policies, by the step's name.
+        queues: models, by the queue's name.
+    """
+
+    digest: str
+    settings: Mapping[str, Any]
+    in_place_of: Mapping[str, str]
+    retry: Mapping[str, RetryPolicy]
+    queues: Mapping[str, Queue]
+
+    @classmethod
+    def of(cls, overlay: Overlay) -> Changes:
+        """Those of an overlay, with the values themselves."""
+        return cls(
+            overlay.digest,
+            overlay.values(),
+            {setting.name: setting.digest for setting in overlay.settings},
+            {step.name: policy for step, policy in overlay.retry.items()},
+            {queue.name: queue for queue in overlay.queues},
+        )
+
+    @classmethod
+    def read(cls, text: str, models: Mapping[str, Setting[Any]]) -> Changes:
+        """Those that `Overlay.to_json` wrote.
+
+        Args:
+            text: as it was written.
+            models: the settings of today by name, which say of what types the values are.
+        """
+        content = json.loads(text)
+        settings = {
+            name: models[name].checked(told["value"]) if name in models else told["value"]
+            for name, told in content["settings"].items()
+        }
+        return cls(
+            _digest("Overlay", text),
+            settings,
+            {name: told["in_place_of"] for name, told in content["settings"].items()},
+            {name: RetryPolicy.from_dict(told) for name, told in content["retry"].items()},
+            {name: Queue.from_dict(told) for name, told in content["queues"].items()},
+        )
+
+
 def _settings(given: Mapping[Setting[Any], Any]) -> dict[Setting[Any], Any]:
     values: dict[Setting[Any], Any] = {}
     for setting, value in _pairs(given, "settings"):

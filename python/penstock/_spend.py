@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
 from ._errors import DefinitionError, NonRetryable
 from ._money import NANOS_MAX, Money, exact, nanos
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from decimal import Decimal
 
-    from ._context import Host
-    from ._prices import Kind, Snapshot
+    from ._prices import Kind, Rates, Snapshot
 
 Number: TypeAlias = "float | Decimal | str"
 
@@ -59,6 +58,23 @@ class SpendLine(NamedTuple):
     rate: str
 
 
+class Teller(Protocol):
+    """Where spend is booked, and what it is priced with: a context's host, or a desk of people."""
+
+    @property
+    def rates(self) -> Rates:
+        """What it is priced with."""
+        ...
+
+    def spend(self, attempt: int, lines: Sequence[SpendLine], /) -> None:
+        """One entry of what was used, priced; from any thread."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        ...
+
+
 class SpendRefused(DefinitionError, NonRetryable):
     """What was booked can't be meant, or has no price.
 
@@ -82,7 +98,7 @@ class Spend:
 
     __slots__ = ("_host", "_key", "_lines", "_peak", "_rates", "_resolved")
 
-    def __init__(self, host: Host, key: int) -> None:
+    def __init__(self, host: Teller, key: int) -> None:
         self._host = host
         self._key = key
         self._rates = host.rates

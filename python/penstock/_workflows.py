@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, get_args, get_origin, overload
 
 from ._contracts import Contract
@@ -12,11 +11,14 @@ from ._drawing import Drawing
 from ._durability import Durability, refuse_exit
 from ._durability import durability as checked_durability
 from ._errors import DefinitionError
+from ._evidence import Criteria
 from ._flow import Flow
 from ._graph import Graph
 from ._graph_json import digest, written
 from ._graph_reader import read
 from ._mermaid import mermaid
+from ._money import Money
+from ._money import nanos as nano_dollars
 from ._nodes import Node
 from ._options import STRUCTURAL, Options, Task, checked
 from ._plan import plan_of
@@ -24,7 +26,6 @@ from ._policies import Budget, Cost, Hedge, Queue, RetryPolicy, Seconds, word
 from ._policies._budgets import run_budget
 from ._signatures import annotations_of
 from ._stages import A1, A2, A3, A4, A5, A6, P, R, R_co, Stage, Step, label
-from ._terms import Criteria, checked_criteria, worth
 
 if TYPE_CHECKING:
     from ._lint import Report
@@ -239,7 +240,7 @@ def workflow(
     estimate: Cost | None = None,
     task: Task | None = None,
     durability: Durability | None = None,
-    value: float | Decimal | None = None,
+    value: Money | None = None,
     budget: Budget | None = None,
     rollback: Criteria | None = None,
 ) -> WorkflowDecorator: ...
@@ -251,7 +252,7 @@ def workflow(
     version: str = "1",
     owner: str | None = None,
     durability: Durability | None = None,
-    value: float | Decimal | None = None,
+    value: Money | None = None,
     budget: Budget | None = None,
     rollback: Criteria | None = None,
     **options: Any,
@@ -305,9 +306,9 @@ def workflow(
         if durability is not None:
             checked_durability(durability, f"the durability of workflow {chosen!r}")
         try:
-            success = None if value is None else worth(value, "value")
+            success = None if value is None else _worth(value)
             limit = None if budget is None else run_budget(budget, "budget")
-            criteria = None if rollback is None else checked_criteria(rollback, "rollback")
+            criteria = None if rollback is None else _criteria(rollback)
             _check_defaults(options)
             defaults = checked(options)
         except DefinitionError as error:
@@ -330,6 +331,21 @@ def workflow(
         return drawn
 
     return make if function is None else make(function)
+
+
+def _worth(value: Money) -> int:
+    worth = nano_dollars(value, "value")
+    if worth == 0:
+        raise DefinitionError("value is 0", remedy="give more than a nano-dollar, or leave it out")
+    return worth
+
+
+def _criteria(rollback: Any) -> Criteria:
+    if not isinstance(rollback, Criteria):
+        raise DefinitionError(
+            f"rollback is {rollback!r}", remedy="give the criteria of a release: ps.Criteria(...)"
+        )
+    return rollback
 
 
 def _check_defaults(options: dict[str, object]) -> None:

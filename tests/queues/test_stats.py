@@ -188,7 +188,7 @@ async def test_priorities_are_told_apart(task: Task) -> None:
 async def test_a_breaker_tells_when_it_opens_and_closes(task: Task) -> None:
     service = Service(down=True)
     breaker = ps.Breaker(min_calls=5, open_for=5.0, probes=2)
-    seen: list[ps.QueueEvent | ps.EventsLost] = []
+    seen: list[ps.QueueEvent | ps.ReleaseEvent | ps.EventsLost] = []
 
     @ps.step(queue=ps.Queue("api", breaker=breaker))
     async def work(x: int) -> object:

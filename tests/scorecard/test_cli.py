@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 import penstock as ps
 from loops import noop
-from penstock._cli import _scorecard
+from penstock import _figures
 from penstock._cli._app import app
 from penstock._scorecard import Row, Scorecard
 from penstock._stored import StoreView
@@ -44,7 +44,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
         windows.append((since, until))
         return [row for row in service() if since <= row.window < until]
 
-    monkeypatch.setattr(_scorecard, "rows_of", rows_of)
+    monkeypatch.setattr(_figures, "rows_of_store", rows_of)
     return windows
 
 
@@ -139,7 +139,7 @@ def test_runs_that_are_open_for_too_long_are_failures(
             assert waits.status == "running"
 
     asyncio.run(fill())
-    monkeypatch.setattr(_scorecard, "rows_of", lambda *_: list[Row]())
+    monkeypatch.setattr(_figures, "rows_of_store", lambda *_: list[Row]())
     for horizon, count in (("0s", 1), ("1h", 0)):
         shown = run("scorecard", tmp_path / "a.db", "--since", "1h", "--horizon", horizon, "--json")
         assert shown.exit_code == 0, shown.stderr

@@ -13,6 +13,7 @@ from ._graph import graph
 from ._lint import lint
 from ._orders import cancel, fork, pause, resolve, resume, retry, signal
 from ._pages import contracts, interfaces, risks
+from ._releases import releases
 from ._runs import dead_letters, runs
 from ._scorecard import explain, scorecard
 from ._show import show
@@ -37,7 +38,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         contracts,
         risks,
     ),
-    "Runs of a store": (runs, show, explain, scorecard, dead_letters, export),
+    "Runs of a store": (runs, show, explain, scorecard, releases, dead_letters, export),
     "Orders to the runtime that has a store open": (
         cancel,
         pause,

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
-from penstock._run import RunStatus
-from penstock._scorecard import By, NodeFacts, Nodes, Row, unresolved
-from penstock._scorecard import scorecard as scorecard_of
+from penstock._figures import scorecard_of_store
+from penstock._scorecard import By
 from penstock._scorecard._explain import explain as explanation_of
 from penstock._scorecard._explain_text import report as explained
-from penstock._scorecard._histogram import quantiles
 from penstock._scorecard._html import page
-from penstock._scorecard._rows import merge
 from penstock._scorecard._text import report
-from penstock._stored import StoreView
 
 from ._load import fail
 from ._show import written
@@ -54,12 +49,8 @@ def scorecard(
     if start >= end:
         fail(f"--since {since!r} is not before --until {until or 'now'!r}; give an earlier time")
     with opened(store) as view:
-        rows = rows_of(view, start, end)
-        rows += _unresolved(
-            view, rows, start, end, None if horizon is None else duration(horizon, "--horizon")
-        )
-        nodes = nodes_of(view, rows)
-    found = scorecard_of(rows, since=start, until=end, by=by, nodes=nodes)
+        longest = None if horizon is None else duration(horizon, "--horizon")
+        found = scorecard_of_store(view, start, end, by=by, now=time.time(), horizon=longest)
     if html is not None:
         try:
             html.write_text(page(found, title=Path(store).stem), encoding="utf-8")
@@ -90,55 +81,3 @@ def explain(store: StorePath, run: RunId, *, as_json: AsJson = False) -> None:
     title = f"{run}  {info.workflow} {info.version}"
     colour = out.is_terminal and not out.no_color
     typer.echo(explained(told, title=title, width=out.width, colour=colour), nl=False)
-
-
-def rows_of(view: StoreView, since: float, until: float) -> list[Row]:
-    """The store's rollups whose windows start in [since, until)."""
-    read: Any = getattr(view.reader, "metrics", None)
-    if read is None:
-        fail(f"{view.path} keeps no rollups; open it with a runtime that does")
-    return [
-        Row(window, kind, _read(key), _read(body)) for window, kind, key, body in read(since, until)
-    ]
-
-
-def nodes_of(view: StoreView, rows: list[Row]) -> Nodes:
-    """What is known of the nodes of each version that the rows are of: their steps and queues."""
-    queues = {row.key["step"]: row.key["queue"] for row in rows if row.kind == "delays"}
-    found: dict[tuple[str, str, str], NodeFacts] = {}
-    versions = {(row.key["workflow"], row.key["version"]) for row in rows if row.kind == "runs"}
-    for workflow, version in sorted(versions):
-        newest = view.runs(workflow=workflow, version=version, limit=1)
-        graph = view.graph(newest[0].run_id) if newest else None
-        for node in (graph or {}).get("nodes", ()):
-            if step := node.get("step"):
-                found[workflow, version, node["path"]] = NodeFacts(
-                    step=step["name"], version=step["version"], queue=queues.get(step["name"])
-                )
-    return found
-
-
-def _unresolved(
-    view: StoreView, rows: list[Row], since: float, until: float, horizon: float | None
-) -> list[Row]:
-    """Rows of the runs that are open for longer than the horizon."""
-    if horizon is None:
-        latency = merge(*(row.body["latency"] for row in rows if "latency" in row.body))
-        slowest = quantiles(latency, 0.999)
-        if slowest is None:
-            return []
-        horizon = 2 * slowest[0]
-    late = min(until, time.time() - horizon)
-    open_ones = view.every(status=_OPEN, accepted_after=since, accepted_before=late)
-    return [
-        unresolved(info.accepted, info.workflow, info.version, tenant=info.tenant)
-        for info in open_ones
-    ]
-
-
-def _read(content: Any) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(content) if isinstance(content, str) else content
-    return found
-
-
-_OPEN: Final[Sequence[RunStatus]] = ("running", "paused", "held", "compensating")

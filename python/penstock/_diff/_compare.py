@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from penstock._terms import dollars
+from penstock._money import Usd
 
 from ._changes import VERDICTS, Change, Difference, Subject, Verdict
 from ._parts import told
@@ -275,7 +275,7 @@ def _terms(old: Entry, new: Entry) -> Changes:
             what, reason = f"the {noun} is gone", "a worse version is not told from a good one"
             yield _change("risky", "workflow", "", what, reason)
         elif name == "value":
-            what = f"the {noun} {dollars(old[name])} -> {dollars(new[name])}"
+            what = f"the {noun} {Usd(old[name])} -> {Usd(new[name])}"
             reason = "what its steps bring in is another sum"
             yield _change("compatible", "workflow", "", what, reason)
         else:

@@ -15,7 +15,6 @@ from penstock._graph import GraphNode, Wait
 from penstock._graph_json import written
 from penstock._options import OptionName
 from penstock._policies import plain
-from penstock._terms import plain_criteria
 from penstock._workflows import Workflow
 
 from ._schemas import schema_of
@@ -27,7 +26,7 @@ def interface(workflow: Workflow[..., Any]) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(written(graph))
     content["owner"] = workflow.owner
     content["value"] = workflow.value
-    content["rollback"] = plain_criteria(workflow.rollback)
+    content["rollback"] = workflow.rollback and workflow.rollback.to_dict()
     contracts = [node.contract for node in graph.nodes]
     contracts += [n.detail.signal.contract for n in graph.nodes if isinstance(n.detail, Wait)]
     known = {contract.name: contract for contract in contracts}

@@ -11,8 +11,8 @@ from penstock._graph import Accept, Case, GraphNode, Loop, Undo, Wait
 from penstock._handoffs import handoffs
 from penstock._interfaces import settings_of
 from penstock._lint._subject import Subject, attempts
+from penstock._money import Usd
 from penstock._policies import Queue
-from penstock._terms import dollars, plain_criteria
 from penstock._workflows import Workflow
 
 from ._markdown import code, plain, section, table
@@ -54,7 +54,7 @@ class _Page:
     def head(self) -> str:
         """Name, version, owner and worth."""
         it = self.workflow
-        worth = "not said" if it.value is None else dollars(it.value)
+        worth = "not said" if it.value is None else str(Usd(it.value))
         lines = [
             f"# {plain(it.name)} {plain(it.version)}",
             "",
@@ -170,7 +170,7 @@ class _Page:
 
     def releases(self) -> str:
         """What takes a release back."""
-        criteria = plain_criteria(self.workflow.rollback)
+        criteria = self.workflow.rollback and self.workflow.rollback.to_dict()
         if criteria is None:
             return section("Rollback criteria", "None: nothing takes a release of it back.")
         text = json.dumps(criteria, indent=2, ensure_ascii=False)

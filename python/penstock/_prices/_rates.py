@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
 from types import MappingProxyType
-from typing import Any, Final, Literal, Protocol, TypeAlias, cast
+from typing import Any, Final, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 from penstock._errors import DefinitionError
 from penstock._money import NANOS_MAX, cost
@@ -152,6 +152,7 @@ class Rate:
         return Rate(self.tiers, max(since, self.since), min(until, self.until))
 
 
+@runtime_checkable
 class Prices(Protocol):
     """Where rates come from: version 1 of the interface. A price book is one, so is a package."""
 

@@ -1,10 +1,12 @@
 //! What runs spend, and the rows that the books become.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use penstock_engine::{
-    Amount, AttemptKey, AttemptKind, AttemptMetrics, Distribution, Event, HandoffCounts, Ledger,
-    NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, Spending, StepId, Waste,
+    Amount, AttemptKey, AttemptKind, AttemptMetrics, Counts, Distribution, Engine, Event,
+    HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, Spending,
+    StepId, WINDOW_NS, Waste,
 };
 use penstock_journal::{Batch, Note, Rollup};
 use pyo3::exceptions::PyOverflowError;
@@ -88,6 +90,13 @@ pub(crate) struct Counted {
     pub(crate) steps: HashMap<u32, String>,
     pub(crate) queues: HashMap<u32, String>,
     series: HashMap<(PlanId, StepId, QueueId, u8), AttemptMetrics>,
+    asked: HashMap<QueueId, Counts>,
+    /// Rows that others have made, where no store takes them.
+    beside: VecDeque<Rollup>,
+    /// Watched runs that had ended in an earlier process, and were counted at open.
+    pub(crate) recounted: Vec<ClosedRow>,
+    /// Whether figures are written when somebody says so, and not by themselves.
+    pub(crate) by_hand: bool,
 }
 
 /// An entry of a run's ledger as Python sees it: `(path, attempt, resource, name, mode, rate, units, nano-dollars,
@@ -97,13 +106,16 @@ pub(crate) type SpentRow = (String, u32, String, String, String, String, u64, i6
 /// `(window, kind, key, body)`: seconds since 1970, and JSON.
 pub(crate) type FigureRow = (f64, String, String, String);
 
+/// A watched run that has ended: `(run id, workflow's number, accepted, ended, body)`; the body is that of a row of
+/// `runs`, with `held` in nanoseconds by queue and the longest `delay_ns`.
+pub(crate) type ClosedRow = (String, u32, f64, f64, String);
+
 /// `(id, name, at, body)`.
 pub(crate) type NoteRow = (i64, String, f64, String);
 
 impl State {
     /// Rows of what was counted since the last time, which is forgotten here if they are taken.
     pub(crate) fn figures(&mut self, now_ns: u64, take: bool) -> Vec<Rollup> {
-        let lsn = self.engine.lsn().0;
         let pages = if take {
             self.engine.books_mut().take()
         } else {
@@ -112,11 +124,8 @@ impl State {
         let mut rows = Vec::new();
         for page in &pages {
             let key = self.key_of(page);
-            let window_ns = page.key.window_ns;
-            let row = |kind: &str, body: Json| {
-                let (kind, key, body) = (kind.to_owned(), key.clone(), body.to_string());
-                Rollup { window_ns, kind, key, lsn, body }
-            };
+            let row =
+                |kind, body: Json| rollup(page.key.window_ns, kind, key.clone(), body.to_string());
             let cohort = self.cohort(page);
             if cohort.as_object().is_some_and(|cohort| !cohort.is_empty()) {
                 rows.push(row("runs", cohort));
@@ -126,7 +135,53 @@ impl State {
             }
         }
         self.delays(now_ns, take, &mut rows);
+        self.asked(now_ns, take, &mut rows);
+        rows.extend(self.counted.beside.iter().cloned());
         rows
+    }
+
+    /// What was asked of queues since the last time.
+    fn asked(&mut self, now_ns: u64, take: bool, rows: &mut Vec<Rollup>) {
+        for queue in (0..self.engine.queue_count()).map(QueueId) {
+            let seen = self.engine.queue(queue).total;
+            let before = self.counted.asked.get(&queue).copied().unwrap_or_default();
+            if seen == before {
+                continue;
+            }
+            let mut body = Map::new();
+            put(&mut body, "first", seen.first - before.first);
+            put(&mut body, "attempts", seen.sent - before.sent);
+            put(&mut body, "denied", seen.denied - before.denied);
+            put(&mut body, "succeeded", seen.good - before.good);
+            put(&mut body, "late", seen.late - before.late);
+            let key = json!({ "queue": self.counted.queues.get(&queue.0) }).to_string();
+            let body = Json::Object(body).to_string();
+            rows.push(rollup(window_of(now_ns), "queues", key, body));
+            if take {
+                self.counted.asked.insert(queue, seen);
+            }
+        }
+    }
+
+    /// Watched runs that have ended since the last time; `run_id` is that of one whose key is not known.
+    pub(crate) fn closed_rows(&mut self, run_id: Option<&str>) -> Vec<ClosedRow> {
+        let closed = self.engine.take_closed();
+        let rows = closed.into_iter().filter_map(|it| {
+            let known = it.run.and_then(|run| self.store.id(run)).map(ToString::to_string);
+            let run_id = known.or_else(|| run_id.map(str::to_owned))?;
+            let mut body = self.cohort(&it.page);
+            let mut held = Map::new();
+            for &(queue, held_ns) in &it.load.held_ns {
+                let name = self.counted.queues.get(&queue.0).cloned().unwrap_or_default();
+                put(&mut held, &name, held_ns);
+            }
+            let content = body.as_object_mut()?;
+            put(content, "held", held);
+            put(content, "delay_ns", it.load.delay_ns);
+            let (accepted, ended) = (it.accepted_ns as f64 / 1e9, it.ended_ns as f64 / 1e9);
+            Some((run_id, it.page.key.plan.0, accepted, ended, body.to_string()))
+        });
+        rows.collect()
     }
 
     /// Whose figures a page has.
@@ -208,14 +263,13 @@ impl State {
 
     /// What attempts have waited and taken since the last time.
     fn delays(&mut self, now_ns: u64, take: bool, rows: &mut Vec<Rollup>) {
-        let lsn = self.engine.lsn().0;
-        let window_ns = now_ns - now_ns % penstock_engine::WINDOW_NS;
         let mut now_counted = Vec::new();
         for ((plan, step, queue), priority, seen) in self.engine.metrics().series() {
             let which = (plan, step, queue, priority);
             let nothing = AttemptMetrics::default();
             let before = self.counted.series.get(&which).unwrap_or(&nothing);
-            if seen.attempts == before.attempts && seen.duration.len() == before.duration.len() {
+            let ended = seen.duration.len() != before.duration.len();
+            if seen.attempts == before.attempts && seen.parked_ns == before.parked_ns && !ended {
                 continue;
             }
             let parts = &self.plans[plan.0 as usize];
@@ -235,10 +289,11 @@ impl State {
             put(&mut body, "failed", seen.failed - before.failed);
             put(&mut body, "timeouts", seen.timeouts - before.timeouts);
             put(&mut body, "held_ns", seen.held_ns - before.held_ns);
+            put(&mut body, "parked_ns", seen.parked_ns - before.parked_ns);
             put(&mut body, "delay", buckets(&seen.queue_delay.since(&before.queue_delay)));
             put(&mut body, "duration", buckets(&seen.duration.since(&before.duration)));
-            let (kind, key, body) = ("delays".to_owned(), key.to_string(), Json::Object(body));
-            rows.push(Rollup { window_ns, kind, key, lsn, body: body.to_string() });
+            let (key, body) = (key.to_string(), Json::Object(body).to_string());
+            rows.push(rollup(window_of(now_ns), "delays", key, body));
             if take {
                 now_counted.push((which, seen.clone()));
             }
@@ -267,36 +322,106 @@ impl State {
     /// When figures are written next; never where time is virtual, as it would never stand still.
     pub(crate) fn figures_ns(&self) -> Option<u64> {
         let durable = self.durable.as_ref().filter(|durable| !durable.is_inline())?;
-        (!self.engine.books().pages().is_empty()).then_some(durable.figures_ns)
+        let some = !self.engine.books().pages().is_empty() && !self.counted.by_hand;
+        some.then_some(durable.figures_ns)
     }
 
     /// Hands the figures over if it is time to.
     pub(crate) fn keep_figures_if_due(&mut self, now_ns: u64) {
         if self.figures_ns().is_some_and(|due_ns| due_ns <= now_ns) {
-            self.keep_figures(now_ns);
+            self.keep_figures(now_ns, Vec::new());
             if let Some(durable) = &mut self.durable {
                 durable.figures_ns = now_ns + FIGURES_NS;
             }
         }
     }
 
+    /// Puts notes and rows into the store, together; where there is none, the rows are kept.
+    fn put_figures(&mut self, notes: Vec<Note>, rows: Vec<FigureRow>) {
+        let rollups = rows
+            .into_iter()
+            .map(|(at, kind, key, body)| rollup(window_of((at * 1e9) as u64), &kind, key, body));
+        if let Some(durable) = &mut self.durable {
+            durable.put_beside(Batch { rollups: rollups.collect(), notes, ..Batch::default() });
+            return;
+        }
+        let beside = &mut self.counted.beside;
+        beside.extend(rollups);
+        beside.drain(..beside.len().saturating_sub(BESIDE_MAX));
+    }
+
     /// Hands the figures over to the store, with how far they go.
-    pub(crate) fn keep_figures(&mut self, now_ns: u64) {
+    pub(crate) fn keep_figures(&mut self, now_ns: u64, states: Vec<(String, String)>) {
         if self.durable.is_none() {
             return;
         }
         let counted = Some(self.engine.lsn().0);
         let rollups = self.figures(now_ns, true);
         if let Some(durable) = &mut self.durable
-            && !rollups.is_empty()
+            && !(rollups.is_empty() && states.is_empty())
         {
-            durable.put_beside(Batch { rollups, counted, ..Batch::default() });
+            durable.put_beside(Batch { rollups, counted, states, ..Batch::default() });
         }
+    }
+}
+
+type Line = (ResourceId, u64, Option<i64>);
+
+impl Core {
+    /// Tells of watched runs that have ended.
+    pub(crate) fn tell_closed(&self, py: Python<'_>, closed: Vec<ClosedRow>) {
+        for row in closed {
+            if let Err(error) = self.hooks.closed.call1(py, row) {
+                self.asyncio.report(py, "the end of a run could not be told", &error);
+            }
+        }
+    }
+
+    /// Books lines one by one; `book` is asked without a line first, whether it takes any.
+    fn book(
+        &self,
+        py: Python<'_>,
+        lines: Vec<(u32, u64, Option<i64>)>,
+        book: impl Fn(&mut Engine, u64, Option<Line>) -> bool,
+    ) -> PyResult<bool> {
+        let now_ns = self.read_clock(py);
+        let mut all = crate::state::Effects::default();
+        {
+            let mut state = self.lock(py);
+            if !book(&mut state.engine, now_ns, None) {
+                return Ok(false);
+            }
+            let sum = lines.iter().try_fold(state.spent, |sum: i64, (_, _, nanos)| {
+                sum.checked_add(nanos.unwrap_or(0))
+            });
+            let Some(sum) = sum else {
+                return Err(PyOverflowError::new_err("more than 9.2 billion dollars in all"));
+            };
+            state.spent = sum;
+            for (resource, units, nanos) in lines {
+                book(&mut state.engine, now_ns, Some((ResourceId(resource), units, nanos)));
+                state.drain_into(py, &mut all);
+            }
+        }
+        self.perform(py, all);
+        Ok(true)
     }
 }
 
 /// Figures are written so often.
 const FIGURES_NS: u64 = 10_000_000_000;
+
+/// Rows of others that are kept where there is no store; beyond, the oldest goes.
+const BESIDE_MAX: usize = 65_536;
+
+const fn window_of(at_ns: u64) -> u64 {
+    at_ns - at_ns % WINDOW_NS
+}
+
+fn rollup(window_ns: u64, kind: &str, key: String, body: String) -> Rollup {
+    let part = RandomState::new().build_hasher().finish() >> 1;
+    Rollup { window_ns, kind: kind.to_owned(), key, part, body }
+}
 
 /// Leaves out what is nothing.
 fn put(body: &mut Map<String, Json>, key: &str, value: impl Into<Json>) {
@@ -335,6 +460,33 @@ fn handoffs(counts: &HandoffCounts) -> Map<String, Json> {
 
 #[pymethods]
 impl Core {
+    /// Whether every run of a workflow is told of when it ends, with its figures.
+    fn watch_plan(&self, py: Python<'_>, plan: u32, on: bool) {
+        self.lock(py).engine.watch_plan(PlanId(plan), on);
+    }
+
+    /// Whether figures are written by [`Core::keep_figures`] and at close alone.
+    fn figures_by_hand(&self, py: Python<'_>, by_hand: bool) {
+        self.lock(py).counted.by_hand = by_hand;
+    }
+
+    /// Watched runs that ended in an earlier process, and were not in the figures it has written.
+    fn recounted(&self, py: Python<'_>) -> Vec<ClosedRow> {
+        std::mem::take(&mut self.lock(py).counted.recounted)
+    }
+
+    /// What was kept last with the figures, under a key.
+    ///
+    /// # Errors
+    /// `StoreError`.
+    fn state(&self, py: Python<'_>, key: &str) -> PyResult<Option<String>> {
+        let found = match &self.lock(py).durable {
+            Some(durable) => durable.reader.state(key),
+            None => Ok(None),
+        };
+        found.map_err(|error| self.store_error(py, &error))
+    }
+
     /// The number of a resource.
     fn resource(
         &self,
@@ -358,29 +510,37 @@ impl Core {
         lines: Vec<(u32, u64, Option<i64>)>,
     ) -> PyResult<bool> {
         let attempt = AttemptKey(attempt);
-        let now_ns = self.read_clock(py);
-        let mut all = crate::state::Effects::default();
-        {
-            let mut state = self.lock(py);
-            if state.engine.attempt(attempt).is_none() {
-                return Ok(false);
+        self.book(py, lines, |engine, now_ns, line| match line {
+            Some((resource, units, nanos)) => {
+                engine.handle(now_ns, Event::Spent { attempt, resource, units, nanos });
+                true
             }
-            let sum = lines.iter().try_fold(state.spent, |sum: i64, (_, _, nanos)| {
-                sum.checked_add(nanos.unwrap_or(0))
-            });
-            let Some(sum) = sum else {
-                return Err(PyOverflowError::new_err("more than 9.2 billion dollars in all"));
-            };
-            state.spent = sum;
-            for (resource, units, nanos) in lines {
-                let resource = ResourceId(resource);
-                let event = Event::Spent { attempt, resource, units, nanos };
-                state.engine.handle(now_ns, event);
-                state.drain_into(py, &mut all);
-            }
-        }
-        self.perform(py, all);
-        Ok(true)
+            None => engine.attempt(attempt).is_some(),
+        })
+    }
+
+    /// Somebody has spent `(resource, units, nano-dollars or None)` on a node that waits for a signal; false if
+    /// it does not.
+    ///
+    /// # Errors
+    /// As [`Core::spend`].
+    fn spend_on(
+        &self,
+        py: Python<'_>,
+        run: u64,
+        path: &str,
+        lines: Vec<(u32, u64, Option<i64>)>,
+    ) -> PyResult<bool> {
+        let run = penstock_engine::RunKey(run);
+        let awaiting = |engine: &Engine| {
+            let mut nodes = engine.awaiting(run).iter().copied();
+            nodes.find(|&node| engine.path(run, node).as_deref() == Some(path))
+        };
+        self.book(py, lines, |engine, now_ns, line| match (awaiting(engine), line) {
+            (None, _) => false,
+            (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
+            (Some(_), None) => true,
+        })
     }
 
     /// What a run has spent, as long as it is known here.
@@ -408,28 +568,36 @@ impl Core {
         rows.map(|row| (row.window_ns as f64 / 1e9, row.kind, row.key, row.body)).collect()
     }
 
-    /// Sets something down in the store; nothing where that was done with this key before.
+    /// Sets something down in the store, unless that was done with this key before, together with rows
+    /// `(window, kind, key, body)` that count it.
+    #[pyo3(signature = (key, kind, name, body, rows=Vec::new()))]
     fn note(
         slf: &Bound<'_, Self>,
         key: String,
         kind: String,
         name: String,
         body: String,
+        rows: Vec<FigureRow>,
     ) -> PyResult<()> {
         let (core, py) = (slf.get(), slf.py());
         let at_ns = core.read_clock(py);
-        if let Some(durable) = &mut core.lock(py).durable {
-            let note = Note { id: 0, key, kind, name, at_ns, body };
-            durable.put_beside(Batch { notes: vec![note], ..Batch::default() });
-        }
+        let notes = vec![Note { id: 0, key, kind, name, at_ns, body }];
+        core.lock(py).put_figures(notes, rows);
         core.schedule_pump(slf)
     }
 
-    /// Writes what was counted to the store.
-    fn keep_figures(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Counts rows `(window, kind, key, body)` among the figures.
+    fn count(slf: &Bound<'_, Self>, rows: Vec<FigureRow>) -> PyResult<()> {
+        slf.get().lock(slf.py()).put_figures(Vec::new(), rows);
+        slf.get().schedule_pump(slf)
+    }
+
+    /// Writes what was counted to the store, and in the same transaction what others go on from, by key.
+    #[pyo3(signature = (states=Vec::new()))]
+    fn keep_figures(slf: &Bound<'_, Self>, states: Vec<(String, String)>) -> PyResult<()> {
         let (core, py) = (slf.get(), slf.py());
         let now_ns = core.read_clock(py);
-        core.lock(py).keep_figures(now_ns);
+        core.lock(py).keep_figures(now_ns, states);
         core.schedule_pump(slf)
     }
 }

@@ -76,6 +76,7 @@ pub(crate) struct Hooks {
     pub(crate) command: Py<PyAny>,
     /// `(queue, what)`: something happened to a queue.
     pub(crate) news: Py<PyAny>,
+    pub(crate) closed: Py<PyAny>,
 }
 
 /// What Python registers for a node: `(contract, detail, policy | None, codec | None)`; see
@@ -880,6 +881,7 @@ impl Hooks {
             decode_error: hook("decode_error")?,
             command: hook("command")?,
             news: hook("news")?,
+            closed: hook("closed")?,
         })
     }
 
@@ -897,6 +899,7 @@ impl Hooks {
             &self.decode_error,
             &self.command,
             &self.news,
+            &self.closed,
         ] {
             visit.call(hook)?;
         }

@@ -158,7 +158,9 @@ impl Core {
         self.perform(py, effects);
         let durable = {
             let mut state = self.lock(py);
-            state.keep_figures(now_ns);
+            if !state.counted.by_hand {
+                state.keep_figures(now_ns, Vec::new());
+            }
             let mut durable = state.durable.take();
             if let Some(durable) = &mut durable {
                 durable.flush_all();

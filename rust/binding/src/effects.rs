@@ -32,8 +32,17 @@ impl Core {
     fn perform_rest(&self, py: Python<'_>, rest: Box<Rest>) {
         let mut next = Some(rest);
         while let Some(rest) = next {
-            let Rest { evaluate, cancel, ended, notes, news, forgotten, on_disk, ended_cold } =
-                *rest;
+            let Rest {
+                evaluate,
+                cancel,
+                ended,
+                notes,
+                news,
+                closed,
+                forgotten,
+                on_disk,
+                ended_cold,
+            } = *rest;
             let mut more = Effects::default();
             // First of all: their places in the tables are free already.
             for ended in ended_cold {
@@ -45,6 +54,7 @@ impl Core {
             }
             self.publish(py, notes);
             self.tell_news(py, news);
+            self.tell_closed(py, closed);
             for task in cancel {
                 if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
                     self.asyncio.report(py, "an attempt's task could not be cancelled", &error);
@@ -156,6 +166,7 @@ impl Rest {
         self.ended.extend(more.ended);
         self.notes.extend(more.notes);
         self.news.extend(more.news);
+        self.closed.extend(more.closed);
         self.forgotten.extend(more.forgotten);
         self.on_disk.extend(more.on_disk);
         self.ended_cold.extend(more.ended_cold);

@@ -28,14 +28,14 @@ impl State {
         };
         for (run, at_ns) in accepted {
             let Some(row) = row_of(run)? else { continue };
-            let (Some(plan), tenant) = (self.plan_for(&row), self.tenant_of(&row)) else {
+            let (Some(plan), tenant) = (self.plan_like(&row), self.tenant_of(&row)) else {
                 continue;
             };
             self.engine.recount_accepted(at_ns, plan, tenant);
         }
         for (run, at_ns, units, nanos, facts) in spent {
             let Some(row) = row_of(run)? else { continue };
-            let (Some(plan), tenant) = (self.plan_for(&row), self.tenant_of(&row)) else {
+            let (Some(plan), tenant) = (self.plan_like(&row), self.tenant_of(&row)) else {
                 continue;
             };
             let resource = self.resources.id(Resource::of_facts(&facts));
@@ -43,7 +43,7 @@ impl State {
         }
         for run in ended {
             let Some(row) = row_of(run)? else { continue };
-            let Some(plan) = self.plan_for(&row) else {
+            let Some(plan) = self.plan_like(&row) else {
                 lost += 1;
                 continue;
             };
@@ -55,6 +55,10 @@ impl State {
             let tenant = self.tenant_of(&row);
             let ended_ns = lines.iter().map(|line| line.record.at_ns).max().unwrap_or(0);
             self.engine.recount_ended((plan, tenant), &run, ended_ns);
+            if self.engine.has_closed() {
+                let rows = self.closed_rows(Some(&row.run_id));
+                self.counted.recounted.extend(rows);
+            }
         }
         Ok(lost)
     }
@@ -66,7 +70,7 @@ impl State {
 
     /// A run as its records leave it; None if they do not fit its graph.
     fn fold_of(&mut self, row: &RunRow, lines: &[Line]) -> Option<Run> {
-        let plan = self.plan_for(row)?;
+        let plan = self.plan_like(row)?;
         let parts = self.plans[plan.0 as usize].clone();
         let holding = again::holding(&parts.plan, row, lines);
         let records: Vec<Record> = (0..)

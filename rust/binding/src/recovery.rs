@@ -135,6 +135,11 @@ impl Core {
                 "the graph of '{}' version '{}' is another one than the run was started with",
                 row.workflow, row.version
             )),
+            Some(_) if state.plan_for(row).is_none() => Some(format!(
+                "overlay {:.8} of '{}' is not known: no release has it",
+                overlay_of(row),
+                row.workflow
+            )),
             Some(_) => None,
         }
     }
@@ -453,17 +458,19 @@ fn find_templates(parts: &PlanParts, layout: &Layout, taken: &mut Taken) {
 const OVERLAY_TAG: &str = "penstock.overlay";
 
 impl State {
-    /// The plan of a run of the store: with the overlay it was started with, if there is one.
+    /// The workflow that a run was started with, under the overlay that it was.
     pub(crate) fn plan_for(&self, row: &RunRow) -> Option<PlanId> {
-        let overlay = row.tags.iter().find(|(key, _)| key == OVERLAY_TAG);
-        let overlay = overlay.map_or("", |(_, digest)| digest);
-        let same = |parts: &&std::sync::Arc<PlanParts>| {
-            parts.plan.name() == row.workflow
-                && parts.plan.version() == row.version
-                && parts.digest == row.graph
-        };
-        let exact = self.plans.iter().position(|it| same(&it) && it.overlay == overlay);
-        let place = exact.or_else(|| self.plans.iter().position(|it| same(&it)))?;
+        let overlay = overlay_of(row);
+        self.plan_where(|parts| is_of(parts, row) && parts.overlay == overlay)
+    }
+
+    /// The same, or if the overlay is not known, that without it: figures are as good.
+    pub(crate) fn plan_like(&self, row: &RunRow) -> Option<PlanId> {
+        self.plan_for(row).or_else(|| self.plan_where(|parts| is_of(parts, row)))
+    }
+
+    fn plan_where(&self, wanted: impl Fn(&PlanParts) -> bool) -> Option<PlanId> {
+        let place = self.plans.iter().position(|parts| wanted(parts))?;
         Some(PlanId(place as u32))
     }
 
@@ -593,4 +600,15 @@ impl State {
         let values: Vec<_> = values.iter().map(|&value| self.values.take(value)).collect();
         (side, values)
     }
+}
+
+/// Digest of the overlay that a run is pinned to; empty if to none.
+fn overlay_of(row: &RunRow) -> &str {
+    row.tags.iter().find(|(key, _)| key == OVERLAY_TAG).map_or("", |(_, digest)| digest)
+}
+
+fn is_of(parts: &PlanParts, row: &RunRow) -> bool {
+    parts.plan.name() == row.workflow
+        && parts.plan.version() == row.version
+        && parts.digest == row.graph
 }

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use smallvec::SmallVec;
 
-use crate::books::{Counted, Resources};
+use crate::books::{ClosedRow, Counted, Resources};
 use crate::budgets::Budgets;
 use crate::core::Prepared;
 use crate::durable::{Ack, Durable};
@@ -203,6 +203,7 @@ pub(crate) struct Rest {
     pub(crate) ended: Vec<EndedRun>,
     pub(crate) notes: Vec<(Vec<Py<PyAny>>, Note)>,
     pub(crate) news: Vec<(QueueId, News)>,
+    pub(crate) closed: Vec<ClosedRow>,
     pub(crate) forgotten: Vec<Past>,
     /// Futures of those whose record is on disk.
     pub(crate) on_disk: Vec<Py<PyAny>>,
@@ -316,6 +317,10 @@ impl State {
                 }
             }
             Action::Ended { run, status, outcome, layout, ledger } => {
+                if self.engine.has_closed() {
+                    let rows = self.closed_rows(None);
+                    effects.rest().closed.extend(rows);
+                }
                 let left = Left { layout, ledger };
                 if self.ends_cold(&outcome) {
                     effects.rest().ended_cold.push(EndedCold { run, status, outcome, left });

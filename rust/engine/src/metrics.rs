@@ -139,6 +139,8 @@ pub struct AttemptMetrics {
     pub hedges: u64,
     /// Nanoseconds that its attempts held their slots.
     pub held_ns: u64,
+    /// Nanoseconds that nodes were parked before they came back.
+    pub parked_ns: u64,
     /// From eligible to dispatched.
     pub queue_delay: Distribution,
     /// From dispatched to ended.
@@ -154,6 +156,8 @@ impl AttemptMetrics {
         self.failed += other.failed;
         self.timeouts += other.timeouts;
         self.hedges += other.hedges;
+        self.held_ns += other.held_ns;
+        self.parked_ns += other.parked_ns;
         self.queue_delay.merge(&other.queue_delay);
         self.duration.merge(&other.duration);
     }

@@ -108,8 +108,8 @@ pub struct Rollup {
     pub kind: String,
     /// Whose figures they are, as canonical JSON.
     pub key: String,
-    /// The last record that had been counted.
-    pub lsn: u64,
+    /// Tells it from the other rows of its window, kind and key; drawn at random.
+    pub part: u64,
     /// JSON of numbers that add up with those of other rows of this window, kind and key.
     pub body: String,
 }
@@ -151,6 +151,8 @@ pub struct Batch {
     pub rollups: Vec<Rollup>,
     /// The last record that figures were taken of.
     pub counted: Option<u64>,
+    /// What others need to go on from, by key; each takes the place of the one before.
+    pub states: Vec<(String, String)>,
     /// What is set down.
     pub notes: Vec<Note>,
     /// Runs to forget, with all rows of theirs.
@@ -168,6 +170,7 @@ impl Batch {
             && self.outdated.is_empty()
             && self.rollups.is_empty()
             && self.counted.is_none()
+            && self.states.is_empty()
             && self.notes.is_empty()
             && self.deleted.is_empty()
     }
@@ -198,6 +201,7 @@ impl Batch {
         self.outdated.append(&mut next.outdated);
         self.rollups.append(&mut next.rollups);
         self.counted = next.counted.or(self.counted);
+        self.states.append(&mut next.states);
         self.notes.append(&mut next.notes);
         self.deleted.append(&mut next.deleted);
     }

@@ -20,9 +20,9 @@ pub struct Uncounted {
 
 impl Rollup {
     pub(crate) fn crc(&self) -> u32 {
-        let Self { window_ns, kind, key, lsn, body } = self;
+        let Self { window_ns, kind, key, part, body } = self;
         let mut checksum = Checksum::default();
-        checksum.number(*window_ns).text(kind).text(key).number(*lsn).text(body).take()
+        checksum.number(*window_ns).text(kind).text(key).number(*part).text(body).take()
     }
 
     fn read(row: &Row<'_>) -> Result<Self, StoreError> {
@@ -30,7 +30,7 @@ impl Rollup {
             window_ns: row.get::<_, i64>(0)?.cast_unsigned(),
             kind: row.get(1)?,
             key: row.get(2)?,
-            lsn: row.get::<_, i64>(3)?.cast_unsigned(),
+            part: row.get::<_, i64>(3)?.cast_unsigned(),
             body: row.get(4)?,
         };
         let place =
@@ -106,7 +106,7 @@ impl Reader {
             return Ok(());
         }
         let mut statement = self.connection.prepare_cached(
-            "SELECT window, kind, key, lsn, body, crc FROM metrics
+            "SELECT window, kind, key, part, body, crc FROM metrics
              WHERE window >= ?1 AND window < ?2",
         )?;
         let until = i64::try_from(until_ns).unwrap_or(i64::MAX);
@@ -141,6 +141,13 @@ impl Reader {
         crate::write::insert_note(&transaction, note)?;
         transaction.commit()?;
         Ok(())
+    }
+
+    /// What was kept last under a key of [`crate::Batch::states`].
+    pub fn state(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT value FROM meta WHERE key = 'state ' || ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
     }
 
     /// Records that no figures were taken of. O(records since).

@@ -90,10 +90,10 @@ CREATE TABLE metrics(
     window INTEGER NOT NULL,
     kind TEXT NOT NULL,
     key TEXT NOT NULL,
-    lsn INTEGER NOT NULL,
+    part INTEGER NOT NULL,
     body TEXT NOT NULL,
     crc INTEGER NOT NULL,
-    PRIMARY KEY(window, kind, key, lsn)
+    PRIMARY KEY(window, kind, key, part)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE notes(
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -42,12 +42,10 @@ pub(crate) fn write(
         rollups(transaction, batch)?;
     }
     if let Some(lsn) = batch.counted {
-        transaction
-            .prepare_cached(
-                "INSERT INTO meta VALUES ('counted_lsn', ?1)
-                 ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-            )?
-            .execute([lsn.to_string()])?;
+        set(transaction, "counted_lsn", &lsn.to_string())?;
+    }
+    for (key, value) in &batch.states {
+        set(transaction, &format!("state {key}"), value)?;
     }
     for note in &batch.notes {
         insert_note(transaction, note)?;
@@ -225,12 +223,23 @@ fn insert_interface(connection: &Connection, interface: &Interface) -> Result<()
     Ok(())
 }
 
+/// Sets a value of the store's own.
+fn set(connection: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO meta VALUES (?1, ?2)
+             ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+        )?
+        .execute((key, value))?;
+    Ok(())
+}
+
 fn rollups(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
     let mut delete = connection.prepare_cached(
-        "DELETE FROM metrics WHERE window = ?1 AND kind = ?2 AND key = ?3 AND lsn = ?4",
+        "DELETE FROM metrics WHERE window = ?1 AND kind = ?2 AND key = ?3 AND part = ?4",
     )?;
-    for (window_ns, kind, key, lsn) in &batch.outdated {
-        delete.execute((window_ns.cast_signed(), kind, key, lsn.cast_signed()))?;
+    for (window_ns, kind, key, part) in &batch.outdated {
+        delete.execute((window_ns.cast_signed(), kind, key, part.cast_signed()))?;
     }
     let mut insert = connection.prepare_cached(
         "INSERT INTO metrics VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -238,8 +247,8 @@ fn rollups(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
     )?;
     for row in &batch.rollups {
         let crc = row.crc();
-        let Rollup { window_ns, kind, key, lsn, body } = row;
-        insert.execute((window_ns.cast_signed(), kind, key, lsn.cast_signed(), body, crc))?;
+        let Rollup { window_ns, kind, key, part, body } = row;
+        insert.execute((window_ns.cast_signed(), kind, key, part.cast_signed(), body, crc))?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ fn figures(window: u64) -> Batch {
         window_ns: window * 60_000_000_000,
         kind: "runs".to_owned(),
         key: r#"{"workflow":"triage"}"#.to_owned(),
-        lsn: LAST,
+        part: LAST,
         body: format!(r#"{{"accepted":1,"text":"{}"}}"#, "y".repeat(200)),
     };
     let note = Note {

@@ -83,8 +83,11 @@ impl Page {
         for (region, frame) in run.all_frames(plan) {
             let region = &plan.regions[region];
             for node in (region.start..region.start + region.len).map(NodeId) {
-                let Some(policy) = &policies[node.index()] else { continue };
                 let cell = &run.cells[frame.place(node).index()];
+                let Some(policy) = &policies[node.index()] else {
+                    self.count_review(plan, node, cell.end());
+                    continue;
+                };
                 let Some(end) = cell.end() else { continue };
                 let counts = &mut self.counts[node.index()];
                 counts.ended[end as usize] += 1;
@@ -108,6 +111,18 @@ impl Page {
             }
         }
         straight
+    }
+
+    /// Counts a node that people were handed something by: whoever they are, they are another owner.
+    fn count_review(&mut self, plan: &Plan, node: NodeId, end: Option<End>) {
+        let is_review =
+            matches!(plan.kind(node), NodeKind::Signal { .. }) && !plan.inputs_of(node).is_empty();
+        let Some(end) = end.filter(|_| is_review) else { return };
+        let counts = &mut self.counts[node.index()];
+        counts.ended[end as usize] += 1;
+        let taken = u32::from(end == End::Succeeded);
+        counts.handoffs += taken;
+        counts.cross += taken;
     }
 
     /// Counts the attempts of a run that was tried again.

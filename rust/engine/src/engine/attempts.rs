@@ -408,6 +408,9 @@ impl Engine {
         self.timers.cancel(usize::from(attempt.timers));
         if !matches!(attempt.phase, Phase::Abandoned) {
             let time_ns = self.now_ns - attempt.started_ns;
+            if self.watching.has(attempt.plan) {
+                self.watching.held(&attempt, time_ns);
+            }
             let metrics = self.metrics.of(attempt.series);
             metrics.held_ns += time_ns;
             metrics.duration.record(time_ns);

@@ -220,7 +220,8 @@ impl Engine {
         let (queue, priority) = (policy.queue, run.priority(policy));
         let last = run.cells[node.index()].attempts + 1 >= policy.retry.attempts_max.get()
             && policy.retry.attempts_max.get() > 1;
-        let entry = ParkedEntry { seq: self.arrivals, run: key, node, due_ns };
+        let entry =
+            ParkedEntry { seq: self.arrivals, run: key, node, due_ns, since_ns: self.now_ns };
         if policy.queue_timeout_ns > 0 {
             let at_ns = due_ns.max(self.now_ns).saturating_add(policy.queue_timeout_ns);
             let arrival = self.arrivals;
@@ -270,9 +271,14 @@ impl Engine {
             let last = if free > 0 { last } else { self.queues.get(id).is_well() };
             let Some(entry) = self.queues.get_mut(id).pop_parked(self.now_ns, last) else { break };
             let run = self.runs.get(entry.run.0);
-            if !run.is_some_and(|run| run.is_parked_since(entry.node, entry.seq)) {
+            let Some(run) = run.filter(|run| run.is_parked_since(entry.node, entry.seq)) else {
                 continue;
-            }
+            };
+            let registered = &self.plans[run.plan.0 as usize];
+            let priority = run.priority(registered.policy_at(run, entry.node));
+            let (_, node) = run.locate(&registered.plan, entry.node);
+            let metrics = self.metrics.of(registered.series[node.index()].of(priority));
+            metrics.parked_ns += self.now_ns - entry.since_ns;
             self.queues.get_mut(id).unparked(self.now_ns, free == 0);
             free = free.saturating_sub(1);
             self.unpark(entry.run, entry.node);

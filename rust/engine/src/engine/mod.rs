@@ -10,10 +10,12 @@ mod restore;
 mod settle;
 mod spending;
 mod timeouts;
+mod watch;
 
 pub use again::kept;
 pub use commands::Resolution;
 pub use restore::{Again, Restore};
+pub use watch::{Closed, Load};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -118,6 +120,7 @@ pub struct Engine {
     books: Books,
     /// What may be spent; `None` as long as nothing is limited.
     accounts: Option<Box<Accounts>>,
+    watching: watch::Watching,
 }
 
 /// A plan with what this engine knows about its nodes.
@@ -185,6 +188,7 @@ impl Engine {
             metrics: Metrics::default(),
             books: Books::default(),
             accounts: None,
+            watching: watch::Watching::default(),
         }
     }
 
@@ -701,6 +705,9 @@ impl Engine {
                 self.timers.cancel(1);
             }
             let delay_ns = now_ns - entry.eligible_ns;
+            if self.watching.has(plan) {
+                self.watching.dispatched(entry.run, delay_ns);
+            }
             let metrics = self.metrics.of(series);
             metrics.attempts += 1;
             metrics.retries += u64::from(number > 1);

@@ -316,6 +316,7 @@ impl Engine {
         if let Some(accounts) = &mut self.accounts {
             accounts.run_over(key);
         }
+        self.close_watched(Some(key), &run, self.now_ns);
         let registered = &mut self.plans[run.plan.0 as usize];
         registered.coverage.add(&registered.plan, &run);
         let metrics = &mut self.metrics.workflows[run.plan.0 as usize];

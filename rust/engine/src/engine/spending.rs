@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::books::Amount;
-use crate::ids::{AttemptKey, PlanId, ResourceId, TenantId};
+use crate::ids::{AttemptKey, Place, PlanId, ResourceId, RunKey, TenantId};
 use crate::record::Body;
 use crate::run::Run;
 
@@ -33,6 +33,28 @@ impl Engine {
         }
     }
 
+    /// Somebody has spent something on a node of a run, which is no attempt's doing; false if the run is over.
+    pub fn spend_on(
+        &mut self,
+        now_ns: u64,
+        key: RunKey,
+        node: Place,
+        (resource, units, nanos): (ResourceId, u64, Option<i64>),
+    ) -> bool {
+        self.begin(now_ns);
+        let Some(run) = self.runs.get(key.0).filter(|run| run.goes_on()) else {
+            return false;
+        };
+        let (plan, tenant) = (run.plan, run.tenant);
+        self.books.cash(self.now_ns, plan, tenant, resource, &Amount::of(units, nanos));
+        if let Some(accounts) = &mut self.accounts {
+            let nanos = nanos.unwrap_or(0);
+            accounts.spend(now_ns, AttemptKey::NONE, nanos, |it| it.payers(key, plan, tenant));
+        }
+        self.commit(key, node, 0, Body::Spent { resource, units, nanos, copy: false });
+        true
+    }
+
     /// Counts a run that an earlier process had accepted.
     pub fn recount_accepted(&mut self, at_ns: u64, plan: PlanId, tenant: TenantId) {
         self.books.page(at_ns, plan, tenant).accepted += 1;
@@ -52,6 +74,7 @@ impl Engine {
 
     /// Counts a run that had ended in an earlier process, as its records leave it.
     pub fn recount_ended(&mut self, (plan, tenant): (PlanId, TenantId), run: &Run, ended_ns: u64) {
+        self.close_watched(None, run, ended_ns);
         let registered = &self.plans[plan.0 as usize];
         let latency_ns = ended_ns.saturating_sub(run.accepted_ns);
         self.books.page(run.accepted_ns, plan, tenant).close(

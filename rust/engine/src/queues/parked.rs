@@ -17,6 +17,8 @@ pub(crate) struct ParkedEntry {
     pub(crate) node: Place,
     /// Not before.
     pub(crate) due_ns: u64,
+    /// Since when.
+    pub(crate) since_ns: u64,
 }
 
 /// Every operation is O(1), but for entries that were withdrawn, which leave when they are met.

@@ -517,3 +517,20 @@ fn a_run_that_was_paused_yesterday_goes_on_when_it_is_restored() {
     assert_eq!(world.engine.status(run), Some(RunStatus::Running));
     world.started();
 }
+
+#[test]
+fn what_people_spend_on_a_review_is_paid_from_the_same_accounts() {
+    let mut sketch = Sketch::new();
+    let signal = sketch.signal("review", "ok", 0, true);
+    sketch.gives(signal);
+    let mut play = Play::with(Config::default(), sketch, &[], |accept| {
+        accept.budget = Some(model(100, WhenSpent::Fail));
+    });
+    let (run, node) = (play.run, play.world.place(play.run, "review"));
+    let now_ns = play.world.now_ns;
+    assert!(play.world.engine.spend_on(now_ns, run, node, (TOKENS, 1, Some(70))));
+    play.world.handle(Event::Tick);
+    assert_eq!(own(&play.world, run).spent_nanos, 70);
+    play.signal(0);
+    assert!(play.has_succeeded());
+}

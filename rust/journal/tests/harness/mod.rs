@@ -200,7 +200,7 @@ pub fn kinds_of_version_2(run: u64, lsn: u64) -> Batch {
         window_ns: 60_000_000_000,
         kind: "runs".to_owned(),
         key: r#"{"workflow":"triage"}"#.to_owned(),
-        lsn,
+        part: lsn,
         body: r#"{"accepted":1}"#.to_owned(),
     }];
     let notes = vec![Note {
