@@ -95,7 +95,15 @@ def draw_cascade(
         check_function(drawing, accept, given, below, what="accept= takes", remedy=_PLAIN)
         judged = drawing.below(path, f"accept-{number}")
         yes, no = draw_accept(
-            drawing, value, call, judged, gates=gates, explore=explore, at=at, function=accept
+            drawing,
+            value,
+            call,
+            judged,
+            gates=gates,
+            explore=explore,
+            at=at,
+            function=accept,
+            tier=True,
         )
         if explore > 0:
             accepted = drawing.part.nodes[yes].inputs[0]

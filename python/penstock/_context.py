@@ -47,6 +47,10 @@ class Host(Protocol):
         """Whether the attempt has been told to stop."""
         ...
 
+    def is_to_save(self, attempt: int, /) -> bool:
+        """Whether the attempt is to do with less, which makes its run a degraded one."""
+        ...
+
     def now(self) -> float:
         """Seconds since 1970."""
         ...
@@ -126,6 +130,14 @@ class Context:
     def cancelled(self) -> bool:
         """Whether this attempt has been told to stop: what a step in a thread looks at."""
         return self._host.is_cancelled(self._key)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether to do with less: a budget with `when_spent="degrade"` is nearly spent.
+
+        Asking makes the run a degraded one if so, as the step is taken to act upon it.
+        """
+        return self._host.is_to_save(self._key)
 
     def heartbeat(self, details: object = None) -> None:
         """Give a sign of life, for `heartbeat_timeout`; details go to those who follow the run."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, ca
 from ._context import Context
 from ._errors import (
     BreakerOpen,
+    BudgetExceeded,
+    BudgetSpent,
     CompensationFailed,
     ContractError,
     DeadlineExceeded,
@@ -35,6 +37,7 @@ from ._failures import Failure
 from ._graph import Collect, Graph, GraphNode, Loop, Map, Recurse, Wait
 from ._handoffs import refusal
 from ._ledger import Ledger
+from ._money import Usd
 from ._payloads import decode_error, encode_error
 from ._places import Judge
 from ._policies import Queue, RetryPolicy
@@ -166,6 +169,8 @@ class Driver:
                 node=path,
                 remedy="call Run.resume() once the queue is well again, or cancel the run",
             )
+        if cause == "budget":
+            return self._unpaid(run_id, path, stalled=stalled)
         node = self.graphs[plan].nodes[index]
         error = error or _reason(node, cause)
         tries = f" after {_attempts(attempts)}" if attempts else ""
@@ -191,6 +196,21 @@ class Driver:
             )
         failure.__cause__ = error
         return failure
+
+    def _unpaid(self, run_id: str, path: str, *, stalled: bool) -> RunError:
+        """What awaiting a run raises of which a step was not paid for."""
+        key = self.core.find(run_id)
+        unpaid = None if key is None else self.core.unpaid(key)
+        told, remedy = unpaid_text(unpaid)
+        if stalled:
+            remedy = f"{remedy}, then call Run.resume(); or cancel the run"
+            return RunHeld(f"it is paused, as {told}", run_id=run_id, node=path, remedy=remedy)
+        error = BudgetExceeded(told, run_id=run_id, node=path, remedy=remedy)
+        if unpaid is not None:
+            payer, asked, spent, limit = unpaid
+            error.payer, error.asked = payer, Usd(asked)
+            error.spent, error.limit = Usd(spent), Usd(limit)
+        return error
 
     def item_failure(
         self, plan: int, at: tuple[str, str, int, int, BaseException | None]
@@ -360,6 +380,10 @@ class Driver:
         """Whether an attempt has been told to stop, from any thread."""
         return self.core.is_cancelled(attempt)
 
+    def is_to_save(self, attempt: int) -> bool:
+        """Whether an attempt is to do with less, from any thread."""
+        return self.core.is_to_save(attempt)
+
     def now(self) -> float:
         """Seconds since 1970, by the engine's clock."""
         return self.core.now()
@@ -402,6 +426,16 @@ def _unpaid(node: GraphNode, cause: str, attempts: int, error: BaseException) ->
     )
 
 
+def unpaid_text(unpaid: tuple[str, int, int, int] | None) -> tuple[str, str]:
+    """Why an attempt was not paid for, and what to do."""
+    if unpaid is None:
+        return "a budget is spent", "raise the budget"
+    payer, asked, spent, limit = unpaid
+    told = f"{Usd(spent)} of the {payer}'s budget of {Usd(limit)} is spent"
+    told += f", and an attempt may cost {Usd(asked)}" * (asked > 0)
+    return told, _RAISE[payer]
+
+
 def _attempts(count: int) -> str:
     return "1 attempt" if count == 1 else f"{count} attempts"
 
@@ -410,6 +444,8 @@ def _unraised(cause: str) -> Exception | None:
     """The exception for a step that its queue did not let start."""
     if cause == "breaker_open":
         return BreakerOpen("the breaker of its queue is open: too many attempts failed")
+    if cause == "budget":
+        return BudgetSpent("a budget that it would have been paid from is spent")
     if cause == "deadline":
         return TimeoutError("it could not have ended before the run's deadline")
     return None
@@ -445,5 +481,10 @@ Told: TypeAlias = tuple[str, int, int, BaseException | None, bool]
 """Of a failure: path, node of the graph, attempts, exception, whether the run is stalled by it."""
 
 _log: Final = logging.getLogger("penstock")
+_RAISE: Final = {
+    "run": "raise it: Run.configure_budget(...)",
+    "workflow": "raise it: Runtime.configure_budgets(...)",
+    "tenant": "raise it: Runtime.configure_budgets(...)",
+}
 _RESUME: Final = "repair what it needs, then call Run.resume()"
 _LIMITS: Sequence[str] = ("timeout", "total_timeout", "heartbeat_timeout", "queue_timeout")

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 from ._errors import ContractError, DefinitionError, StoreCorrupt, StoreError, VersionConflict
-from ._interfaces import Interface, interfaces_of, pinned, queue_interface
+from ._interfaces import (
+    Interface,
+    budget_interface,
+    interfaces_of,
+    pinned,
+    queue_interface,
+)
 from ._payloads import Codec
-from ._policies import word
+from ._policies import Budget, word
 
 if TYPE_CHECKING:
     from ._contracts import Contract
@@ -144,6 +150,12 @@ def keep_queue(core: Core, queue: Queue) -> None:
 
 def keep(core: Core, interface: Interface) -> None:
     """Keep an interface, unless the store has it."""
+    core.keep_interface(interface.identity, interface.content)
+
+
+def keep_budget(core: Core, name: str, budget: Budget) -> None:
+    """Keep a budget that money is spent from, under its own digest."""
+    interface = budget_interface(name, budget)
     core.keep_interface(interface.identity, interface.content)
 
 

@@ -36,6 +36,9 @@ NODE_TABLE: list[tuple[str, str, str]]
 
 _Row: TypeAlias = tuple[float, str, str, int, str, float, int]
 
+_Budget: TypeAlias = tuple[int, bool, str, float]
+_BudgetRow: TypeAlias = tuple[str, str, int, bool, int, int, int]
+
 _Attempt: TypeAlias = tuple[
     str, str, int, float | None, str | None, tuple[str, BaseException | None] | None, int
 ]
@@ -87,6 +90,14 @@ class Core:
     ) -> Core: ...
     def add_queue(self, parts: dict[str, object]) -> int: ...
     def configure_queue(self, queue: int, parts: dict[str, object]) -> None: ...
+    def configure_budget(self, payer: str, name: str | None, parts: _Budget) -> None: ...
+    def limit_runs(self, plan: int, parts: _Budget) -> None: ...
+    def budget_run(self, run: int, parts: _Budget) -> bool: ...
+    def budgets(self) -> list[_BudgetRow]: ...
+    def budget_of(self, run: int) -> _BudgetRow | None: ...
+    def is_degraded(self, run: int) -> bool: ...
+    def is_to_save(self, attempt: int) -> bool: ...
+    def unpaid(self, run: int) -> tuple[str, int, int, int] | None: ...
     def add_plan(
         self,
         plan: Plan,
@@ -103,6 +114,7 @@ class Core:
         fingerprint: bytes | None = None,
         priority: int | None = None,
         deadline: float | None = None,
+        budget: _Budget | None = None,
         tenant: str | None = None,
         tags: Sequence[tuple[str, str]] = ...,
         durability: str = "sync",
@@ -115,6 +127,7 @@ class Core:
         *,
         priority: int | None = None,
         deadline: float | None = None,
+        budget: _Budget | None = None,
         tags: Sequence[tuple[str, str]] = ...,
         durability: str = "sync",
     ) -> list[int]: ...

@@ -14,6 +14,7 @@
     │   │   ├── OutcomeUnknown    an effect that may happen once was cut off; somebody must look
     │   │   └── RunHeld           the run can't go on here, and is kept aside
     │   ├── Overloaded            a queue is full; try again after `retry_after` seconds
+    │   ├── BudgetSpent           a step is not paid for, and there is a fallback
     │   ├── BreakerOpen           a queue is left alone for a while, and there is a fallback
     │   ├── RunNotFound           no run has that id
     │   ├── DuplicateRun          the id belongs to a run with another input
@@ -40,6 +41,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from ._money import Usd
     from ._stages import Stage
 
 
@@ -166,7 +168,19 @@ class DeadlineExceeded(RunError):
 
 
 class BudgetExceeded(RunError):
-    """The run's budget was spent before it ended."""
+    """A budget that the run is paid from was spent before it ended: its own, or another's.
+
+    Attributes:
+        payer: whose it is: "run", "workflow" or "tenant"; None if that is not known any more.
+        limit: what may be spent of it.
+        spent: what was spent.
+        asked: what was to be reserved for the attempt that was not paid for.
+    """
+
+    payer: str | None = None
+    limit: Usd | None = None
+    spent: Usd | None = None
+    asked: Usd | None = None
 
 
 class CompensationFailed(RunError):
@@ -189,6 +203,10 @@ class RunHeld(RunError):
 
 class BreakerOpen(PenstockError):
     """The queue's breaker is open, so the step was not tried: `ctx.failure` of its fallback."""
+
+
+class BudgetSpent(PenstockError):
+    """A budget is spent, so the step was not tried: `ctx.failure` of its fallback."""
 
 
 class Overloaded(PenstockError):

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeAlias, TypeVar
 
+from ._money import Usd
+
 Row: TypeAlias = tuple[float, str, str, int, str, float, int]
 """As the engine gives it: at, kind, node, attempt, detail, when, number."""
 
@@ -20,18 +22,20 @@ class Event:
         at: when, in seconds since 1970 (in virtual time: of the virtual clock).
         kind: "accepted", "started", "done", "failed", "decided", "chosen", "opened", "fired",
             "signal", "acquired", "parked", "withdrawn", "interrupted", "abandoned",
-            "cancel_requested", "deadline_passed", "paused", "resumed", "compensating", "ended", or
-            "emitted" for one of a step's own.
+            "cancel_requested", "deadline_passed", "paused", "resumed", "compensating", "ended",
+            "budgeted", "denied", "degraded", or "emitted" for one of a step's own.
         node: the node's path; empty where it is about the run.
         attempt: from 1; 0 where there is none.
         detail: the cause of a failure ("error", "timeout", ...), why a step is parked ("budget",
-            "breaker"), or how the run ended.
-        parked: why the step is parked, or the attempt after a failure: "budget", "breaker" or
-            "dead_letter".
+            "breaker", "money"), who did not pay for it, or how the run ended.
+        parked: why the step is parked, or the attempt after a failure: "budget", "breaker",
+            "dead_letter" or "money".
         started: when the attempt was dispatched, for "done".
         due: when the next attempt is, for a "failed" that is retried.
         value: what the step emitted; the outcome of a decision, by number, for "chosen"; how many
-            items a map has, for "opened".
+            items a map has, for "opened"; as an amount of dollars, what was to be reserved in
+            vain, for "denied" (`detail` says of whose budget), and what may be spent, for
+            "budgeted".
     """
 
     at: float
@@ -57,7 +61,7 @@ class Event:
             parked=detail if kind == "parked" else _PARKED[number] if kind == "failed" else "",
             started=when if when and kind == "done" else None,
             due=when if when and kind == "failed" else None,
-            value=number if kind in ("chosen", "opened") else None,
+            value=Usd(number) if kind in _MONEY else number if kind in _NUMBERS else None,
         )
 
 
@@ -98,7 +102,9 @@ class EventsLost:
     count: int
 
 
-_PARKED: Final = ("", "budget", "breaker", "dead_letter")
+_MONEY: Final = ("denied", "budgeted")
+_NUMBERS: Final = ("chosen", "opened")
+_PARKED: Final = ("", "budget", "breaker", "dead_letter", "money")
 E = TypeVar("E")
 RING: Final = 1024
 

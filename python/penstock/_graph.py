@@ -84,11 +84,13 @@ class Accept:
         contains: the call instance whose failure counts as a rejection.
         explore: the share of accepted values that get outcome 2.
         at: the least score that is accepted, if the function gives one; else it gives a bool.
+        tier: whether it judges a tier of a cascade, which a budget may keep from the next one.
     """
 
     contains: int
     explore: float = 0.0
     at: float | None = None
+    tier: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

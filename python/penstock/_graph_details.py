@@ -179,7 +179,9 @@ def _case(entry: Fields, _known: Definitions, _sizes: Sizes) -> Case:
 
 def _accept(entry: Fields, _known: Definitions, sizes: Sizes) -> Accept:
     return Accept(
-        contains=entry.index("contains", sizes.calls), explore=entry.number("explore", 0.0)
+        contains=entry.index("contains", sizes.calls),
+        explore=entry.number("explore", 0.0),
+        tier=entry.flag("tier"),
     )
 
 

@@ -112,7 +112,7 @@ def _node(node: GraphNode) -> dict[str, object]:
             content[name] = value
     if node.detail is not None:
         pairs = ((f.name, getattr(node.detail, f.name)) for f in fields(node.detail))
-        content["detail"] = {name: _plain(value) for name, value in pairs}
+        content["detail"] = {name: _plain(v) for name, v in pairs if (name, v) != ("tier", False)}
     if node.step is not None:
         content["step"] = {"name": node.step.name, "version": node.step.version}
     elif node.function is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._engine import NODE_TABLE, RUN_TABLE, TABLE_VERSION
 from ._places import facts_of
-from ._policies import Queue, canonical
+from ._policies import Budget, Queue, canonical
 from ._prices import PriceBook
 from ._reads import settings_read
 from ._settings import Setting
@@ -115,6 +115,11 @@ def queue_interface(queue: Queue) -> Interface:
         digest=queue.digest,
         content=canonical(queue.to_dict()),
     )
+
+
+def budget_interface(name: str, budget: Budget) -> Interface:
+    """A budget that money is spent from: of a workflow or a tenant."""
+    return _model("budget", name, budget.version, budget.to_dict())
 
 
 def prices_interface(book: PriceBook) -> Interface:

@@ -108,10 +108,11 @@ def draw_accept(
     explore: float = 0.0,
     at: float | None = None,
     function: Callable[..., object] | None = None,
+    tier: bool = False,
 ) -> tuple[int, int]:
     """Draw what judges a value, and return its cases: accepted, not accepted."""
     contract = drawing.node(value).contract
-    detail = Accept(contains=contains, explore=explore, at=at)
+    detail = Accept(contains=contains, explore=explore, at=at, tier=tier)
     accept = drawing.add(
         path, "accept", contract, inputs=(value,), gates=gates, detail=detail, function=function
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ._durability import Codecs, keep_interfaces, keep_queue
+from ._durability import Codecs, keep_budget, keep_interfaces, keep_queue
 from ._errors import DefinitionError, VersionConflict
 from ._graph import Accept, Graph, GraphNode, Spawn, Switch
 from ._handoffs import step_owners
 from ._interfaces import pinned, settings_of
 from ._places import Judge, Place, facts_of, places_of
-from ._policies import Adaptive, Cost, Hedge, Queue, RetryPolicy
+from ._policies import Adaptive, Budget, Budgets, Cost, Hedge, Queue, RetryPolicy
 from ._releases import Arm
 from ._scorecard import NodeFacts
 from ._settings import Changes
@@ -34,6 +34,7 @@ class Registry:
         labels: the same, with the overlay that the number is of.
         steps: (name, version) by number.
         queues: by number; the first is the one of steps that name none.
+        budgets: of workflows and tenants, by whose and the name; None for each other tenant.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Registry:
         self.labels: list[tuple[str, str]] = []
         self.steps: list[tuple[str, str]] = []
         self.queues: list[Queue] = driver.queues
+        self.budgets: dict[tuple[str, str | None], Budget] = {}
         self.queues.append(_DEFAULT)
         # The runtime's own queues stand in for those of the same name that steps bring along.
         self._given = {queue.name for queue in queues}
@@ -112,6 +114,8 @@ class Registry:
         ]
         overlay = "" if changes is None else changes.digest
         number = self._core.add_plan(workflow.plan, digest, nodes, overlay)
+        if workflow.budget is not None:
+            self._core.limit_runs(number, workflow.budget.parts)
         self.workflows.append((workflow.name, workflow.version))
         self.labels.append((workflow.name, Arm(workflow.version, overlay).name))
         self._driver.graphs.append(workflow.graph)
@@ -195,8 +199,8 @@ class Registry:
             case Switch() as switch:
                 outcomes = {key: outcome for outcome, key in enumerate(switch.keys)}
                 return (node.function, outcomes, _default(switch)), None
-            case Accept(at=at):
-                return (node.function, at), None
+            case Accept(at=at, tier=tier):
+                return (node.function, at, tier), None
             case Spawn(workflow=workflow):
                 return self.plan(workflow), None
             case _:
@@ -226,6 +230,7 @@ class Registry:
             "jitter": retry.jitter,
             "retry_timeouts": retry.retries(TimeoutError()),
             "once": step.effects == "once",
+            "cost": _cost(estimate),
             "tokens": estimate.tokens if estimate is not None else 0,
             "fallback": place.replaced,
             "hedge": hedge and (hedge.after or 0.0, hedge.quantile),
@@ -290,6 +295,17 @@ class Registry:
         """The number of a queue, by its name."""
         return self._queue_numbers[queue]
 
+    def configure_budgets(self, budgets: Budgets) -> None:
+        """Let workflows and tenants spend so much from now on; those not named keep what they have.
+
+        A workflow's budget is for its name: it holds for every version of it.
+        """
+        for payer, name, budget in budgets.each():
+            if self._codecs is not None:
+                keep_budget(self._core, f"{payer}:{name or '*'}", budget)
+            self._core.configure_budget(payer, name, budget.parts)
+            self.budgets[payer, name] = budget
+
     def configure(self, queue: Queue) -> None:
         """Serve the queue of this name by another model from now on.
 
@@ -346,6 +362,14 @@ def _model(queue: Queue) -> dict[str, object]:
         ),
         "shed": shed and (shed.target, shed.interval),
     }
+
+
+def _cost(estimate: Cost | None) -> tuple[int, int]:
+    """Nano-dollars that an attempt is expected to spend, and at most; 0 where that is not said."""
+    if estimate is None:
+        return 0, 0
+    usd, most = estimate.usd, estimate.max_usd
+    return 0 if usd is None else usd.nanos, 0 if most is None else most.nanos
 
 
 def _retry_of(node: GraphNode, changes: Changes | None) -> RetryPolicy:

@@ -10,7 +10,8 @@ from uuid import uuid4
 from ._errors import DuplicateRun, RunHeld, RunNotFound
 from ._events import Event, EventsLost, Feed
 from ._figures import RunSpend
-from ._policies import word
+from ._policies import Budget, BudgetState, word
+from ._policies._budgets import run_budget
 
 if TYPE_CHECKING:
     from ._runtime import Runtime
@@ -79,7 +80,9 @@ class Run(Generic[R_co]):
             RunFailed: a step failed for good; the step's exception is the `__cause__`.
             RunCancelled: the run was cancelled.
             DeadlineExceeded: its deadline passed.
+            BudgetExceeded: a budget was spent.
             CompensationFailed: an effect could not be undone; see `resume`.
+            RunHeld: it waits for somebody: a retry or an attempt is not paid for; see `resume`.
         """
         result: Any = await self._runtime._open().wait(self._key)  # noqa: SLF001
         return cast("R_co", result)
@@ -149,6 +152,32 @@ class Run(Generic[R_co]):
             done = core.resolve_unknown(self._key, node, "failed", error)
         await self._runtime._on_disk()  # noqa: SLF001
         return done
+
+    @property
+    def degraded(self) -> bool:
+        """Whether anything of the run was made cheaper to stay within a budget."""
+        return self._runtime._core.is_degraded(self._key)  # noqa: SLF001
+
+    @property
+    def budget(self) -> BudgetState | None:
+        """How the run's own budget stands; None if it has none, or is over."""
+        row = self._runtime._core.budget_of(self._key)  # noqa: SLF001
+        return None if row is None else BudgetState.of(row)
+
+    async def configure_budget(self, budget: Budget) -> bool:
+        """Let the run spend so much from now on, in place of what it was started with.
+
+        A run that is paused for want of money goes on with `resume`.
+
+        Returns whether the run is under way.
+
+        Raises:
+            DefinitionError: it is no budget, or for a day.
+        """
+        parts = run_budget(budget, "budget").parts
+        changed = self._runtime._open().budget_run(self._key, parts)  # noqa: SLF001
+        await self._runtime._on_disk()  # noqa: SLF001
+        return changed
 
     async def retry(self, *, new_keys: bool = False) -> bool:
         """Try a run again that failed, was cancelled or was undone; needs a store.

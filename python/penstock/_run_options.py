@@ -14,7 +14,8 @@ from ._durability import durability as checked_durability
 from ._durability import tags as checked_tags
 from ._errors import DefinitionError
 from ._options import priority
-from ._policies import Seconds, seconds, word
+from ._policies import Budget, Seconds, seconds, word
+from ._policies._budgets import run_budget
 
 Admission: TypeAlias = Literal["raise", "wait"]
 OnExisting: TypeAlias = Literal["return", "retry", "error"]
@@ -29,6 +30,8 @@ class RunOptions(TypedDict, total=False):
             say, or 3.
         tenant: whom the run is for.
         deadline: seconds from now in which it must be over.
+        budget: what the run may spend, in place of what its workflow says; runs that it spawns have
+            their own.
         admission: what to do when a queue is full: "raise" `Overloaded`, or "wait".
         durability: "sync", "async" or "exit", in a runtime with a store; the workflow's, or else
             the runtime's, if not given.
@@ -41,6 +44,7 @@ class RunOptions(TypedDict, total=False):
     priority: int
     tenant: str | None
     deadline: Seconds | None
+    budget: Budget | None
     admission: Admission
     durability: Durability | None
     tags: Mapping[str, str]
@@ -58,6 +62,8 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
         checked["priority"] = priority(checked["priority"])
     if checked.get("deadline") is not None:
         checked["deadline"] = seconds(checked["deadline"], "deadline", zero=True)
+    if checked.get("budget") is not None:
+        checked["budget"] = run_budget(checked["budget"], "budget").parts
     if checked.get("durability") is not None:
         checked_durability(checked["durability"], "durability")
     if checked.get("on_existing", "return") not in ("return", "retry", "error"):

@@ -47,7 +47,18 @@ from ._interfaces import prices_interface
 from ._ledger import Desk, Ledger
 from ._options import Task
 from ._pages import risk_page
-from ._policies import Queue, Retention, Seconds, number, seconds, whole, word
+from ._policies import (
+    Budget,
+    Budgets,
+    BudgetState,
+    Queue,
+    Retention,
+    Seconds,
+    number,
+    seconds,
+    whole,
+    word,
+)
 from ._prices import PriceBook, Prices
 from ._pruning import Pruner
 from ._registry import Registry
@@ -99,6 +110,8 @@ class Runtime:
             memory. One runtime at a time may have a store open.
         workflows: to register now; others are registered by their first run.
         queues: in place of queues of the same name that steps bring along.
+        budgets: what workflows and tenants may spend, each over all of its runs; what is in the
+            store counts.
         concurrency: attempts under way at once, over all queues.
         threads: attempts of plain steps under way at once.
         grace: seconds that running attempts get when the runtime closes.
@@ -135,6 +148,7 @@ class Runtime:
         *,
         workflows: Iterable[Stage[..., Any]] = (),
         queues: Iterable[Queue] = (),
+        budgets: Budgets | None = None,
         concurrency: int = 1024,
         threads: int = 32,
         grace: Seconds = 10.0,
@@ -151,6 +165,7 @@ class Runtime:
     ) -> None:
         self._workflows = tuple(map(_stage, workflows))
         self._queues = tuple(map(_queue, queues))
+        self._budgets = None if budgets is None else _budgets(budgets)
         self._concurrency = whole(concurrency, "Runtime.concurrency")
         self._threads_most = whole(threads, "Runtime.threads", most=10_000)
         self._grace = seconds(grace, "Runtime.grace", zero=True)
@@ -231,6 +246,8 @@ class Runtime:
             self._core, driver, self._queues, own_task=own_task, codecs=codecs
         )
         self._plans = self._registry.plans
+        if self._budgets is not None:
+            self._registry.configure_budgets(self._budgets)
         for stage in self._workflows:
             self._registry.plan(stage.as_workflow())
         self._releases = Releases(self._core, self._registry, driver.feeds, stored=stored)
@@ -539,6 +556,7 @@ class Runtime:
         priority: int | None = None,
         tenant: str | Callable[[T], str | None] | None = None,
         deadline: Seconds | None = None,
+        budget: Budget | None = None,
         admission: Admission = "raise",
         durability: Durability | None = None,
         tags: Mapping[str, str] | None = None,
@@ -552,6 +570,7 @@ class Runtime:
             priority: as for `start`.
             tenant: one for all, or a function of the input.
             deadline: as for `start`.
+            budget: of each run, as for `start`.
             admission: "wait" accepts the runs piece by piece as there is room.
             durability: as for `start`.
             tags: of every run.
@@ -559,7 +578,7 @@ class Runtime:
         core = self._open()
         workflow = _stage(stage).as_workflow()
         plan = self._registry.plan(workflow)
-        options: RunOptions = {"deadline": deadline, "admission": admission}
+        options: RunOptions = {"deadline": deadline, "budget": budget, "admission": admission}
         if priority is not None:
             options["priority"] = priority
         if tags is not None:
@@ -703,6 +722,32 @@ class Runtime:
         self._open()
         self._registry.configure(_queue(queue))
         self._driver.news(self._registry.number_of(queue.name), "configured")
+
+    def configure_budgets(self, budgets: Budgets) -> None:
+        """Let workflows and tenants spend so much from now on. Who is not named keeps what it has.
+
+        Steps that wait for money are served at once; runs that are paused go on with `Run.resume`.
+        In a store the budgets are kept beside the ones before.
+
+        Raises:
+            DefinitionError: who is named had no budget when the runtime was opened, so that nobody
+                knows what was spent.
+        """
+        self._open()
+        known = self._registry.budgets
+        for payer, name, _ in _budgets(budgets).each():
+            # A tenant that was not named had the budget of every other.
+            had = (payer, name) in known or (payer == "tenant" and (payer, None) in known)
+            if not had:
+                raise DefinitionError(
+                    f"{payer} {name!r} had no budget when the runtime was opened",
+                    remedy="give it one in Runtime(budgets=ps.Budgets(...))",
+                )
+        self._registry.configure_budgets(budgets)
+
+    def budgets(self) -> list[BudgetState]:
+        """How the budgets of workflows and tenants stand; of tenants, those that had a run."""
+        return [BudgetState.of(row) for row in self._open().budgets()]
 
     async def release(
         self,
@@ -1083,6 +1128,15 @@ def _queue(queue: Any) -> Queue:
     if not isinstance(queue, Queue):
         raise DefinitionError(f"{queue!r} is no queue", remedy="pass ps.Queue(name, ...)")
     return queue
+
+
+def _budgets(budgets: Any) -> Budgets:
+    if not isinstance(budgets, Budgets):
+        raise DefinitionError(
+            f"Runtime.budgets is {budgets!r}",
+            remedy="pass ps.Budgets(workflows={...}, tenants={...}, tenant=...)",
+        )
+    return budgets
 
 
 def _retention(retention: Any) -> Retention | None:

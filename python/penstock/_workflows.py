@@ -22,7 +22,8 @@ from ._money import nanos as nano_dollars
 from ._nodes import Node
 from ._options import STRUCTURAL, Options, Task, checked
 from ._plan import plan_of
-from ._policies import Cost, Hedge, Queue, RetryPolicy, Seconds, word
+from ._policies import Budget, Cost, Hedge, Queue, RetryPolicy, Seconds, word
+from ._policies._budgets import run_budget
 from ._signatures import annotations_of
 from ._stages import A1, A2, A3, A4, A5, A6, P, R, R_co, Stage, Step, label
 
@@ -38,6 +39,7 @@ class Workflow(Stage[P, R_co]):
         digest: what a pinned run needs to find again; see `_graph_json.digest`.
         durability: of its runs, unless they say otherwise; None leaves it to the runtime.
         value: what a success is worth in nano-dollars, or None.
+        budget: what each run may spend, unless it says otherwise; None for no limit.
         rollback: what takes a release of it back, or None.
     """
 
@@ -49,12 +51,14 @@ class Workflow(Stage[P, R_co]):
         owner: str | None = None,
         durability: Durability | None = None,
         value: int | None = None,
+        budget: Budget | None = None,
         rollback: Criteria | None = None,
     ) -> None:
         if durability == "exit":
             refuse_exit(graph)
         self.durability: Durability | None = durability
         self.value = value
+        self.budget = budget
         self.rollback = rollback
         self.name = graph.name
         self.version = graph.version
@@ -237,6 +241,7 @@ def workflow(
     task: Task | None = None,
     durability: Durability | None = None,
     value: Money | None = None,
+    budget: Budget | None = None,
     rollback: Criteria | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(
@@ -248,6 +253,7 @@ def workflow(
     owner: str | None = None,
     durability: Durability | None = None,
     value: Money | None = None,
+    budget: Budget | None = None,
     rollback: Criteria | None = None,
     **options: Any,
 ) -> Any:
@@ -263,6 +269,8 @@ def workflow(
         owner: the team that answers for it.
         durability: "sync", "async" or "exit": what of its runs is on disk before what.
         value: what a success is worth, in US dollars.
+        budget: what each run of it may spend, unless `start(budget=)` says so; what all of its
+            runs together may spend is for `Runtime(budgets=)` to say.
         rollback: what takes a release of it back.
         **options: what its steps do unless they say otherwise: retry, hedge, the timeouts, queue,
             estimate, task.
@@ -299,6 +307,7 @@ def workflow(
             checked_durability(durability, f"the durability of workflow {chosen!r}")
         try:
             success = None if value is None else _worth(value)
+            limit = None if budget is None else run_budget(budget, "budget")
             criteria = None if rollback is None else _criteria(rollback)
             _check_defaults(options)
             defaults = checked(options)
@@ -315,6 +324,7 @@ def workflow(
             owner=owner,
             durability=durability,
             value=success,
+            budget=limit,
             rollback=criteria,
         )
         drawn.__doc__ = function.__doc__

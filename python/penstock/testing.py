@@ -88,6 +88,7 @@ class Recorder:
         settings: by name, the values that hold in place of the settings' own.
         read: the names of the settings it read, in that order.
         cancelled: what `Context.cancelled` answers.
+        degraded: what `Context.degraded` answers.
         time: what the clock says, in seconds since 1970.
         lines: what it spent.
         prices: what that is priced with; by default everything is booked without a price.
@@ -99,6 +100,7 @@ class Recorder:
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     read: list[str] = field(default_factory=list[str])
     cancelled: bool = False
+    degraded: bool = False
     time: float = 0.0
     lines: list[SpendLine] = field(default_factory=list[SpendLine])
     prices: PriceBook = field(default_factory=lambda: PriceBook(unknown="unpriced", package=None))
@@ -131,6 +133,10 @@ class Recorder:
     def is_cancelled(self, _attempt: int, /) -> bool:
         """What the test has set."""
         return self.cancelled
+
+    def is_to_save(self, _attempt: int, /) -> bool:
+        """What the test has set."""
+        return self.degraded
 
     def now(self) -> float:
         """What the test has set."""

@@ -1,6 +1,6 @@
 """Policies: frozen values: how often a step is tried, what it waits in, what is good enough."""
 
-from ._budgets import Budget, WhenSpent
+from ._budgets import Budget, Budgets, BudgetState, WhenSpent
 from ._checks import Seconds, instance, number, seconds, whole, word
 from ._expectations import Cost, Threshold
 from ._json import Policy, canonical, plain
@@ -13,6 +13,8 @@ __all__ = [
     "Adaptive",
     "Breaker",
     "Budget",
+    "BudgetState",
+    "Budgets",
     "CoDel",
     "Cost",
     "Fairness",

@@ -16,6 +16,7 @@ use pyo3::types::PyTuple;
 use smallvec::SmallVec;
 
 use crate::asyncio::Asyncio;
+use crate::budgets::BudgetParts;
 use crate::carrier::is_fatal;
 use crate::cell::{GilCell, Guard};
 use crate::clock::Clock;
@@ -558,11 +559,12 @@ impl Core {
             nodes: parts,
             codecs,
         }));
+        state.charge(id);
         Ok(id.0)
     }
 
     /// Accepts a run and gives its key, and whether it is new.
-    #[pyo3(signature = (plan, inputs, *, run_id=None, fingerprint=None, priority=None, deadline=None, tenant=None, tags=Vec::new(), durability="sync", watch=false))]
+    #[pyo3(signature = (plan, inputs, *, run_id=None, fingerprint=None, priority=None, deadline=None, budget=None, tenant=None, tags=Vec::new(), durability="sync", watch=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
     fn start(
         slf: &Bound<'_, Self>,
@@ -572,6 +574,7 @@ impl Core {
         fingerprint: Option<[u8; 32]>,
         priority: Option<u8>,
         deadline: Option<f64>,
+        budget: Option<BudgetParts>,
         tenant: Option<Py<PyAny>>,
         tags: Vec<(String, String)>,
         durability: &str,
@@ -584,6 +587,7 @@ impl Core {
             fingerprint,
             priority,
             deadline,
+            budget: budget.map(crate::budgets::model).transpose()?,
             tenant,
             watch,
             durability,
@@ -620,7 +624,7 @@ impl Core {
     }
 
     /// Accepts a batch of runs with one context, all or none: `(inputs, run_id, fingerprint, tenant)` each.
-    #[pyo3(signature = (plan, batch, *, priority=None, deadline=None, tags=Vec::new(), durability="sync"))]
+    #[pyo3(signature = (plan, batch, *, priority=None, deadline=None, budget=None, tags=Vec::new(), durability="sync"))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
     fn start_many(
         slf: &Bound<'_, Self>,
@@ -628,11 +632,13 @@ impl Core {
         batch: Vec<BatchItem<'_>>,
         priority: Option<u8>,
         deadline: Option<f64>,
+        budget: Option<BudgetParts>,
         tags: Vec<(String, String)>,
         durability: &str,
     ) -> PyResult<Vec<u64>> {
         let durability = crate::durable::durability(durability);
-        let common = BatchOptions { priority, deadline, durability, tags };
+        let budget = budget.map(crate::budgets::model).transpose()?;
+        let common = BatchOptions { priority, deadline, budget, durability, tags };
         let keys = slf.get().accept_many(slf.py(), PlanId(plan), batch, &common)?;
         slf.get().schedule_pump(slf)?;
         Ok(keys)

@@ -31,6 +31,8 @@ enum Answer {
     Value(Py<PyAny>),
     Outcome(u64),
     Count(u32),
+    /// Whether a tier of a cascade is good enough.
+    Judged(bool),
 }
 
 /// What an inline node is evaluated with.
@@ -57,6 +59,7 @@ impl Core {
                 Event::Decided { run, node, value: state.values.insert_with(value, payload) }
             }
             Ok((Answer::Outcome(outcome), _)) => Event::Chosen { run, node, outcome },
+            Ok((Answer::Judged(accepted), _)) => Event::Judged { run, node, accepted },
             Ok((Answer::Count(count), _)) => Event::Counted { run, node, count },
             Err((payload, error)) => {
                 let error = state.values.insert_with(error, payload);
@@ -228,10 +231,15 @@ fn decide(py: Python<'_>, part: &NodePart, arguments: &[Py<PyAny>]) -> PyResult<
             Ok(Answer::Value(contract.check(value)?.unbind()))
         }
         NodePart::Switch(chooser) => chooser.choose(arguments[0].bind(py)).map(Answer::Outcome),
-        NodePart::Predicate(function) | NodePart::Accept(function, None) => yes(function),
-        NodePart::Accept(function, Some(at)) => {
-            let score: f64 = call(function.bind(py), arguments)?.extract()?;
-            Ok(Answer::Outcome(u64::from(score >= *at)))
+        NodePart::Predicate(function) => yes(function),
+        NodePart::Accept(function, at, is_tier) => {
+            let said = call(function.bind(py), arguments)?;
+            let accepted = match at {
+                None => said.is_truthy()?,
+                Some(at) => said.extract::<f64>()? >= *at,
+            };
+            let outcome = Answer::Outcome(u64::from(accepted));
+            Ok(if *is_tier { Answer::Judged(accepted) } else { outcome })
         }
         NodePart::Acquire(function) => {
             let key = match function {

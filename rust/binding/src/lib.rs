@@ -7,6 +7,7 @@
 mod again;
 mod asyncio;
 mod books;
+mod budgets;
 mod carrier;
 mod cell;
 mod clock;

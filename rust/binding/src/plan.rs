@@ -176,8 +176,8 @@ pub(crate) enum NodePart {
     Switch(Chooser),
     /// Yes or no: a when, or the end of a loop.
     Predicate(Py<PyAny>),
-    /// What judges a tier's value, and the least score if it gives one.
-    Accept(Py<PyAny>, Option<f64>),
+    /// What judges a value, the least score if it gives one, and whether it is a tier's of a cascade.
+    Accept(Py<PyAny>, Option<f64>, bool),
     /// What gives a concurrency key; without a function it is the only input.
     Acquire(Option<Py<PyAny>>),
     /// The plan of the run to start.
@@ -295,6 +295,9 @@ pub(crate) struct PolicyParts {
     jitter: String,
     #[pyo3(item)]
     tokens: u32,
+    /// Nano-dollars that an attempt is expected to spend, and at most; 0 where nobody has said.
+    #[pyo3(item)]
+    cost: (i64, i64),
     #[pyo3(item)]
     fallback: bool,
     /// Seconds, or 0 and a share of the attempts.
@@ -338,6 +341,8 @@ impl PolicyParts {
                 jitter,
             },
             tokens: self.tokens,
+            estimate_nanos: self.cost.0,
+            max_nanos: self.cost.1,
             fallback: self.fallback,
             stands_in: self.stands_in,
             handoffs: self.handoffs.0,
@@ -363,7 +368,7 @@ pub(crate) fn nanoseconds(seconds: f64) -> u64 {
 impl NodePart {
     /// From what Python registers for a node: `(contract, detail)`. The detail is the constant's value; the
     /// function of an apply, when or loop; `(step, function, name, retry, mode, context)`; `(key, outcomes,
-    /// default)` or `(types, default)` of a switch; `(function, threshold)` of an accept; the key function
+    /// default)` or `(types, default)` of a switch; `(function, threshold, whether of a cascade)` of an accept; the key function
     /// or None of an acquire; the child's plan of a spawn; else None.
     pub(crate) fn new(
         kind: NodeKind,
@@ -383,8 +388,8 @@ impl NodePart {
             NodeKind::Switch { .. } => Self::Switch(Chooser::new(detail)?),
             NodeKind::When | NodeKind::Loop { .. } => Self::Predicate(detail.clone().unbind()),
             NodeKind::Accept { computed: true, .. } => {
-                let (function, at) = detail.extract()?;
-                Self::Accept(function, at)
+                let (function, at, is_tier) = detail.extract()?;
+                Self::Accept(function, at, is_tier)
             }
             NodeKind::Acquire { key: None } => Self::Acquire(detail.extract()?),
             NodeKind::Spawn => Self::Spawn(detail.extract()?),
@@ -408,7 +413,7 @@ impl NodePart {
             Self::Constant(value) => vec![value],
             Self::Apply(function, _)
             | Self::Predicate(function)
-            | Self::Accept(function, _)
+            | Self::Accept(function, ..)
             | Self::Acquire(Some(function)) => vec![function],
             Self::Switch(Chooser::ByKey { key, outcomes, .. }) => vec![key, outcomes.as_any()],
             Self::Switch(Chooser::ByType { types, .. }) => vec![types.as_any()],

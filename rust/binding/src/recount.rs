@@ -64,7 +64,8 @@ impl State {
     }
 
     fn tenant_of(&mut self, row: &RunRow) -> TenantId {
-        row.tenant.as_ref().map_or(TenantId::NONE, |it| self.tenants.id(it))
+        let now_ns = self.engine.now_ns();
+        row.tenant.as_ref().map_or(TenantId::NONE, |it| self.tenant_id(now_ns, it))
     }
 
     /// A run as its records leave it; None if they do not fit its graph.
@@ -90,8 +91,10 @@ impl State {
 
     /// What a run of the store has spent.
     pub(crate) fn ledger_of(&mut self, row: &RunRow, lines: &[Line]) -> Option<Box<Ledger>> {
-        let spent = lines.iter().any(|line| matches!(line.record.body, Body::Spent { .. }));
-        if !spent {
+        let is_money = |line: &Line| {
+            matches!(line.record.body, Body::Spent { .. } | Body::Denied { .. } | Body::Degraded)
+        };
+        if !lines.iter().any(is_money) {
             return None;
         }
         self.fold_of(row, lines)?.ledger().cloned().map(Box::new)

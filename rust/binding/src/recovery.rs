@@ -63,6 +63,9 @@ impl Core {
         let mut held: Vec<(String, String)> = Vec::new();
         let mut problem: Option<PyErr> = None;
         let reader = this.another_reader(py)?;
+        let now_ns = this.read_clock(py);
+        let before = this.lock(py).spent_before(now_ns, &reader);
+        before.map_err(|error| this.store_error(py, &error))?;
         let lost = this.lock(py).recount(&reader).map_err(|error| this.store_error(py, &error))?;
         let crashed = match &mut this.lock(py).durable {
             Some(durable) => std::mem::take(&mut durable.crashed),
@@ -155,7 +158,8 @@ impl Core {
         let tenant = row.tenant.as_ref().map(|tenant| tenant.into_pyobject(py)).transpose()?;
         let (key, parts, stored, mut effects, ends) = {
             let mut state = self.lock(py);
-            let tenant_id = row.tenant.as_ref().map_or(TenantId::NONE, |it| state.tenants.id(it));
+            let name = row.tenant.as_ref();
+            let tenant_id = name.map_or(TenantId::NONE, |it| state.tenant_id(now_ns, it));
             let Some(plan) = state.plan_for(row) else {
                 return Ok(Err("its workflow is not registered".into()));
             };

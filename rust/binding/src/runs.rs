@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use penstock_engine::{Accept, AcceptError, Durability, NodeId, PlanId, RunKey, TenantId};
+use penstock_engine::{
+    Accept, AcceptError, AccountModel, Durability, NodeId, PlanId, RunKey, TenantId,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -26,6 +28,8 @@ pub(crate) struct RunOptions {
     pub(crate) priority: Option<u8>,
     /// Seconds from now.
     pub(crate) deadline: Option<f64>,
+    /// What it may spend; if it says nothing, what its workflow says.
+    pub(crate) budget: Option<AccountModel>,
     pub(crate) tenant: Option<Py<PyAny>>,
     /// The tenant as a store takes it.
     pub(crate) tenant_text: Option<String>,
@@ -140,6 +144,7 @@ impl Core {
                     fingerprint,
                     priority: common.priority,
                     deadline: common.deadline,
+                    budget: common.budget,
                     tenant_text: Self::tenant_text(py, tenant.as_ref()),
                     tenant,
                     watch: true,
@@ -332,6 +337,7 @@ type InputPayload = Option<Box<[u8]>>;
 pub(crate) struct BatchOptions {
     pub(crate) priority: Option<u8>,
     pub(crate) deadline: Option<f64>,
+    pub(crate) budget: Option<AccountModel>,
     pub(crate) durability: Durability,
     pub(crate) tags: Vec<(String, String)>,
 }
@@ -414,10 +420,13 @@ impl State {
     ) -> Result<RunKey, (AcceptError, Values)> {
         let values: SmallVec<[_; 6]> =
             inputs.into_iter().map(|value| self.values.insert(value)).collect();
+        let name = options.tenant_text.as_ref();
+        let tenant = name.map_or(TenantId::NONE, |it| self.tenant_id(now_ns, it));
         let accept = Accept {
             plan,
             inputs: &values,
-            tenant: options.tenant_text.as_ref().map_or(TenantId::NONE, |it| self.tenants.id(it)),
+            tenant,
+            budget: options.budget.or_else(|| self.budgets.of_runs(plan)),
             priority: options.priority,
             deadline_ns: options.deadline.map(|it| now_ns.saturating_add(nanoseconds(it))),
             durability: options.durability,

@@ -15,6 +15,7 @@ use pyo3::types::{PyList, PyTuple};
 use smallvec::SmallVec;
 
 use crate::books::{ClosedRow, Counted, Resources};
+use crate::budgets::Budgets;
 use crate::core::Prepared;
 use crate::durable::{Ack, Durable};
 use crate::inline::Inline;
@@ -38,6 +39,8 @@ pub(crate) struct State {
     /// Nano-dollars that were spent in all.
     pub(crate) spent: i64,
     pub(crate) counted: Counted,
+    /// Who may spend how much.
+    pub(crate) budgets: Budgets,
     /// Where runs outlive the process, if anywhere.
     pub(crate) durable: Option<Box<Durable>>,
     /// By run slot.
@@ -248,6 +251,7 @@ impl State {
             resources: Resources::default(),
             spent: 0,
             counted: Counted::default(),
+            budgets: Budgets::default(),
             durable: None,
             sides: Vec::new(),
             tasks: Vec::new(),

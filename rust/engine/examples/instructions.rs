@@ -1,6 +1,7 @@
 //! Fixed work for an instruction count: `valgrind --tool=callgrind target/release/examples/instructions chain`.
 //!
-//! Scenarios: `chain` (100 runs of 100 steps), `diamond` (2,000 runs of five steps), `retry` (2,000 runs,
+//! Scenarios: `chain` (100 runs of 100 steps), `limited` and `budgeted` (the same, with every limit of a queue, or
+//! with budgets), `diamond` (2,000 runs of five steps), `retry` (2,000 runs,
 //! two failures each), `timers` (20,000 steps with a timeout that suspend), `ready` (50,000 runs that wait,
 //! then start by priority).
 
@@ -11,9 +12,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use penstock_engine::{
-    Accept, Action, BreakerModel, BudgetModel, Config, Cost, Durability, Engine, Event, Failure,
-    FairnessModel, GraphSpec, Jitter, Lane, NodeKind, NodeSpec, OnDenial, Plan, PlanId, Policy,
-    QueueId, QueueModel, Rate, RetryPolicy, ShedModel, StepId, TenantId, ValueId,
+    Accept, AccountModel, Action, BreakerModel, BudgetModel, Config, Cost, Durability, Engine,
+    Event, Failure, FairnessModel, GraphSpec, Jitter, Lane, NodeKind, NodeSpec, OnDenial, Payer,
+    Plan, PlanId, Policy, QueueId, QueueModel, Rate, RetryPolicy, ShedModel, StepId, TenantId,
+    ValueId, WhenSpent,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -30,12 +32,18 @@ fn main() -> ExitCode {
             driver.engine.configure_queue(0, QueueId::DEFAULT, limited());
             driver.run(100, false);
         }
+        Some("budgeted") => {
+            let edges: Vec<Vec<u32>> = (0..100).map(|n| vec![n]).collect();
+            let mut driver = Driver::new(&edges, 1, 0);
+            driver.budgeted();
+            driver.run(100, false);
+        }
         Some("diamond") => Driver::new(&DIAMOND.map(<[u32]>::to_vec), 1, 0).run(2_000, false),
         Some("retry") => Driver::new(&[vec![0]], 3, 0).run(2_000, false),
         Some("timers") => Driver::new(&[vec![0]], 1, SECOND).run(20_000, true),
         Some("ready") => Driver::new(&[vec![0]], 1, 0).backlog(50_000),
         _ => {
-            eprintln!("usage: instructions chain|limited|diamond|retry|timers|ready");
+            eprintln!("usage: instructions chain|limited|budgeted|diamond|retry|timers|ready");
             return ExitCode::from(2);
         }
     }
@@ -107,6 +115,8 @@ impl Driver {
             tokens: 0,
             fallback: false,
             stands_in: false,
+            estimate_nanos: 0,
+            max_nanos: 0,
             handoffs: 0,
             cross_handoffs: 0,
             hedge: None,
@@ -120,6 +130,18 @@ impl Driver {
         let mut engine = Engine::new(Config::default());
         let plan = engine.add_plan(Arc::new(plan), policies);
         Self { engine, plan, now_ns: 0, attempts }
+    }
+
+    /// A budget of the workflow and one of the tenant, neither of which is ever spent.
+    fn budgeted(&mut self) {
+        let (degrade_ppm, daily, when_spent) = (800_000, true, WhenSpent::Pause);
+        let model = AccountModel { limit_nanos: i64::MAX / 2, degrade_ppm, daily, when_spent };
+        let workflow = self.engine.add_account(0, Payer::Workflow, model);
+        let tenant = self.engine.add_account(0, Payer::Tenant, model);
+        self.engine.charge_plan(self.plan, workflow);
+        for number in 0..100 {
+            self.engine.charge_tenant(TenantId(number), tenant);
+        }
     }
 
     fn run(&mut self, runs: u32, suspends: bool) {
@@ -147,6 +169,7 @@ impl Driver {
             priority: Some(priority),
             deadline_ns: None,
             durability: Durability::Sync,
+            budget: None,
             admitted: false,
         };
         self.engine.accept(self.now_ns, &accept).expect("there is room");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::accounts::AccountModel;
 use crate::failure::Failure;
 use crate::ids::{AttemptKey, Lsn, Place, PlanId, QueueId, ResourceId, RunKey, TenantId, ValueId};
 use crate::queues::Limits;
@@ -93,6 +94,15 @@ pub enum Event {
         /// Which.
         outcome: u64,
     },
+    /// A tier of a cascade was judged. As `Chosen`, but where a budget is nearly spent it is taken all the same.
+    Judged {
+        /// The run.
+        run: RunKey,
+        /// The node.
+        node: Place,
+        /// Whether its value is good enough.
+        accepted: bool,
+    },
     /// A map's items were counted.
     Counted {
         /// The run.
@@ -131,6 +141,8 @@ pub struct Accept<'a> {
     pub priority: Option<u8>,
     /// When it must be over, in engine time.
     pub deadline_ns: Option<u64>,
+    /// What it may spend, if that is limited.
+    pub budget: Option<AccountModel>,
     /// What must be on disk before what.
     pub durability: Durability,
     /// Whether the caller has seen to the queues' room before ([`crate::Engine::admits`]), as for a batch.

@@ -8,6 +8,7 @@
 //! is empty, and only then mutate again. Debug builds assert it.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod action;
 mod attempt;
 mod books;
@@ -29,6 +30,7 @@ mod stability;
 mod state;
 mod timers;
 
+pub use accounts::{AccountId, AccountModel, AccountView, DAY_NS, Payer, Unpaid, WhenSpent};
 pub use action::{Action, Evaluation, Outcome, Start};
 pub use attempt::CancelCause;
 pub use books::{

@@ -2,6 +2,7 @@
 //!
 //! A run's state is a function of its own records alone, in `seq` order ([`crate::Run::apply`]).
 
+use crate::accounts::{AccountModel, Unpaid};
 use crate::failure::{Cause, Refusal};
 use crate::ids::{Lsn, Place, ResourceId, RunKey, ValueId};
 use crate::state::RunStatus;
@@ -48,6 +49,18 @@ pub enum Body {
         priority: Option<u8>,
         /// When it must be over; `u64::MAX` for never.
         deadline_ns: u64,
+    },
+    /// The run may spend so much, from now on.
+    Budgeted {
+        /// What.
+        model: AccountModel,
+    },
+    /// From now on something of it is made cheaper, to stay within a budget.
+    Degraded,
+    /// An attempt was not paid for; what became of the node is said by the record that follows.
+    Denied {
+        /// By whom, and why.
+        unpaid: Unpaid,
     },
     /// An attempt returned a value.
     Done {
@@ -189,11 +202,13 @@ pub enum Denial {
     Breaker,
     /// Its retry budget is spent, and somebody has to see to the run.
     DeadLetter,
+    /// The money is spent, and somebody has to see to the run.
+    Money,
 }
 
 impl Denial {
     /// Every one, in the order of the enum.
-    pub const ALL: [Self; 3] = [Self::Budget, Self::Breaker, Self::DeadLetter];
+    pub const ALL: [Self; 4] = [Self::Budget, Self::Breaker, Self::DeadLetter, Self::Money];
 
     /// The word for it in history and messages.
     pub const fn name(self) -> &'static str {
@@ -201,7 +216,13 @@ impl Denial {
             Self::Budget => "budget",
             Self::Breaker => "breaker",
             Self::DeadLetter => "dead_letter",
+            Self::Money => "money",
         }
+    }
+
+    /// Whether no queue lets it go: somebody has to.
+    pub const fn is_for_good(self) -> bool {
+        matches!(self, Self::DeadLetter | Self::Money)
     }
 }
 
@@ -230,6 +251,8 @@ impl Body {
         matches!(
             self,
             Self::Accepted { .. }
+                | Self::Budgeted { .. }
+                | Self::Degraded
                 | Self::Signal { .. }
                 | Self::Recovered { .. }
                 | Self::Held
@@ -248,6 +271,9 @@ impl Body {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
+            Self::Budgeted { .. } => "budgeted",
+            Self::Degraded => "degraded",
+            Self::Denied { .. } => "denied",
             Self::Done { .. } => "done",
             Self::Spent { .. } => "spent",
             Self::Failed { .. } => "failed",

@@ -56,6 +56,8 @@ pub enum TimerKind {
         /// When it was set for.
         at_ns: u64,
     },
+    /// Those who wait for another day's money may have it.
+    Midnight,
     /// Entries were turned away by their queue, or something happened to one.
     Told,
     /// A slow attempt may get a second copy.

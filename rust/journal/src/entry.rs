@@ -1,6 +1,6 @@
 //! A record in 24 bytes: what a run's history needs of it, without the values.
 
-use penstock_engine::{Body, Denial, Place, Record, RunStatus, Then};
+use penstock_engine::{Body, Denial, Payer, Place, Record, RunStatus, Then};
 
 /// One line of a run's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,7 +8,8 @@ pub struct Entry {
     /// Engine time.
     pub at_ns: u64,
     /// When the attempt was dispatched, for one that succeeded; when the next one is due, for one that
-    /// failed and will be retried; the outcome of a decision; the number of a map's items; nano-dollars spent; else 0.
+    /// failed and will be retried; the outcome of a decision; the number of a map's items; nano-dollars spent,
+    /// asked for in vain, or to be spent at most; else 0.
     pub when_ns: u64,
     /// The node; 0 where it is about the run.
     pub node: Place,
@@ -18,7 +19,7 @@ pub struct Entry {
     detail: u8,
 }
 
-const KINDS: [&str; 27] = [
+const KINDS: [&str; 30] = [
     "accepted",
     "done",
     "failed",
@@ -46,6 +47,9 @@ const KINDS: [&str; 27] = [
     "retried",
     "parked",
     "spent",
+    "budgeted",
+    "degraded",
+    "denied",
 ];
 const CAUSES: [&str; 14] = [
     "",
@@ -99,6 +103,9 @@ const fn kind(body: &Body) -> u8 {
         Body::Retried { .. } => 24,
         Body::Parked { .. } => 25,
         Body::Spent { .. } => 26,
+        Body::Budgeted { .. } => 27,
+        Body::Degraded => 28,
+        Body::Denied { .. } => 29,
     }
 }
 
@@ -110,24 +117,26 @@ impl Entry {
 
     /// Whether it is about the run rather than about one of its nodes.
     pub const fn is_about_run(&self) -> bool {
-        matches!(self.kind, 0 | 8 | 13..=18 | 21..=24)
+        matches!(self.kind, 0 | 8 | 13..=18 | 21..=24 | 27..=28)
     }
 
     /// What `when_ns` means: a time, or a number that is none. Of a failure, the number says why the next attempt is
     /// parked: a [`Denial`], from 1.
     pub fn time_or_number(&self) -> (u64, u64) {
         match self.kind() {
-            "chosen" | "opened" | "signal" | "recovered" | "retried" | "spent" => (0, self.when_ns),
+            "chosen" | "opened" | "signal" | "recovered" | "retried" | "spent" | "budgeted"
+            | "denied" => (0, self.when_ns),
             "failed" => (self.when_ns, u64::from(self.detail >> 4)),
             _ => (self.when_ns, 0),
         }
     }
 
-    /// The cause of a failure, the status a run ended with, why a step is parked, or nothing.
+    /// The cause of a failure, the status a run ended with, why a step is parked, who did not pay, or nothing.
     pub fn detail(&self) -> &'static str {
         let detail = usize::from(self.detail);
         match self.kind() {
             "ended" => penstock_engine::RUN_STATES[detail].name(),
+            "denied" => Payer::ALL[detail].name(),
             "parked" => Denial::ALL[detail].name(),
             _ => CAUSES[detail & 15],
         }
@@ -159,6 +168,10 @@ impl From<&Record> for Entry {
             ),
             Body::Ended { status: ended } => (status(ended), 0),
             Body::Spent { nanos, .. } => (0, nanos.unwrap_or(0).max(0).cast_unsigned()),
+            Body::Budgeted { model } => (0, model.limit_nanos.max(0).cast_unsigned()),
+            Body::Denied { unpaid } => {
+                (unpaid.payer as u8, unpaid.asked_nanos.max(0).cast_unsigned())
+            }
             Body::Parked { denial } => (denial as u8, 0),
             Body::Chosen { outcome } => (0, outcome),
             Body::Opened { count } | Body::Recovered { count } => (0, u64::from(count)),
@@ -180,13 +193,19 @@ impl From<&Record> for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use penstock_engine::{Cause, Lsn, ResourceId, RunKey, ValueId};
+    use penstock_engine::{
+        AccountModel, Cause, Lsn, ResourceId, RunKey, Unpaid, ValueId, WhenSpent,
+    };
 
     #[test]
     fn an_entry_says_what_its_record_says_in_24_bytes() {
         assert_eq!(size_of::<Entry>(), 24);
         let value = ValueId(0);
         let failed = |cause, then| Body::Failed { cause, started_ns: 5, then, refusal: None };
+        let (payer, asked_nanos, spent_nanos, limit_nanos) = (Payer::Tenant, 5, 6, 8);
+        let unpaid = Unpaid { payer, asked_nanos, spent_nanos, limit_nanos };
+        let (degrade_ppm, daily, when_spent) = (1, false, WhenSpent::Fail);
+        let model = AccountModel { limit_nanos, degrade_ppm, daily, when_spent };
         let bodies = [
             (Body::Accepted { priority: Some(3), deadline_ns: 9 }, "", 0),
             (Body::Done { value, started_ns: 4, copy: false }, "", 4),
@@ -195,6 +214,9 @@ mod tests {
             (failed(Cause::QueueTimeout, Then::Final), "queue_timeout", 0),
             (failed(Cause::Timeout, Then::Denied), "timeout", 0),
             (Body::Parked { denial: Denial::Breaker }, "breaker", 0),
+            (Body::Degraded, "", 0),
+            (Body::Denied { unpaid }, "tenant", 5),
+            (Body::Budgeted { model }, "", 8),
             (Body::Started, "", 0),
             (Body::Decided { value }, "", 0),
             (Body::Chosen { outcome: 3 }, "", 3),

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use penstock_engine::{
-    Body, Cause, Denial, Lsn, Place, Record, Refusal, ResourceId, RunKey, RunStatus, Then, ValueId,
+    AccountModel, Body, Cause, Denial, Lsn, Payer, Place, Record, Refusal, ResourceId, RunKey,
+    RunStatus, Then, Unpaid, ValueId, WhenSpent,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -67,6 +68,7 @@ impl Line {
     }
 
     /// Writes the body's column into `text`, which stays empty where that is NULL.
+    #[expect(clippy::too_many_lines, reason = "what each body is made of")]
     pub(crate) fn write_body(&self, text: &mut String) {
         text.clear();
         let mut fields = Writer(text);
@@ -78,6 +80,22 @@ impl Line {
                 if deadline_ns != u64::MAX {
                     fields.number("deadline", deadline_ns);
                 }
+            }
+            Body::Budgeted { model } => {
+                let AccountModel { limit_nanos, degrade_ppm, daily, when_spent } = model;
+                fields.json("limit", &limit_nanos.to_string());
+                fields.number("degrade_ppm", degrade_ppm.into());
+                if daily {
+                    fields.word("per", "day");
+                }
+                fields.word("when_spent", when_spent.name());
+            }
+            Body::Denied { unpaid } => {
+                let Unpaid { payer, asked_nanos, spent_nanos, limit_nanos } = unpaid;
+                fields.word("payer", payer.name());
+                fields.json("asked", &asked_nanos.to_string());
+                fields.json("spent", &spent_nanos.to_string());
+                fields.json("limit", &limit_nanos.to_string());
             }
             Body::Done { started_ns, copy, .. } => {
                 fields.number("started", started_ns);
@@ -126,7 +144,8 @@ impl Line {
             }
             Body::Ended { status } => fields.word("status", status.name()),
             Body::Parked { denial } => fields.word("denial", denial.name()),
-            Body::Started
+            Body::Degraded
+            | Body::Started
             | Body::Decided { .. }
             | Body::Fired
             | Body::Acquired
@@ -275,6 +294,13 @@ struct Fields<'a> {
     units: Option<u64>,
     nanos: Option<i64>,
     copy: Option<bool>,
+    limit: Option<i64>,
+    degrade_ppm: Option<u32>,
+    per: Option<&'a str>,
+    when_spent: Option<&'a str>,
+    payer: Option<&'a str>,
+    asked: Option<i64>,
+    spent: Option<i64>,
     refusal: Option<&'a str>,
     signal: Option<u32>,
     status: Option<&'a str>,
@@ -291,6 +317,23 @@ impl Fields<'_> {
             "accepted" => Body::Accepted {
                 priority: self.priority,
                 deadline_ns: self.deadline.unwrap_or(u64::MAX),
+            },
+            "budgeted" => Body::Budgeted {
+                model: AccountModel {
+                    limit_nanos: needed(self.limit, "limit")?,
+                    degrade_ppm: needed(self.degrade_ppm, "degrade_ppm")?,
+                    daily: self.per == Some("day"),
+                    when_spent: when_spent(needed(self.when_spent, "when_spent")?)?,
+                },
+            },
+            "degraded" => Body::Degraded,
+            "denied" => Body::Denied {
+                unpaid: Unpaid {
+                    payer: payer(needed(self.payer, "payer")?)?,
+                    asked_nanos: needed(self.asked, "asked")?,
+                    spent_nanos: needed(self.spent, "spent")?,
+                    limit_nanos: needed(self.limit, "limit")?,
+                },
             },
             "done" => Body::Done {
                 value,
@@ -362,6 +405,15 @@ fn denial(name: &str) -> Result<Denial, String> {
 
 fn refusal(name: &str) -> Result<Refusal, String> {
     Refusal::named(name).ok_or_else(|| format!("no handoff is refused for {name:?}"))
+}
+
+fn when_spent(name: &str) -> Result<WhenSpent, String> {
+    WhenSpent::named(name)
+        .ok_or_else(|| format!("a budget that is spent does nothing like {name:?}"))
+}
+
+fn payer(name: &str) -> Result<Payer, String> {
+    Payer::named(name).ok_or_else(|| format!("no money is of a {name:?}"))
 }
 
 fn needed<T>(field: Option<T>, name: &str) -> Result<T, String> {

@@ -58,6 +58,7 @@ impl World<'_> {
             priority: Some(1 + (dice(3) % u64::from(BANDS)) as u8),
             deadline_ns: (dice(4) % 1_000 < behaviour.hurried).then(|| self.now_ns + patience_ns),
             durability,
+            budget: None,
             admitted: false,
         };
         self.report.events += 1;

@@ -280,6 +280,8 @@ pub(crate) fn policy(dice: &mut Dice, step: u32, queues: u64) -> Policy {
         tokens: 0,
         fallback: false,
         stands_in: false,
+        estimate_nanos: 0,
+        max_nanos: 0,
         handoffs: 0,
         cross_handoffs: 0,
         hedge: None,

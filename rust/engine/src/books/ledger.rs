@@ -5,6 +5,7 @@
 
 use smallvec::SmallVec;
 
+use crate::accounts::Unpaid;
 use crate::failure::Refusal;
 use crate::ids::{Place, ResourceId};
 
@@ -74,6 +75,8 @@ pub struct Ledger {
     pub(crate) recovered: u32,
     /// Whether anything of it was made cheaper to stay within a budget.
     pub(crate) degraded: bool,
+    /// Why an attempt was not paid for, the last time.
+    pub(crate) unpaid: Option<Unpaid>,
 }
 
 impl Ledger {
@@ -123,16 +126,35 @@ impl Ledger {
         self.entries.iter().fold(0, |sum: i64, entry| sum.saturating_add(entry.amount.nanos))
     }
 
+    /// The same, since the run was tried again as a whole.
+    pub(crate) fn nanos_since_again(&self) -> i64 {
+        let new = self.entries.iter().filter(|entry| entry.generation == self.generation);
+        new.fold(0, |sum: i64, entry| sum.saturating_add(entry.amount.nanos))
+    }
+
+    /// Whether anything of the run was made cheaper to stay within a budget.
+    pub const fn is_degraded(&self) -> bool {
+        self.degraded
+    }
+
+    /// Why an attempt was not paid for, the last time that happened.
+    pub const fn unpaid(&self) -> Option<Unpaid> {
+        self.unpaid
+    }
+
     pub(crate) fn image(&self) -> u64 {
-        self.entries.iter().fold(u64::from(self.generation), |hash, entry| {
-            let Amount { lines, units, nanos, unpriced } = entry.amount;
-            let which = u64::from(entry.node.0) << 32 | u64::from(entry.attempt);
-            let what = u64::from(entry.resource.0) << 1 | u64::from(entry.copy);
-            crate::retry::draw(
-                hash,
-                [which, what, units ^ lines << 48, nanos.cast_unsigned() ^ unpriced],
-            )
-        })
+        self.entries.iter().fold(
+            u64::from(self.generation) << 1 | u64::from(self.degraded),
+            |hash, entry| {
+                let Amount { lines, units, nanos, unpriced } = entry.amount;
+                let which = u64::from(entry.node.0) << 32 | u64::from(entry.attempt);
+                let what = u64::from(entry.resource.0) << 1 | u64::from(entry.copy);
+                crate::retry::draw(
+                    hash,
+                    [which, what, units ^ lines << 48, nanos.cast_unsigned() ^ unpriced],
+                )
+            },
+        )
     }
 }
 

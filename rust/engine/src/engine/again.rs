@@ -73,7 +73,7 @@ fn holds(run: &Run, plan: &Plan, open: &Open, record: &Record, ending: bool) -> 
     let eligible = matches!(state, Some(NodeState::Ready | NodeState::Backoff));
     let is_step = || plan.kind(run.locate(plan, node).1) == NodeKind::Step;
     match record.body {
-        Body::Signal { .. } | Body::Spent { .. } => true,
+        Body::Signal { .. } | Body::Spent { .. } | Body::Budgeted { .. } | Body::Degraded => true,
         Body::Done { .. } | Body::Started => eligible && is_step(),
         Body::Decided { .. } | Body::Chosen { .. } | Body::Opened { .. } => {
             state == Some(NodeState::Ready) || open.is_asked(node)

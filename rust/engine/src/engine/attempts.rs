@@ -395,6 +395,9 @@ impl Engine {
         if !self.given_up.is_empty() {
             self.given_up.remove(&key);
         }
+        if self.accounts.is_some() {
+            self.landed(key);
+        }
         // What nobody needs any more has been told to stop.
         let wanted = matches!(attempt.phase, Phase::Running);
         let listens = self.queues.release(attempt.queue, self.now_ns, verdict, wanted);

@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// Everything that stood still goes on.
-    fn go_on_with(&mut self, key: RunKey) {
+    pub(super) fn go_on_with(&mut self, key: RunKey) {
         let Some(run) = self.runs.get(key.0) else { return };
         let nodes = (0..run.cells.len() as u32).map(Place);
         let ready: Vec<Place> =

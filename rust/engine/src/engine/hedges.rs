@@ -4,6 +4,7 @@
 //! free slot, so that there are none when the queue has no room for them.
 
 use super::Engine;
+use crate::accounts::Answer;
 use crate::action::{Action, Start};
 use crate::attempt::{Attempt, CancelCause, Phase};
 use crate::ids::AttemptKey;
@@ -38,7 +39,18 @@ impl Engine {
         }
         let queue = self.queues.get_mut(attempt.queue);
         let open = queue.gate(self.now_ns, policy.tokens) == Gate::Open;
-        if !open || queue.is_full() || !queue.pays(self.now_ns) {
+        if !open || queue.is_full() {
+            return;
+        }
+        let mut nanos = 0;
+        if let Some(accounts) = &mut self.accounts {
+            nanos = accounts.price(&policy);
+            let payers = accounts.payers(attempt.run, plan, attempt.tenant);
+            if !accounts.spares(self.now_ns, payers, nanos) {
+                return;
+            }
+        }
+        if !queue.pays(self.now_ns) {
             return;
         }
         let cost = queue.cost(policy.step, policy.tokens);
@@ -58,6 +70,12 @@ impl Engine {
         }));
         if let Some(first) = self.attempts.get_mut(key.0) {
             first.twin = copy;
+        }
+        if let Some(accounts) = &mut self.accounts {
+            let payers = accounts.payers(attempt.run, plan, attempt.tenant);
+            if let Answer::Paid(hold) = accounts.ask(self.now_ns, payers, nanos, None) {
+                accounts.takes_off(copy, policy.step, hold);
+            }
         }
         if let Some(run) = self.runs.get_mut(attempt.run.0) {
             run.running += 1;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Engine;
+use crate::accounts::{AccountId, Unpaid, Waiting, WhenSpent};
 use crate::action::{Action, Start};
 use crate::failure::Cause;
 use crate::ids::{AttemptKey, Place, QueueId, RunKey};
@@ -20,6 +21,8 @@ pub(super) enum Turned {
     Broken,
     /// It could not end before its run's deadline.
     Late,
+    /// Nobody pays for it.
+    Unpaid(Unpaid, WhenSpent),
 }
 
 /// What came up while attempts were dispatched, and is acted upon with the next tick: dispatching itself asks
@@ -48,6 +51,8 @@ pub(super) enum Judged {
     Waits(u64),
     /// It loses its place.
     Turned(Turned),
+    /// It waits for money that is spoken for.
+    Owes(AccountId),
 }
 
 /// Whether what limits its queue and its run's deadline let an entry start whose turn it is.
@@ -140,18 +145,30 @@ impl Engine {
                 self.queues.close(turn.line.queue(), until_ns);
                 self.arm(turn.line.queue());
             }
-            Judged::Turned(why) => self.turn_away(turn, entry, why),
+            Judged::Turned(why) => {
+                self.turn_away(turn, entry);
+                self.told.turned.push_back((entry.run, entry.node, why));
+            }
+            Judged::Owes(account) => {
+                self.turn_away(turn, entry);
+                let Entry { run, node, template, .. } = *entry;
+                if let Some(accounts) = &mut self.accounts {
+                    accounts.wait(account, Waiting { run, node, template });
+                }
+            }
         }
     }
 
     /// An entry loses its place in line.
-    fn turn_away(&mut self, turn: Turn, entry: &Entry, why: Turned) {
+    fn turn_away(&mut self, turn: Turn, entry: &Entry) {
         self.queues.turn_away(turn);
         let Some(run) = self.runs.get_mut(entry.run.0) else { return };
         run.lined(entry.node, None);
         let policy = self.plans[run.plan.0 as usize].policy(entry.template);
         self.timers.cancel(usize::from(policy.queue_timeout_ns > 0));
-        self.told.turned.push_back((entry.run, entry.node, why));
+        if self.accounts.is_some() {
+            self.gives_back(entry.run, entry.node);
+        }
     }
 
     /// The next tick acts upon what came up, if anything did.
@@ -178,6 +195,7 @@ impl Engine {
             }
             let fallback = self.plans[run.plan.0 as usize].policy_at(run, node).fallback;
             match why {
+                Turned::Unpaid(unpaid, when) => self.unpaid(key, node, unpaid, when, fallback),
                 Turned::Late => self.fail_wait(key, node, Cause::Deadline),
                 Turned::Broken if fallback => self.fail_wait(key, node, Cause::BreakerOpen),
                 Turned::Broken => {
@@ -191,7 +209,7 @@ impl Engine {
     /// A step is parked: its queue keeps it until it is well again.
     pub(super) fn park(&mut self, key: RunKey, node: Place, due_ns: u64, denial: Denial) {
         let Some(run) = self.runs.get_mut(key.0) else { return };
-        if run.cells[node.index()].state != NodeState::Parked || denial == Denial::DeadLetter {
+        if run.cells[node.index()].state != NodeState::Parked || denial.is_for_good() {
             return;
         }
         // A slow disk may take longer than the parking.

@@ -5,6 +5,7 @@ mod attempts;
 mod commands;
 mod hedges;
 mod limits;
+mod paying;
 mod restore;
 mod settle;
 mod spending;
@@ -19,6 +20,7 @@ pub use watch::{Closed, Load};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::accounts::Accounts;
 use crate::action::{Action, Outcome, Start};
 use crate::attempt::{Attempt, Phase};
 use crate::books::Books;
@@ -116,6 +118,8 @@ pub struct Engine {
     records: Vec<Record>,
     metrics: Metrics,
     books: Books,
+    /// What may be spent; `None` as long as nothing is limited.
+    accounts: Option<Box<Accounts>>,
     watching: watch::Watching,
 }
 
@@ -183,6 +187,7 @@ impl Engine {
             records: Vec::new(),
             metrics: Metrics::default(),
             books: Books::default(),
+            accounts: None,
             watching: watch::Watching::default(),
         }
     }
@@ -322,7 +327,9 @@ impl Engine {
         if run.status == RunStatus::Paused
             && let Some(node) = run.parked_for_good()
         {
-            return Some(Blame { node, cause: Cause::RetryDenied });
+            let unpaid = run.unpaid() == Some(node);
+            let cause = if unpaid { Cause::Budget } else { Cause::RetryDenied };
+            return Some(Blame { node, cause });
         }
         let stalled = run.status == RunStatus::CompensationFailed;
         run.more.as_ref().filter(|_| stalled)?.undo.blame
@@ -521,6 +528,9 @@ impl Engine {
         let key = RunKey(self.runs.insert(run));
         record.run = key;
         self.records.push(record);
+        if let Some(model) = accept.budget {
+            self.budgeted(key, model);
+        }
         if let Some(at_ns) = accept.deadline_ns {
             self.timers.insert(at_ns, crate::timers::TimerKind::Deadline { run: key });
         }
@@ -584,6 +594,7 @@ impl Engine {
                 self.evaluated(run, node, Body::Decided { value });
             }
             Event::Chosen { run, node, outcome } => self.chosen(run, node, outcome),
+            Event::Judged { run, node, accepted } => self.judged(run, node, accepted),
             Event::Counted { run, node, count } => {
                 self.evaluated(run, node, Body::Opened { count });
             }
@@ -647,13 +658,23 @@ impl Engine {
                     }
                 }
             }
-            if policy.lane == Lane::Threads {
-                if self.threads_running >= self.config.threads {
-                    self.queues.block(turn.line);
-                    continue;
-                }
-                self.threads_running += 1;
+            if policy.lane == Lane::Threads && self.threads_running >= self.config.threads {
+                self.queues.block(turn.line);
+                continue;
             }
+            let mut hold = None;
+            if let Some(accounts) = &mut self.accounts {
+                let forward = matches!(registered.plan.kind(template), NodeKind::Step);
+                let of = (plan, tenant);
+                match paying::pay(accounts, now_ns, &entry, of, policy, forward) {
+                    Ok(paid) => hold = Some(paid),
+                    Err(other) => {
+                        self.put_off(turn, &entry, other);
+                        continue;
+                    }
+                }
+            }
+            self.threads_running += u32::from(policy.lane == Lane::Threads);
             let number = run.cells[entry.node.index()].attempts + 1;
             self.queues.serve(turn, now_ns, cost, number == 1);
             self.running += 1;
@@ -677,6 +698,9 @@ impl Engine {
                 copy: false,
             }));
             run.dispatched(entry.node, key);
+            if let (Some(hold), Some(accounts)) = (hold, &mut self.accounts) {
+                accounts.takes_off(key, policy.step, hold);
+            }
             if policy.queue_timeout_ns > 0 {
                 self.timers.cancel(1);
             }

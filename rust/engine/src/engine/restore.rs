@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use crate::action::{Action, Evaluation};
+use crate::books::Ledger;
 use crate::failure::Cause;
 use crate::ids::{Lsn, Place, PlanId, RunKey, TenantId, ValueId};
 use crate::plan::{NodeKind, Plan};
@@ -148,6 +149,7 @@ impl Engine {
                 run.wait_for(self.lsn);
             }
         }
+        self.restore_account(key);
         self.restore_timers(key, &plan, &open);
         let unknown = self.restore_unknown(key, &open);
         // Its outcomes may have become known just before the process went down.
@@ -166,6 +168,7 @@ impl Engine {
         }
         self.restore_nodes(key, &plan, restore, &open, ending);
         self.settle(key);
+        self.restore_sleep(key);
         for node in unknown {
             let cause = Cause::OutcomeUnknown;
             self.actions.push_back(Action::Stalled { run: key, node, cause });
@@ -205,6 +208,9 @@ impl Engine {
     /// Forgets a run that was just restored, as if it had not been. Its values are still the driver's.
     pub fn forget(&mut self, key: RunKey) {
         let Some(run) = self.runs.remove(key.0) else { return };
+        if let Some(accounts) = &mut self.accounts {
+            accounts.run_over(key);
+        }
         let keys = run.more.map(|more| more.keys).unwrap_or_default();
         for (node, ask) in keys {
             if run.cells[node.index()].state != NodeState::Parked {
@@ -245,6 +251,14 @@ impl Engine {
             } else {
                 self.keys.hold(key);
             }
+        }
+    }
+
+    /// A run that stood still for want of a day's money may have it now, or with the next day.
+    fn restore_sleep(&mut self, key: RunKey) {
+        let Some(run) = self.runs.get(key.0).filter(|run| run.unpaid().is_some()) else { return };
+        if let Some(unpaid) = run.ledger().and_then(Ledger::unpaid) {
+            self.sleeps(key, &unpaid);
         }
     }
 
@@ -356,7 +370,7 @@ impl Open {
     fn has_dead_letter(&self, run: &Run) -> bool {
         let mut parked = self.parked.iter();
         parked.any(|(node, &(_, denial))| {
-            denial == Denial::DeadLetter && run.cells[node.index()].state == NodeState::Parked
+            denial.is_for_good() && run.cells[node.index()].state == NodeState::Parked
         })
     }
 

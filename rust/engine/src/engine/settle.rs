@@ -188,6 +188,9 @@ impl Engine {
         let policy = self.plans[run.plan.0 as usize].policy_at(run, node);
         let queue = policy.queue;
         self.timers.cancel(usize::from(policy.queue_timeout_ns > 0));
+        if self.accounts.is_some() {
+            self.gives_back(key, node);
+        }
         if self.queues.withdraw(queue) {
             let runs = &self.runs;
             self.queues.compact(queue, |entry| {
@@ -310,6 +313,9 @@ impl Engine {
     fn over(&mut self, key: RunKey, status: RunStatus) {
         self.drop_values();
         let Some(mut run) = self.runs.remove(key.0) else { return };
+        if let Some(accounts) = &mut self.accounts {
+            accounts.run_over(key);
+        }
         self.close_watched(Some(key), &run, self.now_ns);
         let registered = &mut self.plans[run.plan.0 as usize];
         registered.coverage.add(&registered.plan, &run);

@@ -19,6 +19,9 @@ impl Engine {
         let (plan, tenant) = (attempt.plan, attempt.tenant);
         let amount = Amount::of(units, nanos);
         self.books.cash(self.now_ns, plan, tenant, resource, &amount);
+        if self.accounts.is_some() {
+            self.spent_from(key, nanos.unwrap_or(0));
+        }
         if self.runs.get(attempt.run.0).is_some() {
             let body = Body::Spent { resource, units, nanos, copy: attempt.copy };
             return self.commit(attempt.run, attempt.node, attempt.number, body);
@@ -44,6 +47,10 @@ impl Engine {
         };
         let (plan, tenant) = (run.plan, run.tenant);
         self.books.cash(self.now_ns, plan, tenant, resource, &Amount::of(units, nanos));
+        if let Some(accounts) = &mut self.accounts {
+            let nanos = nanos.unwrap_or(0);
+            accounts.spend(now_ns, AttemptKey::NONE, nanos, |it| it.payers(key, plan, tenant));
+        }
         self.commit(key, node, 0, Body::Spent { resource, units, nanos, copy: false });
         true
     }
@@ -62,6 +69,7 @@ impl Engine {
         amount: &Amount,
     ) {
         self.books.cash(at_ns, plan, tenant, resource, amount);
+        self.spent_before(at_ns, (plan, tenant), amount.nanos);
     }
 
     /// Counts a run that had ended in an earlier process, as its records leave it.

@@ -57,7 +57,7 @@ impl Engine {
             }
             TimerKind::Deadline { run } => self.runs.get(run.0).is_some_and(Run::has_deadline),
             TimerKind::Queue { queue, at_ns } => self.queues.get(queue).is_armed_for(at_ns),
-            TimerKind::Told => true,
+            TimerKind::Told | TimerKind::Midnight => true,
             TimerKind::Timeout { attempt: key }
             | TimerKind::Hedge { attempt: key }
             | TimerKind::Heartbeat { attempt: key } => {
@@ -90,6 +90,7 @@ impl Engine {
             TimerKind::Wait { run, node } => self.wait_over(run, node),
             TimerKind::Queue { queue, .. } => self.queue_due(queue),
             TimerKind::Told => self.tell(),
+            TimerKind::Midnight => self.another_day(),
             TimerKind::Hedge { attempt } => {
                 self.fired(attempt);
                 self.hedge(attempt);

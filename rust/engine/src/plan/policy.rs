@@ -38,6 +38,10 @@ pub struct Policy {
     pub step_priority: Option<u8>,
     /// Tokens that an attempt is expected to use.
     pub tokens: u32,
+    /// Nano-dollars that an attempt is expected to spend; 0 if nobody has said.
+    pub estimate_nanos: i64,
+    /// Nano-dollars that an attempt spends at most; 0 if nobody has said.
+    pub max_nanos: i64,
     /// Whether another step takes its place when it has failed, so that it need not wait for its queue.
     pub fallback: bool,
     /// Whether it takes the place of another that has failed.

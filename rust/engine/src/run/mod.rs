@@ -16,6 +16,7 @@ mod values;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::accounts::AccountModel;
 use crate::action::Evaluation;
 use crate::books::{Amount, Ledger};
 use crate::failure::{Cause, Refusal};
@@ -195,6 +196,10 @@ pub(crate) struct More {
     pub(crate) ledger: Ledger,
     /// Whether there is anything in the ledger.
     has_ledger: bool,
+    /// What it may spend, if that is limited.
+    account: Option<AccountModel>,
+    /// What it stands still for, as nobody paid for it.
+    unpaid: Option<Place>,
 }
 
 /// What a record changed, for the scheduler to act upon.
@@ -337,6 +342,9 @@ impl Run {
                 let amount = Amount::of(units, nanos);
                 self.ledger_mut().spent(node, record.attempt, copy, resource, amount);
             }
+            Body::Budgeted { model } => self.more().account = Some(model),
+            Body::Degraded => self.ledger_mut().degraded = true,
+            Body::Denied { unpaid } => self.ledger_mut().unpaid = Some(unpaid),
             Body::Failed { cause, then: Then::Retry { due_ns }, refusal, .. } => {
                 self.attempted(node, refusal);
                 self.cells[node.index()].attempts = record.attempt;
@@ -436,6 +444,16 @@ impl Run {
         let more = self.more();
         more.has_ledger = true;
         &mut more.ledger
+    }
+
+    /// What it may spend, if that is limited.
+    pub fn account(&self) -> Option<AccountModel> {
+        self.more.as_ref()?.account
+    }
+
+    /// The node it stands still for, as nobody paid for it.
+    pub(crate) fn unpaid(&self) -> Option<Place> {
+        self.more.as_ref()?.unpaid
     }
 
     fn spent_mut(&mut self) -> Option<&mut Ledger> {
@@ -662,6 +680,13 @@ impl Run {
         cell.state == NodeState::Running && self.ending.is_none()
     }
 
+    /// Whether the driver was asked for a node, and its answer is wanted.
+    pub(crate) fn awaits_answer(&self, node: Place) -> bool {
+        let cell = self.cells.get(node.index());
+        let asked = cell.is_some_and(|it| it.is(EVALUATED) && it.state == NodeState::Running);
+        asked && self.ending.is_none()
+    }
+
     /// Slot of the attempt under way at `node`, which is a step.
     pub(crate) fn attempt_slot(&self, node: Place) -> Option<u32> {
         let cell = &self.cells[node.index()];
@@ -777,6 +802,7 @@ impl Run {
         self.move_run(RunStatus::Running);
         if let Some(more) = &mut self.more {
             more.stands_still = false;
+            more.unpaid = None;
         }
     }
 
@@ -802,6 +828,9 @@ impl Run {
         // In a fold it may have been let go of meanwhile, which is not recorded.
         if self.cells[node.index()].state != NodeState::Parked {
             self.move_node(node, NodeState::Parked);
+        }
+        if denial == Denial::Money {
+            self.more().unpaid = Some(node);
         }
         changes.parked.push((node, due_ns, denial));
     }

@@ -149,6 +149,7 @@ impl Twin {
             priority: Some(priority),
             deadline_ns: None,
             durability: Durability::Sync,
+            budget: None,
             admitted: false,
         };
         let key = self.engine.accept(self.now_ns, &accept).expect("there is room");
@@ -335,6 +336,8 @@ fn policy(step: Step) -> Policy {
         tokens: 0,
         fallback: false,
         stands_in: false,
+        estimate_nanos: 0,
+        max_nanos: 0,
         handoffs: 0,
         cross_handoffs: 0,
         hedge: None,

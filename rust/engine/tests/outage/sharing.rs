@@ -152,6 +152,7 @@ fn an_urgent_run_behind_a_million_starts_within_ten() {
         priority: Some(1),
         deadline_ns: None,
         durability: penstock_engine::Durability::Sync,
+        budget: None,
         admitted: true,
     };
     let urgent = engine.accept(now_ns, &accept).expect("admitted");

@@ -108,6 +108,8 @@ pub(crate) fn policy(queue: QueueId) -> Policy {
         tokens: 0,
         fallback: false,
         stands_in: false,
+        estimate_nanos: 0,
+        max_nanos: 0,
         handoffs: 0,
         cross_handoffs: 0,
         hedge: None,
@@ -218,6 +220,7 @@ impl World {
             priority,
             deadline_ns: self.deadline_ns.map(|it| self.now_ns + it),
             durability: Durability::Sync,
+            budget: None,
             admitted: false,
         };
         match self.engine.accept(self.now_ns, &accept) {

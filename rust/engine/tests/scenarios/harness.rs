@@ -6,11 +6,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use penstock_engine::{
-    Accept, AcceptError, Action, AttemptKey, Base, Body, CancelCause, Cause, Config,
+    Accept, AcceptError, AccountModel, Action, AttemptKey, Base, Body, CancelCause, Cause, Config,
     DEFAULT_PRIORITY, Durability, Engine, Evaluation, Event, Failure, GraphSpec, Identity, Jitter,
-    Lane, Lsn, News, NodeId, NodeKind, NodeSpec, NodeState, Outcome, Place, Plan, PlanId, Policy,
-    QueueId, Record, Resolution, Restore, RetryPolicy, Run, RunKey, RunStatus, Start, StepId,
-    TenantId, ValueId,
+    Lane, Lsn, News, NodeId, NodeKind, NodeSpec, NodeState, Outcome, Payer, Place, Plan, PlanId,
+    Policy, QueueId, Record, Resolution, Restore, RetryPolicy, Run, RunKey, RunStatus, Start,
+    StepId, TenantId, ValueId,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -59,6 +59,8 @@ pub(crate) const fn default_policy() -> Policy {
         tokens: 0,
         fallback: false,
         stands_in: false,
+        estimate_nanos: 0,
+        max_nanos: 0,
         handoffs: 0,
         cross_handoffs: 0,
         hedge: None,
@@ -117,6 +119,7 @@ struct History {
     plan: PlanId,
     number: u64,
     inputs: Vec<ValueId>,
+    tenant: TenantId,
     durability: Durability,
     records: Vec<Record>,
 }
@@ -128,7 +131,7 @@ impl History {
             plan_id: self.plan,
             plan: engine.plan(self.plan),
             inputs: &self.inputs,
-            tenant: TenantId::NONE,
+            tenant: self.tenant,
             durability: self.durability,
         };
         Run::fold(&identity, &self.records)
@@ -294,15 +297,16 @@ impl World {
             priority: Some(DEFAULT_PRIORITY),
             deadline_ns: None,
             durability: Durability::Sync,
+            budget: None,
             admitted: false,
         };
         change(&mut accept);
-        let durability = accept.durability;
+        let Accept { durability, tenant, .. } = accept;
         let result = self.engine.accept(self.now_ns, &accept);
         if let Ok(run) = result {
             let number = self.accepted;
             self.accepted += 1;
-            let history = History { plan, number, inputs, durability, records: Vec::new() };
+            let history = History { plan, number, inputs, tenant, durability, records: Vec::new() };
             self.histories.insert(run, history);
         } else {
             for value in &inputs {
@@ -353,6 +357,24 @@ impl World {
         after_ns: u64,
         recoveries: &[(u64, u32)],
     ) -> BTreeMap<RunKey, RunKey> {
+        self.crash_with(after_ns, recoveries, None)
+    }
+
+    /// As [`World::crash`], where the other process knows of an account that pays for a plan, and of what was spent.
+    pub(crate) fn crash_charged(
+        &mut self,
+        after_ns: u64,
+        account: (PlanId, AccountModel, i64),
+    ) -> BTreeMap<RunKey, RunKey> {
+        self.crash_with(after_ns, &[], Some(account))
+    }
+
+    fn crash_with(
+        &mut self,
+        after_ns: u64,
+        recoveries: &[(u64, u32)],
+        account: Option<(PlanId, AccountModel, i64)>,
+    ) -> BTreeMap<RunKey, RunKey> {
         let cut = if self.config.journaled { self.synced } else { self.engine.lsn() };
         let mut engine = Engine::new(self.config);
         for queue in 1..self.engine.queue_count() {
@@ -375,6 +397,11 @@ impl World {
         self.finished.clear();
         self.stalled.clear();
         self.engine.continue_after(cut, self.accepted);
+        if let Some((plan, model, spent)) = account {
+            let account = self.engine.add_account(self.now_ns, Payer::Workflow, model);
+            self.engine.charge_plan(plan, account);
+            self.engine.carry_over(self.now_ns, account, spent);
+        }
         let mut keys = BTreeMap::new();
         for (was, mut history) in before {
             history.records.retain(|record| record.lsn <= cut);
@@ -387,7 +414,7 @@ impl World {
                 number: history.number,
                 plan: history.plan,
                 inputs: &history.inputs,
-                tenant: TenantId::NONE,
+                tenant: history.tenant,
                 durability: history.durability,
                 records: &history.records,
                 records_had: history.records.len() as u32,

@@ -1,6 +1,8 @@
 //! What the engine does, one file per behaviour, in virtual time.
 
 mod abandoned;
+mod accounts;
+mod budgets;
 mod cancel;
 mod capacity;
 mod choices;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use penstock_engine::{
-    Body, Cause, Denial, Durability, Lsn, Place, Record, Refusal, ResourceId, RunKey, RunStatus,
-    Then, ValueId,
+    AccountModel, Body, Cause, Denial, Durability, Lsn, Payer, Place, Record, Refusal, ResourceId,
+    RunKey, RunStatus, Then, Unpaid, ValueId, WhenSpent,
 };
 use penstock_journal::{Batch, Head, Journal, Line, NewRun, Note, Options, Rollup};
 
@@ -169,6 +169,17 @@ pub fn kinds_of_version_2(run: u64, lsn: u64) -> Batch {
         Body::Failed { cause: Cause::Budget, started_ns, then, refusal: None },
         Body::Retried { generation: 1, keys: 0, was: RunStatus::Compensated },
     ];
+    let (limit_nanos, degrade_ppm) = (50_000_000, 800_000);
+    bodies.extend([(false, WhenSpent::Degrade), (true, WhenSpent::Pause)].map(|it| {
+        let (daily, when_spent) = it;
+        let model = AccountModel { limit_nanos, degrade_ppm, daily, when_spent };
+        Body::Budgeted { model }
+    }));
+    bodies.extend(Payer::ALL.map(|payer| {
+        let (asked_nanos, spent_nanos) = (3_000_000, 48_000_000);
+        Body::Denied { unpaid: Unpaid { payer, asked_nanos, spent_nanos, limit_nanos } }
+    }));
+    bodies.extend([Body::Degraded, Body::Parked { denial: Denial::Money }]);
     bodies.extend(Refusal::ALL.map(|refusal| refused(Some(refusal))));
     let lines = bodies.into_iter().zip(0..).map(|(body, seq)| {
         let mut line = Line::new(run, record(lsn + u64::from(seq), seq, body));
