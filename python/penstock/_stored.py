@@ -148,6 +148,7 @@ class StoreView:
         self.path = path
         self.reader = _engine.StoreReader(path)
         self._plans: dict[str, _engine.Plan] = {}
+        self._graphs: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     def runs(self, **wanted: Unpack[RunFilter]) -> list[RunInfo]:
         """The runs that the filter lets through, newest first."""
@@ -169,17 +170,34 @@ class StoreView:
 
     def oldest(self, **wanted: Unpack[RunFilter]) -> RunInfo | None:
         """The oldest run that the filter lets through; a look-up for each doubling of the runs."""
-        rows = self.reader.runs(**_filter(wanted), limit=1)
+        found = self._oldest(_filter(wanted))
+        return None if found is None else info_of(found)
+
+    def rising(self, **wanted: Unpack[RunFilter]) -> Iterator[RunInfo]:
+        """The runs that the filter lets through, oldest first, page by page; without a limit."""
+        asked = _filter(wanted)
+        oldest, newest = self._oldest(asked), self.reader.runs(**asked, limit=1)
+        low, page = 0 if oldest is None else oldest["number"], _PAGE
+        while newest and low <= newest[0]["number"]:
+            rows = self.reader.runs(**asked, before_run=low + page, limit=page)
+            inside = [row for row in rows if row["number"] >= low]
+            yield from map(info_of, reversed(inside))
+            low += page
+            # Where runs of others lie between, a page may span more of them.
+            page = min(2 * page, _PAGE_MAX) if len(inside) < page // 4 else page
+
+    def _oldest(self, asked: dict[str, Any]) -> dict[str, Any] | None:
+        rows = self.reader.runs(**asked, limit=1)
         if not rows:
             return None
         found, above = rows[0], 0  # none is below number `above`, and `found` is the oldest so far
         while (middle := (above + found["number"] + 1) // 2) > above:
-            rows = self.reader.runs(**_filter(wanted), before_run=middle, limit=1)
+            rows = self.reader.runs(**asked, before_run=middle, limit=1)
             if rows:
                 found = rows[0]
             else:
                 above = middle
-        return info_of(found)
+        return found
 
     def run(self, run_id: str) -> RunInfo | None:
         """A run by its id."""
@@ -223,10 +241,12 @@ class StoreView:
         if row is None:
             return None
         identity = (row["workflow"], row["version"], row["graph"])
-        for name, version, digest, content in self.reader.interfaces("graph"):
-            if (name, version, digest) == identity:
-                return cast("dict[str, Any]", json.loads(content)["graph"])
-        return None
+        if identity not in self._graphs:
+            # A graph never changes, and a new one comes with its first run.
+            for name, version, digest, content in self.reader.interfaces("graph"):
+                if (name, version, digest) == identity:
+                    self._graphs[identity] = json.loads(content)["graph"]
+        return self._graphs.get(identity)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -339,4 +359,5 @@ def _record(row: RecordRow, signals: Sequence[str]) -> StoredRecord:
 
 
 _PAGE: Final = 1_000
+_PAGE_MAX: Final = 64_000
 _ALL: Final = 2**62

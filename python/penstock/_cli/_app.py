@@ -7,12 +7,14 @@ from typing import Final
 
 import typer
 
+from ._compare import baseline, compare
 from ._coverage import coverage
 from ._diff import diff
 from ._graph import graph
 from ._lint import lint
 from ._orders import cancel, fork, pause, resolve, resume, retry, signal
 from ._pages import contracts, interfaces, risks
+from ._questions import impact, predictors, storms, value
 from ._releases import releases
 from ._runs import dead_letters, runs
 from ._scorecard import explain, scorecard
@@ -39,6 +41,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         risks,
     ),
     "Runs of a store": (runs, show, explain, scorecard, releases, dead_letters, export),
+    "Questions to a store": (compare, value, storms, predictors, impact),
     "Orders to the runtime that has a store open": (
         cancel,
         pause,
@@ -53,3 +56,4 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+app.add_typer(baseline, rich_help_panel="Questions to a store")
