@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import re
 from asyncio import _get_running_loop  # the public one raises outside of a loop
@@ -692,7 +693,8 @@ class Runtime:
             StoreError: the store can't be read or written.
         """
         core = self._open()
-        end = core.now() + 1e-9 if until is None else until
+        # The window that begins at this very moment is one of them.
+        end = math.nextafter(core.now(), math.inf) if until is None else until
         since = end - seconds(window, "window")
         if self._store is None:
             rows = rows_of(core.figures(), since, end)
