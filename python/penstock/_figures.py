@@ -164,7 +164,9 @@ def open_rows(
     now: float,
     horizon: float | None = None,
 ) -> list[Row]:
-    """Rows of the runs that are open for longer than the horizon: they count as failures.
+    """Rows of the runs that count as failures, though they are not over.
+
+    These are open for longer than the horizon, or something that they did could not be undone.
 
     Args:
         runs_of: gives the runs that a filter lets through.
@@ -174,17 +176,27 @@ def open_rows(
         now: likewise.
         horizon: seconds; `horizon_of` if not given.
     """
+    wanted: RunFilter = {"accepted_after": since, "accepted_before": until}
+    stuck = runs_of({**wanted, "status": "compensation_failed"})
+    found = [failure_of(info, "compensation_failed") for info in stuck]
     horizon = horizon_of(rows) if horizon is None else horizon
-    if horizon is None:
-        return []
-    late = min(until, now - horizon)
-    wanted: RunFilter = {"status": _OPEN, "accepted_after": since, "accepted_before": late}
-    return [
-        unresolved(
-            info.accepted, info.workflow, info.version, overlay=overlay_of(info), tenant=info.tenant
-        )
-        for info in runs_of(wanted)
-    ]
+    if horizon is not None:
+        late = min(until, now - horizon)
+        still = runs_of({**wanted, "accepted_before": late, "status": _OPEN})
+        found += [failure_of(info, "unresolved") for info in still]
+    return found
+
+
+def failure_of(info: RunInfo, cause: str) -> Row:
+    """The row of a run that is not over, and counts as a failure."""
+    return unresolved(
+        info.accepted,
+        info.workflow,
+        info.version,
+        overlay=overlay_of(info),
+        tenant=info.tenant,
+        cause=cause,
+    )
 
 
 def overlay_of(info: RunInfo) -> str:
