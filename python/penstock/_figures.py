@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ._money import Usd
 from ._scorecard import By, NodeFacts, Row, Scorecard, merge, scorecard, unresolved
 from ._scorecard._histogram import quantiles
+from ._scorecard._rows import grid
 
 if TYPE_CHECKING:
     from ._run import RunStatus
@@ -93,16 +94,31 @@ class RunSpend:
 
 
 def rows_of(found: Iterable[tuple[float, str, str, str]], since: float, until: float) -> list[Row]:
-    """Rows of windows that start in [since, until), from the native side's."""
-    return [
-        Row(window, kind, json.loads(key), json.loads(body))
-        for window, kind, key, body in found
-        if since <= window < until
-    ]
+    """What windows that start in [since, until) come to, from the native side's rows.
+
+    Rows of one kind and key are added up where a scorecard of that time shows them as one. They
+    are read and added up key by key: a million small objects at once would keep the garbage
+    collector busy for longer than all the rest takes.
+    """
+    keys: dict[str, dict[str, Any]] = {}
+    inside = [row for row in found if since <= row[0] < until]
+    for _, _, key, _ in inside:
+        if key not in keys:
+            keys[key] = json.loads(key)
+    width = grid([Row(since, "", key, {}) for key in keys.values()], since, until)
+    alike: dict[tuple[float, str, str], tuple[float, list[str]]] = {}
+    for window, kind, key, body in inside:
+        cell = alike.setdefault((window // width, kind, key), (window, []))
+        cell[1].append(body)
+    rows: list[Row] = []
+    for (_, kind, key), (window, bodies) in alike.items():
+        read = json.loads(f"[{','.join(bodies)}]")
+        rows.append(Row(window, kind, keys[key], merge(*read) if len(read) > 1 else read[0]))
+    return rows
 
 
 def rows_of_store(view: StoreView, since: float, until: float) -> list[Row]:
-    """The store's rows of windows that start in [since, until)."""
+    """What the store's windows that start in [since, until) come to."""
     return rows_of(view.reader.metrics(since, until), since, until)
 
 
