@@ -88,7 +88,7 @@ def shop(flow: ps.Flow, order: ps.Node[int]) -> ps.Node[int]:
 
 
 def runtime(path: Path | str, **options: object) -> ps.Runtime:
-    return ps.Runtime(path, workflows=[shop, wait], prices=PRICES, **options)  # type: ignore[arg-type]
+    return ps.Runtime(path, workflows=[shop, wait, losing], prices=PRICES, **options)  # type: ignore[arg-type]
 
 
 async def sell(rt: ps.Runtime, order: int, **options: object) -> None:
@@ -119,6 +119,42 @@ def serve(path: str, first: str, last: str, how: str, durability: str) -> None:
                     await asyncio.sleep(0)
                 await sell(rt, int(last), tenant="t0")  # behind it in the journal, and on disk
             die()
+
+    asyncio.run(main())
+
+
+RUNTIMES: list[ps.Runtime] = []
+
+
+@ps.step(effects="idempotent")
+async def spend_on_disk(order: int, ctx: ps.Context) -> int:
+    """What it spends is on disk when it ends, and its end is not."""
+    ctx.spend.usd("7e-9", "thing")
+    for rt in RUNTIMES:
+        await rt._on_disk()
+    return order
+
+
+@ps.step(effects="idempotent")
+async def die_at_once(order: int) -> int:
+    """Go down, the first time."""
+    if RUNTIMES:
+        die()
+    return order
+
+
+@ps.workflow(version="1")
+def losing(flow: ps.Flow, order: ps.Node[int]) -> ps.Node[int]:
+    return flow.call(die_at_once, flow.call(spend_on_disk, order))
+
+
+def lose_an_end(path: str) -> None:
+    """Go down between the end of an attempt and its record."""
+
+    async def main() -> None:
+        async with ps.Runtime(path, workflows=[losing], durability="async") as rt:
+            RUNTIMES.append(rt)
+            await rt.run(losing, 1, run_id="losing")
 
     asyncio.run(main())
 

@@ -101,6 +101,17 @@ def test_an_attempt_that_is_cut_off_is_paid_twice_and_once_for_nothing(
 
 
 @kills
+def test_an_attempt_whose_end_is_lost_is_paid_twice_and_once_for_nothing(tmp_path: Path) -> None:
+    """It was not under way any more when the process went down: both times were taken for one."""
+    path = tmp_path / "shop.db"
+    play("lose_an_end", path, ends=KILLED)
+    card, spent = exact(path)
+    assert spent == {"losing": 14}
+    assert card.whole.reliability.attempts == {"first": 2, "repeat": 1}
+    assert wasted(card) == {"failed_attempt": 7, "useful": 7}
+
+
+@kills
 def test_many_kills_at_any_moment_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "shop.db"
     promised: Counter[str] = Counter()
