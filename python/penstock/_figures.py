@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ._money import Usd
 from ._scorecard import By, NodeFacts, Notes, Row, Scorecard, merge, scorecard, unresolved
 from ._scorecard._histogram import quantiles
+from ._scorecard._rows import grid
 
 if TYPE_CHECKING:
     from ._run import RunStatus
@@ -93,16 +94,31 @@ class RunSpend:
 
 
 def rows_of(found: Iterable[tuple[float, str, str, str]], since: float, until: float) -> list[Row]:
-    """Rows of windows that start in [since, until), from the native side's."""
-    return [
-        Row(window, kind, json.loads(key), json.loads(body))
-        for window, kind, key, body in found
-        if since <= window < until
-    ]
+    """What windows that start in [since, until) come to, from the native side's rows.
+
+    Rows of one kind and key are added up where a scorecard of that time shows them as one. They
+    are read and added up key by key: a million small objects at once would keep the garbage
+    collector busy for longer than all the rest takes.
+    """
+    keys: dict[str, dict[str, Any]] = {}
+    inside = [row for row in found if since <= row[0] < until]
+    for _, _, key, _ in inside:
+        if key not in keys:
+            keys[key] = json.loads(key)
+    width = grid([Row(since, "", key, {}) for key in keys.values()], since, until)
+    alike: dict[tuple[float, str, str], tuple[float, list[str]]] = {}
+    for window, kind, key, body in inside:
+        cell = alike.setdefault((window // width, kind, key), (window, []))
+        cell[1].append(body)
+    rows: list[Row] = []
+    for (_, kind, key), (window, bodies) in alike.items():
+        read = json.loads(f"[{','.join(bodies)}]")
+        rows.append(Row(window, kind, keys[key], merge(*read) if len(read) > 1 else read[0]))
+    return rows
 
 
 def rows_of_store(view: StoreView, since: float, until: float) -> list[Row]:
-    """The store's rows of windows that start in [since, until)."""
+    """What the store's windows that start in [since, until) come to."""
     return rows_of(view.reader.metrics(since, until), since, until)
 
 
@@ -168,7 +184,9 @@ def open_rows(
     now: float,
     horizon: float | None = None,
 ) -> list[Row]:
-    """Rows of the runs that are open for longer than the horizon: they count as failures.
+    """Rows of the runs that count as failures, though they are not over.
+
+    These are open for longer than the horizon, or something that they did could not be undone.
 
     Args:
         runs_of: gives the runs that a filter lets through.
@@ -178,17 +196,27 @@ def open_rows(
         now: likewise.
         horizon: seconds; `horizon_of` if not given.
     """
+    wanted: RunFilter = {"accepted_after": since, "accepted_before": until}
+    stuck = runs_of({**wanted, "status": "compensation_failed"})
+    found = [failure_of(info, "compensation_failed") for info in stuck]
     horizon = horizon_of(rows) if horizon is None else horizon
-    if horizon is None:
-        return []
-    late = min(until, now - horizon)
-    wanted: RunFilter = {"status": OPEN, "accepted_after": since, "accepted_before": late}
-    return [
-        unresolved(
-            info.accepted, info.workflow, info.version, overlay=overlay_of(info), tenant=info.tenant
-        )
-        for info in runs_of(wanted)
-    ]
+    if horizon is not None:
+        late = min(until, now - horizon)
+        still = runs_of({**wanted, "accepted_before": late, "status": OPEN})
+        found += [failure_of(info, "unresolved") for info in still]
+    return found
+
+
+def failure_of(info: RunInfo, cause: str) -> Row:
+    """The row of a run that is not over, and counts as a failure."""
+    return unresolved(
+        info.accepted,
+        info.workflow,
+        info.version,
+        overlay=overlay_of(info),
+        tenant=info.tenant,
+        cause=cause,
+    )
 
 
 def overlay_of(info: RunInfo) -> str:

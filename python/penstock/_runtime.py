@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import re
 from asyncio import _get_running_loop  # the public one raises outside of a loop
@@ -804,7 +805,7 @@ class Runtime:
             at = Arm(self._registry.other_version(workflow))
         number(share, "share", above=0, below=1)
         criteria = criteria or workflow.rollback or Criteria()
-        until = core.now() + 0.001
+        until = math.nextafter(core.now(), math.inf)
         rows = await self._rows(until - 86_400.0, until)
         card = of_workflow(rows, workflow.name, until - 86_400.0, until)
         wanted = Wanted(
@@ -887,7 +888,8 @@ class Runtime:
             StoreError: the store can't be read or written.
         """
         core = self._open()
-        end = core.now() + 0.001 if until is None else until
+        # The window that begins at this very moment is one of them.
+        end = math.nextafter(core.now(), math.inf) if until is None else until
         since = end - seconds(window, "window")
         if self._store is None:
             rows = rows_of(core.figures(), since, end)

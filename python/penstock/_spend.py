@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from fractions import Fraction
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
 from ._errors import DefinitionError, NonRetryable
@@ -40,8 +41,8 @@ class SpendLine(NamedTuple):
     """One quantity of one resource: what is journaled.
 
     Attributes:
-        resource: one of `RESOURCES`, or the user's own. The "context" of several lines is their
-            maximum, not their sum, and costs nothing.
+        resource: one of `RESOURCES`, or the user's own. A line of "context" says by how much it has
+            grown, so that an attempt's largest one is their sum; it costs nothing.
         name: of the model, tool, role and so on; empty for an amount of the user's own.
         units: tokens, calls or units. Seconds, GiB-seconds and minutes are in millionths. Of an
             amount of the user's own it is 1.
@@ -146,7 +147,12 @@ class Spend:
             _refuse_tokens(input, output, cached, cache_write)
         mode = mode or ""
         at = self._host.now()
-        rate = self._resolved.get(("model", model, mode))
+        try:
+            rate = self._resolved.get(("model", model, mode))
+        except TypeError:  # one of them is no string, and can't be looked up
+            _name(model, "model")
+            _mode(mode)
+            raise
         if rate is None or not rate.since <= at < rate.until:
             rate = self._rates.find("model", _name(model, "model"), at, _mode(mode))
         tiers = rate.tiers
@@ -240,14 +246,17 @@ class Spend:
         self._book([SpendLine(_own(resource), "", 1, dollars, "", "")])
 
     def context(self, tokens: int) -> None:
-        """Say how large a context was; the largest one counts. The input of `tokens` is one too.
+        """Say how large a context was; the largest one of the attempt counts.
 
         Raises:
             DefinitionError: the number can't be meant.
         """
-        if _count(tokens, "tokens") > self._peak:
-            self._peak = tokens
-            self._book([SpendLine("context", "", tokens, 0, "", "")])
+        _count(tokens, "tokens")
+        with _PEAKS:
+            grown = tokens - self._peak
+            if grown > 0:
+                self._book([SpendLine("context", "", grown, 0, "", "")])
+                self._peak = tokens
 
     def _simple(self, kind: Kind, resource: str, name: str, units: int, unpriced: bool) -> None:  # noqa: FBT001
         snapshot = self._find(kind, _name(name, kind))
@@ -367,6 +376,7 @@ def _refuse(what: str, remedy: str) -> NoReturn:
     raise SpendRefused(f"spend: {what}", remedy=remedy)
 
 
+_PEAKS: Final = Lock()
 _line: Final[Callable[[tuple[object, ...]], SpendLine]] = partial(
     cast("Any", tuple).__new__, SpendLine
 )

@@ -89,7 +89,7 @@ def _keys(text: str) -> tuple[str, ...]:
     except tomllib.TOMLDecodeError:
         return ()
     keys: list[str] = []
-    while isinstance(data, dict):
+    while isinstance(data, dict) and data:  # a comment is no key
         ((key, data),) = cast("dict[str, Any]", data).items()
         keys.append(key)
     return tuple(keys)

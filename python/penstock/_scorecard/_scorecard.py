@@ -157,11 +157,20 @@ def scorecard(
 
 
 def unresolved(
-    at: float, workflow: str, version: str, *, overlay: str = "", tenant: str | None = None
+    at: float,
+    workflow: str,
+    version: str,
+    *,
+    overlay: str = "",
+    tenant: str | None = None,
+    cause: str = "unresolved",
 ) -> Row:
-    """The row of a run that started at `at` and is open for longer than the horizon: a failure."""
+    """The row of a run that started at `at` and is not over: a failure by its cause.
+
+    It is open for longer than the horizon ("unresolved"), or can't be undone.
+    """
     key = {"workflow": workflow, "version": version, "overlay": overlay, "tenant": tenant}
-    return Row(at // 60 * 60, "runs", key, {"ended": {"unresolved": 1}})
+    return Row(at // 60 * 60, "runs", key, {"ended": {cause: 1}})
 
 
 def _sums(

@@ -1,13 +1,17 @@
-//! Ready queue and timers at a million entries, in nanoseconds per operation beside their targets:
+//! Ready queue, timers and books at a million entries, in nanoseconds per operation beside their targets:
 //! `cargo bench -p penstock-engine --bench structures`.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Instant;
 
 use penstock_engine::{
-    BANDS, Budget, BudgetModel, Claim, Entry, NEVER, NodeId, OnDenial, Order, Place, ReadyQueue,
-    RunKey, TOKEN, TenantId, TimerKind, Timers, draw,
+    Accept, AttemptKey, BANDS, Budget, BudgetModel, Claim, Config, Durability, Engine, Entry,
+    Event, GraphSpec, Jitter, Lane, NEVER, NodeId, NodeKind, NodeSpec, OnDenial, Order, Place,
+    Plan, Policy, QueueId, ReadyQueue, ResourceId, RetryPolicy, RunKey, StepId, TOKEN, TenantId,
+    TimerKind, Timers, ValueId, draw,
 };
 
 const ENTRIES: u64 = 1_000_000;
@@ -21,6 +25,8 @@ fn main() {
     report("retry budget, first attempt and retry", 100, retry_budget);
     report("timer insert+cancel, beside 1 M live ones", 150, timers_cancelled);
     report("timer insert+fire at 1 M (for information)", u64::MAX, timers_fired);
+    report("booking a line, four to an attempt", 200, booked);
+    report("the same and the end of its run (information)", u64::MAX, booked_and_closed);
 }
 
 /// Prints the best of some rounds: what is slower is another process's doing.
@@ -139,6 +145,100 @@ fn timers_fired() -> (f64, u64) {
         black_box(timer);
     }
     (elapsed_ns(began), ENTRIES)
+}
+
+/// An engine with so many attempts under way, each of a run of its own, for a hundred tenants.
+fn attempts_under_way(count: u32) -> (Engine, Vec<AttemptKey>) {
+    let nodes = vec![
+        NodeSpec::new("input", NodeKind::Input, &[]),
+        NodeSpec::new("step", NodeKind::Step, &[0]),
+    ];
+    let plan = Plan::compile(GraphSpec::flat("fixed", "1", nodes, 1)).expect("a graph");
+    let once = NonZeroU32::MIN;
+    let policy = Policy {
+        step: StepId(0),
+        queue: QueueId::DEFAULT,
+        lane: Lane::Loop,
+        priority: None,
+        step_priority: None,
+        retry: RetryPolicy {
+            attempts_max: once,
+            initial_ns: 1,
+            coefficient: 1.0,
+            max_ns: 1,
+            jitter: Jitter::None,
+        },
+        once: false,
+        retry_timeouts: true,
+        tokens: 0,
+        fallback: false,
+        stands_in: false,
+        handoffs: 0,
+        cross_handoffs: 0,
+        hedge: None,
+        timeout_ns: 0,
+        total_timeout_ns: 0,
+        queue_timeout_ns: 0,
+        heartbeat_timeout_ns: 0,
+    };
+    let mut engine = Engine::new(Config { concurrency: count, ..Config::default() });
+    let plan = engine.add_plan(Arc::new(plan), vec![None, Some(policy)]);
+    let mut attempts = Vec::new();
+    for run in 0..count {
+        let accept = Accept {
+            plan,
+            inputs: &[ValueId(run)],
+            tenant: TenantId(1 + run % 100),
+            priority: None,
+            deadline_ns: None,
+            durability: Durability::Sync,
+            admitted: false,
+        };
+        engine.accept(0, &accept).expect("there is room");
+        while let Some(start) = engine.dispatch(0) {
+            attempts.push(start.attempt);
+        }
+        drain(&mut engine);
+    }
+    (engine, attempts)
+}
+
+fn drain(engine: &mut Engine) {
+    while let Some(action) = engine.poll() {
+        black_box(action);
+    }
+    engine.clear_records();
+}
+
+fn book(engine: &mut Engine, nth: u64, attempt: AttemptKey) {
+    let (resource, nanos) = (ResourceId(nth as u32 % 4), Some(1_250 + nth as i64 % 7));
+    engine.handle(nth * 1_000, Event::Spent { attempt, resource, units: 1_000, nanos });
+    drain(engine);
+}
+
+/// Attempts in turn, so that no line finds the run or the page of the one before it.
+fn booked() -> (f64, u64) {
+    const ATTEMPTS: u64 = 1_000;
+    let (mut engine, attempts) = attempts_under_way(ATTEMPTS as u32);
+    let began = Instant::now();
+    for nth in 0..ENTRIES {
+        book(&mut engine, nth, attempts[(nth / 4 % ATTEMPTS) as usize]);
+    }
+    (elapsed_ns(began), ENTRIES)
+}
+
+fn booked_and_closed() -> (f64, u64) {
+    const ATTEMPTS: u64 = 50_000;
+    let (mut engine, attempts) = attempts_under_way(ATTEMPTS as u32);
+    let began = Instant::now();
+    for (nth, &attempt) in (0..).zip(&attempts) {
+        for line in 0..4 {
+            book(&mut engine, nth * 4 + line, attempt);
+        }
+        engine.handle(nth * 4_000, Event::Done { attempt, value: ValueId(0) });
+        drain(&mut engine);
+    }
+    (elapsed_ns(began), ATTEMPTS * 4)
 }
 
 fn elapsed_ns(began: Instant) -> f64 {

@@ -1,5 +1,7 @@
 //! Closing a run: what it adds to the page of the window it began in.
 
+use rustc_hash::FxHashSet;
+
 use super::ledger::{Amount, Entry, Ledger};
 use super::page::{Counts, Kind, Page, RunEnd, Waste};
 use crate::failure::{Cause, Refusal};
@@ -161,9 +163,9 @@ impl Page {
         end: RunEnd,
     ) {
         let judged = Judged::of(plan, run);
-        let mut before = None;
+        let was_cut = ledger.entries.iter().any(|entry| entry.cut);
         let mut nanos = 0i64;
-        for entry in &ledger.entries {
+        for (place, entry) in ledger.entries.iter().enumerate() {
             let Amount { lines, nanos: cost, unpriced, .. } = entry.amount;
             let (_, node) = run.locate(plan, entry.node);
             let policy = policies[node.index()].as_ref();
@@ -172,7 +174,7 @@ impl Page {
             } else {
                 Waste::FailedRun
             };
-            let kind = kind(plan, policy, ledger, entry, node);
+            let kind = kind(plan, policy, was_cut.then_some(ledger), entry, node);
             let earlier = entry.generation < ledger.generation;
             self.waste[waste as usize] += cost;
             let rare = self.rare(node.index());
@@ -188,11 +190,18 @@ impl Page {
             }
             rare.kinds[kind as usize] += cost;
             rare.spending.add(entry.resource, &entry.amount);
-            let this = (entry.node, entry.attempt);
-            if matches!(kind, Kind::Hedge | Kind::Repeat) && before != Some(this) {
+            // Beside the copy and what was cut off, the attempt has entries as another kind of one.
+            let same = |it: &Entry| {
+                it.node == entry.node
+                    && it.attempt == entry.attempt
+                    && it.copy == entry.copy
+                    && it.cut == entry.cut
+            };
+            if matches!(kind, Kind::Hedge | Kind::Repeat)
+                && !ledger.entries[..place].iter().any(same)
+            {
                 rare.attempts[kind as usize] += 1;
             }
-            before = Some(this);
             self.lines += lines;
             self.unpriced += unpriced;
             nanos += cost;
@@ -206,17 +215,17 @@ impl Page {
     }
 }
 
-/// Why there was an attempt that spent something.
+/// Why there was an attempt that spent something; the ledger is given if anything was cut off. O(its entries).
 fn kind(
     plan: &Plan,
     policy: Option<&Policy>,
-    ledger: &Ledger,
+    ledger: Option<&Ledger>,
     entry: &Entry,
     node: NodeId,
 ) -> Kind {
     let cut_before = || {
         let same = |it: &Entry| it.node == entry.node && it.attempt == entry.attempt && it.cut;
-        !entry.cut && ledger.entries.iter().any(same)
+        !entry.cut && ledger.is_some_and(|ledger| ledger.entries.iter().any(same))
     };
     if matches!(plan.kind(node), NodeKind::Undo { .. }) {
         Kind::Compensation
@@ -236,12 +245,12 @@ fn kind(
 }
 
 /// What of a run's work was of no use, though the run succeeded.
-struct Judged(Vec<(Place, Waste)>);
+struct Judged(FxHashSet<(Place, Waste)>);
 
 impl Judged {
     /// Looks at races and at tiers, whose losers are known by now. O(nodes) where the plan has any.
     fn of(plan: &Plan, run: &Run) -> Self {
-        let mut judged = Self(Vec::new());
+        let mut judged = Self(FxHashSet::default());
         if plan.judges {
             for (region, frame) in run.all_frames(plan) {
                 let region = &plan.regions[region];
@@ -298,7 +307,7 @@ impl Judged {
             cell.state,
             NodeState::Compensated | NodeState::Compensating | NodeState::CompensationFailed
         );
-        let marked = |waste| self.holds(run, frame, entry.node, waste);
+        let marked = |waste| self.holds(plan, run, (frame, entry.node), waste);
         let earlier = entry.generation < ledger.generation;
         if undone || matches!(plan.kind(node), NodeKind::Undo { .. }) {
             Waste::Compensation
@@ -320,16 +329,23 @@ impl Judged {
         }
     }
 
-    /// Whether a node is marked, or what opened the frame that it stands in.
-    fn holds(&self, run: &Run, frame: Frame, place: Place, waste: Waste) -> bool {
-        if self.0.contains(&(place, waste)) {
-            return true;
+    /// Whether a node is marked, or what opened one of the frames that it stands in. O(depth of frames).
+    fn holds(
+        &self,
+        plan: &Plan,
+        run: &Run,
+        (mut frame, mut place): (Frame, Place),
+        waste: Waste,
+    ) -> bool {
+        while !self.0.is_empty() {
+            if self.0.contains(&(place, waste)) {
+                return true;
+            }
+            let Some(opening) = frame.opening() else { break };
+            place = run.opening(opening).owner;
+            (frame, _) = run.locate(plan, place);
         }
-        let Some(opening) = frame.opening() else { return false };
-        !self.0.is_empty() && {
-            let owner = run.opening(opening).owner;
-            self.0.contains(&(owner, waste))
-        }
+        false
     }
 }
 

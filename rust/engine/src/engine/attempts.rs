@@ -241,7 +241,11 @@ impl Engine {
         let Some(state) = self.runs.get(run.0) else { return };
         let attempts = state.cells[node.index()].attempts;
         let (started_ns, then) = (self.now_ns, Then::Final);
-        let refusal = (cause == Cause::SignalTimeout).then_some(Refusal::Timeout);
+        let registered = &self.plans[state.plan.0 as usize];
+        let (_, template) = state.locate(&registered.plan, node);
+        let is_handed = registered.policies[template.index()].is_some_and(|it| it.handoffs > 0);
+        let is_taken = attempts > 0 || cause != Cause::QueueTimeout;
+        let refusal = (is_handed && !is_taken).then_some(Refusal::Timeout);
         let body = Body::Failed { cause, started_ns, then, refusal };
         self.commit(run, node, attempts, body);
         self.settle(run);

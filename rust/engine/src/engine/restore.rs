@@ -143,6 +143,13 @@ impl Engine {
                 run.wait_for(self.lsn);
             }
         }
+        if restore.again.is_none() {
+            // Its end may have been told of in memory only, so that it was not under way any more.
+            let lost = self.runs.get(key.0).map(Run::lost_attempts).unwrap_or_default();
+            for (node, attempt) in lost {
+                self.commit(key, node, attempt, Body::Interrupted);
+            }
+        }
         if let Some(Again { generation, keys, was }) = restore.again {
             self.commit(key, Place(0), 0, Body::Retried { generation, keys, was });
             if let Some(run) = self.runs.get_mut(key.0) {

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::attempt::{CancelCause, Phase};
-use crate::failure::Cause;
+use crate::failure::{Cause, Refusal};
 use crate::ids::{AttemptKey, Place, RunKey};
 use crate::plan::NodeKind;
 use crate::record::{Body, Then};
@@ -111,8 +111,10 @@ impl Engine {
         let (_, template) = run.locate(plan, node);
         let body = match plan.kind(template) {
             NodeKind::Signal { fail: true, .. } => {
-                let cause = Cause::SignalTimeout;
-                Body::Failed { cause, started_ns: self.now_ns, then: Then::Final, refusal: None }
+                let (cause, started_ns) = (Cause::SignalTimeout, self.now_ns);
+                let is_review = !plan.inputs_of(template).is_empty();
+                let refusal = is_review.then_some(Refusal::Timeout);
+                Body::Failed { cause, started_ns, then: Then::Final, refusal }
             }
             _ => Body::Fired,
         };

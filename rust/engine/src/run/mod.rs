@@ -405,7 +405,7 @@ impl Run {
             Body::Resolved => self.try_again(node, changes),
             Body::Interrupted => {
                 if let Some(ledger) = self.spent_mut() {
-                    ledger.cut(node, 0);
+                    ledger.cut(node, record.attempt);
                 }
             }
             Body::Recovered { .. } => self.recovered(),
@@ -483,6 +483,21 @@ impl Run {
             entry.cut |= !cell.is_over() && cell.attempts < entry.attempt;
         }
         self.ledger_mut().entries = entries;
+    }
+
+    /// Nodes that have spent for an attempt whose end is not on record: it is repeated.
+    pub(crate) fn lost_attempts(&self) -> Vec<(Place, u32)> {
+        let entries = self.ledger().map_or(&[][..], Ledger::entries);
+        let lost = entries.iter().filter(|entry| {
+            let cell = &self.cells[entry.node.index()];
+            let waits =
+                matches!(cell.state, NodeState::Ready | NodeState::Backoff | NodeState::Parked);
+            !entry.cut && waits && cell.attempts < entry.attempt
+        });
+        let mut lost: Vec<_> = lost.map(|entry| (entry.node, entry.attempt)).collect();
+        lost.sort_unstable();
+        lost.dedup();
+        lost
     }
 
     /// The run's own priority, if it was given one.
