@@ -94,10 +94,11 @@ class Compactor:
         return fewer
 
     def _known(self) -> dict[str, float]:
-        if self._done is None:
+        done = self._done
+        if done is None:
             kept = self._core.state(STATE)
-            self._done = {} if kept is None else json.loads(kept)
-        return self._done
+            done = self._done = {} if kept is None else dict(json.loads(kept))
+        return done
 
     async def _forever(self) -> None:
         while True:

@@ -175,6 +175,8 @@ fn attempts_under_way(count: u32) -> (Engine, Vec<AttemptKey>) {
         stands_in: false,
         handoffs: 0,
         cross_handoffs: 0,
+        estimate_nanos: 0,
+        max_nanos: 0,
         hedge: None,
         timeout_ns: 0,
         total_timeout_ns: 0,
@@ -193,6 +195,7 @@ fn attempts_under_way(count: u32) -> (Engine, Vec<AttemptKey>) {
             deadline_ns: None,
             durability: Durability::Sync,
             admitted: false,
+            budget: None,
         };
         engine.accept(0, &accept).expect("there is room");
         while let Some(start) = engine.dispatch(0) {
@@ -211,7 +214,7 @@ fn drain(engine: &mut Engine) {
 }
 
 fn book(engine: &mut Engine, nth: u64, attempt: AttemptKey) {
-    let (resource, nanos) = (ResourceId(nth as u32 % 4), Some(1_250 + nth as i64 % 7));
+    let (resource, nanos) = (ResourceId(nth as u32 % 4), Some(1_250 + (nth % 7).cast_signed()));
     engine.handle(nth * 1_000, Event::Spent { attempt, resource, units: 1_000, nanos });
     drain(engine);
 }
