@@ -214,11 +214,7 @@ fn drain(engine: &mut Engine) {
 }
 
 fn book(engine: &mut Engine, nth: u64, attempt: AttemptKey) {
-<<<<<<< HEAD
     let (resource, nanos) = (ResourceId(nth as u32 % 4), Some(1_250 + (nth % 7).cast_signed()));
-=======
-    let (resource, nanos) = (ResourceId(nth as u32 % 4), Some(1_250 + nth.cast_signed() % 7));
->>>>>>> 70f593e (benches: what clippy found)
     engine.handle(nth * 1_000, Event::Spent { attempt, resource, units: 1_000, nanos });
     drain(engine);
 }
