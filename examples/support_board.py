@@ -1,10 +1,12 @@
 """What `support_tickets.py` shows: how it goes while it runs, and what came of it.
 
 Knows a workflow by its name only. Everything here is read from `Runtime.stats`,
-`Runtime.coverage`, and what the service counted itself.
+`Runtime.coverage`, what the service counted itself, and what the command line says of its store.
 """
 
 import asyncio
+import os
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -116,11 +118,39 @@ def summary(rt: ps.Runtime, tally: Tally, workflow: ps.Workflow[..., Any]) -> Gr
     return Group(*(piece for part in parts for piece in ("", part)))
 
 
-def commands(program: str, coverage: Path | None) -> Text:
+def answers(store: Path) -> Text:
+    """The scorecard of a store, and a line for each question that a team decides by."""
+    told = Text("\n")
+    told.append("\n".join(_asked("scorecard", store, "--since", "1h", "--by", "step")))
+    told.append("\n\nthe questions, a line each\n", "bold")
+    for question, line, *command in (
+        ("most spend, most value", "most spend", "value", store),
+        ("storms and spaghetti", "storm", "storms", store),
+        ("what predicts success", "  ", "predictors", store, "--workflow", "support"),
+        ("another model", "re-priced", "impact", store, "--model", "large", "--to", "small"),
+    ):
+        lines = _asked(*command)
+        found = next((each.strip() for each in lines if line in each), lines[0])
+        told.append(f"  {question:<24}{found}\n")
+    return told
+
+
+def _asked(*command: object) -> list[str]:
+    """What the command line says."""
+    asked = [sys.executable, "-m", "penstock", *map(str, command)]
+    width = {**os.environ, "COLUMNS": "100"}
+    ran = subprocess.run(  # noqa: S603  # our own program
+        asked, check=True, capture_output=True, text=True, env=width
+    )
+    return ran.stdout.splitlines()
+
+
+def commands(program: str, store: Path | None, coverage: Path | None) -> Text:
     """What to try next, as one would type it here.
 
     Args:
         program: the file with the workflow.
+        store: the file with its runs, if they were kept.
         coverage: the file with what its runs have shown, if that was written.
     """
     penstock, file = _near(Path(sys.executable).with_name("penstock")), _near(Path(program))
@@ -130,6 +160,8 @@ def commands(program: str, coverage: Path | None) -> Text:
         f"graph {file}:support -o support.svg",
         f"coverage {coverage}" if coverage else "",
         f"graph {file}:support --coverage {coverage} -o seen.svg" if coverage else "",
+        f"scorecard {store} --html scorecard.html" if store else "",
+        f"explain {store} ticket-7" if store else "",
     ):
         told.append(f"  {penstock} {command}\n" if command else "", "not bold")
     return told

@@ -9,6 +9,7 @@ Ctrl-C stops it, with the figures so far. Needs rich: `pip install 'penstock[cli
 
     python examples/support_tickets.py
     python examples/support_tickets.py --runs 4000 --rate 700    # more than they can take
+    python examples/support_tickets.py --store support.db  # keeps the runs
     penstock lint examples/support_tickets.py
 """
 
@@ -18,13 +19,14 @@ import random
 import sys
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 import penstock as ps
-from support_board import Tally, commands, summary, watch
+from support_board import Tally, answers, commands, summary, watch
 
 # What travels on the edges.
 
@@ -380,10 +382,14 @@ async def people(rt: ps.Runtime, tally: Tally, seed: int, count: int = 32) -> No
             await asyncio.sleep(0.02)
 
 
-async def demo(runs: int, rate: float, seed: int, console: Console) -> tuple[int, ps.Coverage]:
+async def demo(
+    store: Path, runs: int, rate: float, seed: int, console: Console
+) -> tuple[int, ps.Coverage]:
     """Run the service; the exit code (130 if Ctrl-C stopped it), and what the runs have shown."""
     code = 0
-    async with ps.Runtime(workflows=[support], prices=PRICES, seed=seed) as rt:
+    async with ps.Runtime(
+        store, workflows=[support], prices=PRICES, durability="async", seed=seed
+    ) as rt:
         tally = Tally(runs)
         others = [
             asyncio.create_task(people(rt, tally, seed)),
@@ -407,19 +413,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=3000, help="how many tickets arrive")
     parser.add_argument("--rate", type=float, default=350.0, help="tickets a second, on average")
     parser.add_argument("--seed", type=int, default=1, help="of the tickets and of the world")
+    parser.add_argument("--store", type=Path, help="a file to keep the runs in")
     parser.add_argument("--coverage", type=Path, help="a file to write the graph coverage to")
     options = parser.parse_args(arguments)
     if options.runs < 1 or not 0 < options.rate < 1e6:
         parser.error("give at least 1 run and a rate of more than 0")
     console = Console()
-    try:
-        code, shown = asyncio.run(demo(options.runs, options.rate, options.seed, console))
-    except KeyboardInterrupt:  # a second one
-        console.print("Stopped.")
-        return 130
+    with TemporaryDirectory() as folder:
+        store = options.store or Path(folder) / "support.db"
+        try:
+            code, shown = asyncio.run(
+                demo(store, options.runs, options.rate, options.seed, console)
+            )
+        except KeyboardInterrupt:  # a second one
+            console.print("Stopped.")
+            return 130
+        if code == 0:
+            console.print(answers(store), soft_wrap=True)
     if options.coverage is not None:
         options.coverage.write_text(shown.to_json(), "utf-8")
-    console.print(commands(__file__, options.coverage), soft_wrap=True)
+    console.print(commands(__file__, options.store, options.coverage), soft_wrap=True)
     return code
 
 

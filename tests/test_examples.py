@@ -180,12 +180,25 @@ def test_support_tickets() -> None:
     authors = dict(re.findall(r"(small model|large model|person|billing) (\d+)", out))
     assert len(authors) == 4, "every tier of the ladder, and the refunds"
     assert sum(map(int, authors.values())) == int(answered)
-    steps = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
+    figures, card = out.split("\nScorecard ")
+    steps = {words[0]: words[1:] for line in figures.splitlines() if (words := line.split())}
     for step in ("classify", "search", "small", "large", "refund", "revoke", "send"):
         assert len(steps[step]) == 10, "4 counts, and two times three percentiles"
     assert int(steps["classify"][0]) > 400, "some attempts were repeated"
     assert len(steps["run"]) == 3
     assert re.search(r"^\d+ of 400 tickets, \d+ in flight, [\d,]+ attempts/s, ", out, re.MULTILINE)
+    assert re.search(r"^  success rate +9\d\.\d %", card, re.MULTILINE)
+    assert re.search(r"^  cost per success +\$0\.\d+", card, re.MULTILINE)
+    questions = card.split("the questions, a line each\n")[1].split("\n\n")[0]
+    said = [line.strip() for line in questions.splitlines()]
+    assert [line[: line.index("  ")] for line in said] == [
+        "most spend, most value",
+        "storms and spaghetti",
+        "what predicts success",
+        "another model",
+    ]
+    assert "most spend: approval" in said[0]
+    assert re.search(r"re-priced: \$[\d.]+ would be \$[\d.]+", said[3])
 
 
 def test_refunds_are_taken_back_from_those_who_can_t_be_told() -> None:

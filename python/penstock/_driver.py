@@ -98,13 +98,17 @@ class Driver:
 
     # Hooks, named as in the native `Hooks`.
 
-    def classify(self, judge: Judge, error: BaseException) -> tuple[bool, float | None, str | None]:
+    def classify(
+        self, judge: Judge | None, error: BaseException
+    ) -> tuple[bool, float | None, str | None]:
         """What becomes of a node whose attempt raised.
 
         Whether that is worth another attempt, how many seconds to wait at least, and, if a handoff
         is refused by it, why.
         """
         after = error.seconds if isinstance(error, RetryAfter) else None
+        if judge is None:  # what is decided inline is not tried again
+            return False, None, refusal(error, "error")
         refused = refusal(error, "error", givers=judge.givers, owners=judge.owners)
         return judge.retry.retries(error), after, refused
 

@@ -125,11 +125,23 @@ def budget_interface(name: str, budget: Budget) -> Interface:
 def prices_interface(book: PriceBook) -> Interface:
     """The rates that spend is priced with."""
     return Interface(
-        kind="prices",
+        kind="price book",
         name=book.package or "own",
         version=book.version,
         digest=book.digest,
         content=canonical(book.to_dict()),
+    )
+
+
+def overlay_interface(workflow: Workflow[..., Any], digest: str, content: str) -> Interface:
+    """What a release changes in a workflow."""
+    return Interface(
+        kind="overlay",
+        name=workflow.name,
+        version=workflow.version,
+        digest=digest,
+        content=content,
+        owner=workflow.owner,
     )
 
 

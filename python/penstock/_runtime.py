@@ -44,7 +44,7 @@ from ._evidence import Criteria, OnUndecided
 from ._figures import open_rows, overlay_of, rows_of, rows_of_store, scorecard_of_store
 from ._forks import forget, leave_to_parent
 from ._graph import Wait
-from ._interfaces import prices_interface
+from ._interfaces import overlay_interface, prices_interface
 from ._ledger import Desk, Ledger
 from ._options import Task
 from ._pages import risk_page
@@ -823,6 +823,8 @@ class Runtime:
             registered=await self._registered(workflow),
         )
         text = "" if overlay is None else overlay.to_json()
+        if overlay is not None and self._store is not None:
+            keep(core, overlay_interface(workflow, overlay.digest, text))
         release = self._releases.begin(workflow, changes, text, at, wanted)
         await self._on_disk()
         return release

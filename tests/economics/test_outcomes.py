@@ -280,7 +280,6 @@ async def test_a_value_that_breaks_its_contract_is_counted_once_and_not_for_each
         assert cross == Handoffs()
 
 
-@pytest.mark.xfail(reason="the node that refuses it is no step, and tells the books nothing")
 @virtual
 async def test_a_value_below_the_threshold_is_a_refused_handoff(task: Task) -> None:
     @ps.step(owner="cx", accept=ps.Threshold(lambda x: x / 10, at=0.5), retry=ONCE)
@@ -425,3 +424,37 @@ async def test_a_run_whose_effects_could_not_be_undone_is_a_failure(task: Task) 
         assert card.quality.causes == {"compensation_failed": 1}
         assert card.quality.success.value == 0.5
         assert card.reliability.compensation.value == 0.0
+
+
+async def test_a_run_that_is_tried_again_is_counted_as_what_it_came_to(tmp_path: Path) -> None:
+    """Its first outcome is kept beside that; whatever the first end was, it is taken back."""
+    waits = True
+
+    @ps.step
+    async def slow(x: int) -> int:
+        if waits:
+            await asyncio.sleep(60.0)
+        return x
+
+    @ps.step
+    async def broken(x: int) -> int:
+        if waits:
+            raise ValueError(x)
+        return x
+
+    async with ps.Runtime(tmp_path / "a.db", workflows=[slow, broken]) as rt:
+        late = await rt.start(slow, 1, deadline=0.05)
+        failed = await rt.start(broken, 1)
+        cancelled = await rt.start(slow, 2)
+        await cancelled.cancel()
+        await asyncio.gather(
+            *(it.result() for it in (late, failed, cancelled)), return_exceptions=True
+        )
+        waits = False
+        for run in (late, failed, cancelled):
+            assert await run.retry()
+            await run.result()
+        card = await rt.scorecard()
+        assert card.whole.quality.ended == {"succeeded": 3}
+        assert card.whole.quality.first_success.part == 0
+        assert card.whole.quality.first_success.whole == 2, "a user has cancelled the third"

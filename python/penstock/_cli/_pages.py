@@ -140,7 +140,10 @@ def _is_store(target: str) -> bool:
 def _table(found: list[Interface]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in _COLUMNS:
-        table.add_column(name, no_wrap=name not in ("name", "owner"), overflow="fold")
+        least = 18 if name == "name" else None
+        table.add_column(
+            name, no_wrap=name not in ("name", "owner"), overflow="fold", min_width=least
+        )
     for row in found:
         times = ["-" if at is None else clock(at)[:16] for at in (row.first, row.last)]
         cells = (row.kind, row.name, row.version, row.digest[:12], row.owner or "-", *times)

@@ -75,8 +75,15 @@ class Predictors:
     def __str__(self) -> str:
         if self.found:
             return "\n".join(map(str, self.found))
-        few = f"; too few runs to judge {', '.join(self.too_few)}" if self.too_few else ""
+        few = f"; too few runs to judge {_some(self.too_few)}" if self.too_few else ""
         return f"none of {len(self.judged)} features predicts success{few}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = len(names) - _TOLD
+    told = ", ".join(names[:_TOLD])
+    return f"{told} and {more} more" if more > 0 else told
 
 
 def predictors(rows: Sequence[Row], *, false_share: float = 0.05) -> Predictors:
@@ -154,3 +161,6 @@ def _auc(good: Sequence[float], bad: Sequence[float]) -> tuple[float, float]:
     ties = sum(count**3 - count for count in counts.values())
     spread = (total + 1 - ties / (total * (total - 1))) / (12.0 * n * m)
     return above / (n * m), sqrt(max(spread, 0.0))
+
+
+_TOLD: Final = 3

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock._figures import OVERLAY_TAG
 from penstock._interfaces import (
     Interface,
     interfaces_of,
@@ -41,8 +42,8 @@ def kept(view: StoreView) -> list[Interface]:
     """The interfaces that a store has kept, with their first and last use by a run that is there.
 
     A graph, policies and terms are used by the runs of their workflow's version, a setting by those
-    of the workflows whose steps name it, a queue by those whose steps name that. O(versions · log
-    runs).
+    of the workflows whose steps name it, a queue by those whose steps name that, an overlay by
+    those that were started under it. O(versions · log runs).
     """
     rows = [
         Interface(kind=kind, name=name, version=version, digest=digest, content=content)
@@ -57,6 +58,7 @@ class _Uses:
     """Who used what, and when, as far as the terms of the workflows tell."""
 
     def __init__(self, view: StoreView, rows: Iterable[Interface]) -> None:
+        self._view = view
         self._owners: dict[tuple[str, str], str | None] = {}
         self._users: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self._times: dict[tuple[str, str], tuple[float, float]] = {}
@@ -81,6 +83,14 @@ class _Uses:
             return self._used(replace(row, owner=owner), users)
         if row.kind == "queue":
             return self._used(row, self._users.get(("part", row.name), []))
+        if row.kind == "overlay":
+            tags = {OVERLAY_TAG: row.digest}
+            newest, oldest = self._view.runs(tags=tags, limit=1), self._view.oldest(tags=tags)
+            if not newest or oldest is None:
+                return row
+            return replace(row, first=oldest.accepted, last=newest[0].accepted)
+        if row.kind in _OF_MONEY:
+            return row
         return self._used(row, [*self._times])
 
     def _used(self, row: Interface, workflows: list[tuple[str, str]]) -> Interface:
@@ -104,6 +114,19 @@ def _order(row: Interface) -> tuple[int, str, str, float]:
     return KINDS.index(row.kind), row.name, row.version, row.first or 0.0
 
 
-KINDS: Final = ("graph", "policies", "terms", "state machines", "queue", "setting", "price book")
+KINDS: Final = (
+    "graph",
+    "policies",
+    "terms",
+    "state machines",
+    "queue",
+    "setting",
+    "overlay",
+    "budget",
+    "price book",
+    "rate",
+)
 """The kinds that are listed, in this order."""
 _OF_A_WORKFLOW: Final = ("graph", "policies", "terms")
+_OF_MONEY: Final = ("budget", "price book", "rate")
+"""Records name a rate by its digest; which runs they are of is not looked up."""

@@ -171,7 +171,7 @@ def _last(view: StoreView, terms: Terms) -> float:
 
 def _book(view: StoreView) -> PriceBook:
     """The last price book that the store was opened with."""
-    books = view.reader.interfaces("prices")
+    books = view.reader.interfaces("price book")
     if len({name for name, *_ in books}) != 1:
         many = "books of several packages" if books else "no price book"
         raise DefinitionError(f"{view.path} has {many}", remedy="give the rates as a file")

@@ -49,7 +49,8 @@ impl Core {
         } else {
             holding
         };
-        let again = Again { generation, keys, was: row.status };
+        let was = if over { this.lock(py).end_of(&row, &lines) } else { None };
+        let again = Again { generation, keys, was };
         let taken = this.restore(py, &row, (&lines, &kept), How::Again(again))?;
         match taken {
             Ok((key, effects)) => Self::set_off(core, effects).map(|()| Ok(key)),

@@ -276,9 +276,18 @@ impl Core {
         effects
     }
 
+    /// Why a handoff is refused by what an inline node raised, if one is.
+    pub(crate) fn refusal_of(&self, py: Python<'_>, error: &PyErr) -> Option<Refusal> {
+        self.judged(py, None, error).refusal
+    }
+
     fn classify(&self, py: Python<'_>, part: &StepPart, error: &PyErr) -> Failure {
+        self.judged(py, Some(&part.retry), error)
+    }
+
+    fn judged(&self, py: Python<'_>, judge: Option<&Py<PyAny>>, error: &PyErr) -> Failure {
         let verdict = || -> PyResult<(bool, Option<f64>, Option<String>)> {
-            self.hooks.classify.call1(py, (&part.retry, error.value(py)))?.extract(py)
+            self.hooks.classify.call1(py, (judge, error.value(py)))?.extract(py)
         };
         match verdict() {
             Ok((retryable, retry_after, refusal)) => Failure {

@@ -49,8 +49,8 @@ impl Core {
         let answer = self.answer(py, inline, &mut spawned);
         let answer = answer
             .and_then(|answer| self.written(py, inline, answer))
-            .map_err(|error| error.into_value(py).into_any())
-            .map_err(|error| (self.error_payload(py, &error), error));
+            .map_err(|error| (self.refusal_of(py, &error), error.into_value(py).into_any()))
+            .map_err(|(refusal, error)| (self.error_payload(py, &error), error, refusal));
         let now_ns = self.read_clock(py);
         let mut state = self.lock(py);
         let (run, node) = (inline.run, inline.node);
@@ -61,9 +61,9 @@ impl Core {
             Ok((Answer::Outcome(outcome), _)) => Event::Chosen { run, node, outcome },
             Ok((Answer::Judged(accepted), _)) => Event::Judged { run, node, accepted },
             Ok((Answer::Count(count), _)) => Event::Counted { run, node, count },
-            Err((payload, error)) => {
+            Err((payload, error, refusal)) => {
                 let error = state.values.insert_with(error, payload);
-                Event::DecidedFailed { run, node, error }
+                Event::DecidedFailed { run, node, error, refusal }
             }
         };
         let mut effects = state.handle(py, now_ns, event);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use penstock_engine::{Amount, Body, Ledger, Record, Run, TenantId, ValueId};
+use penstock_engine::{Amount, Body, Ledger, Record, Run, RunEnd, TenantId, ValueId};
 use penstock_journal::{Line, Reader, RunRow, StoreError, Uncounted};
 
 use crate::again;
@@ -87,6 +87,11 @@ impl State {
         let inputs = vec![ValueId::NONE; parts.plan.input_count()];
         let fold = AssertUnwindSafe(|| folded(&parts.plan, row, &records, &inputs));
         catch_unwind(fold).ok()
+    }
+
+    /// How a run of the store has ended, as figures have it.
+    pub(crate) fn end_of(&mut self, row: &RunRow, lines: &[Line]) -> Option<RunEnd> {
+        self.fold_of(row, lines).map(|run| RunEnd::of(&run))
     }
 
     /// What a run of the store has spent.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::accounts::AccountModel;
-use crate::failure::Failure;
+use crate::failure::{Failure, Refusal};
 use crate::ids::{AttemptKey, Lsn, Place, PlanId, QueueId, ResourceId, RunKey, TenantId, ValueId};
 use crate::queues::Limits;
 use crate::record::Durability;
@@ -120,6 +120,8 @@ pub enum Event {
         node: Place,
         /// What it raised.
         error: ValueId,
+        /// Why a handoff is refused by it, if one is.
+        refusal: Option<Refusal>,
     },
     /// Everything up to this record is on disk.
     Synced {

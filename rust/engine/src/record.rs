@@ -3,6 +3,7 @@
 //! A run's state is a function of its own records alone, in `seq` order ([`crate::Run::apply`]).
 
 use crate::accounts::{AccountModel, Unpaid};
+use crate::books::RunEnd;
 use crate::failure::{Cause, Refusal};
 use crate::ids::{Lsn, Place, ResourceId, RunKey, ValueId};
 use crate::state::RunStatus;
@@ -160,8 +161,8 @@ pub enum Body {
         generation: u32,
         /// The generation that its idempotency keys name.
         keys: u32,
-        /// How it had ended before.
-        was: RunStatus,
+        /// How it had ended before; `None` of one that was held.
+        was: Option<RunEnd>,
     },
     /// Everything under way has ended, and what the run did is undone.
     Compensating,

@@ -194,7 +194,7 @@ impl From<&Record> for Entry {
 mod tests {
     use super::*;
     use penstock_engine::{
-        AccountModel, Cause, Lsn, ResourceId, RunKey, Unpaid, ValueId, WhenSpent,
+        AccountModel, Cause, Lsn, ResourceId, RunEnd, RunKey, Unpaid, ValueId, WhenSpent,
     };
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
             (Body::Recovered { count: 2 }, "", 2),
             (Body::Held, "", 0),
             (Body::Released, "", 0),
-            (Body::Retried { generation: 2, keys: 0, was: RunStatus::Failed }, "", 2),
+            (Body::Retried { generation: 2, keys: 0, was: Some(RunEnd::Failed) }, "", 2),
             (Body::CancelRequested, "", 0),
             (Body::DeadlinePassed, "", 0),
             (Body::Paused, "", 0),

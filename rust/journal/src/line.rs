@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use penstock_engine::{
-    AccountModel, Body, Cause, Denial, Lsn, Payer, Place, Record, Refusal, ResourceId, RunKey,
-    RunStatus, Then, Unpaid, ValueId, WhenSpent,
+    AccountModel, Body, Cause, Denial, Lsn, Payer, Place, Record, Refusal, ResourceId, RunEnd,
+    RunKey, Then, Unpaid, ValueId, WhenSpent,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -140,7 +140,9 @@ impl Line {
             Body::Retried { generation, keys, was } => {
                 fields.number("generation", generation.into());
                 fields.number("keys", keys.into());
-                fields.word("was", was.name());
+                if let Some(was) = was {
+                    fields.word("was", was.name());
+                }
             }
             Body::Ended { status } => fields.word("status", status.name()),
             Body::Parked { denial } => fields.word("denial", denial.name()),
@@ -380,8 +382,7 @@ impl Fields<'_> {
             "retried" => Body::Retried {
                 generation: needed(self.generation, "generation")?,
                 keys: needed(self.keys, "keys")?,
-                // Version 1 did not say.
-                was: self.was.and_then(status_named).unwrap_or(RunStatus::Failed),
+                was: self.was.and_then(RunEnd::named),
             },
             "cancel_requested" => Body::CancelRequested,
             "deadline_passed" => Body::DeadlinePassed,

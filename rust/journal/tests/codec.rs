@@ -4,7 +4,8 @@ mod harness;
 
 use harness::Folder;
 use penstock_engine::{
-    Body, Cause, Denial, Lsn, Place, RUN_STATES, Record, Refusal, ResourceId, RunKey, Then, ValueId,
+    Body, Cause, Denial, Lsn, Place, RUN_STATES, Record, Refusal, ResourceId, RunEnd, RunKey, Then,
+    ValueId,
 };
 use penstock_journal::{Batch, INLINE_MAX, Line, Reader, SqliteStore, Store, StoreOptions};
 use proptest::prelude::*;
@@ -80,7 +81,7 @@ fn body() -> impl Strategy<Value = Body> {
         any::<u32>().prop_map(|count| Body::Opened { count }),
         any::<u32>().prop_map(move |signal| Body::Signal { signal, value }),
         any::<u32>().prop_map(|count| Body::Recovered { count }),
-        (any::<(u32, u32)>(), prop::sample::select(RUN_STATES))
+        (any::<(u32, u32)>(), prop::option::of(prop::sample::select(RunEnd::ALL)))
             .prop_map(|((generation, keys), was)| Body::Retried { generation, keys, was }),
         prop::sample::select(RUN_STATES).prop_map(|status| Body::Ended { status }),
     ]

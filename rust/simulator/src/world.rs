@@ -458,7 +458,8 @@ impl<'a> World<'a> {
         }
         if dice(1).is_multiple_of(50) && self.workload.behaviour.fatal > 0 {
             let error = self.checker.value();
-            self.engine.handle(self.now_ns, Event::DecidedFailed { run, node, error });
+            self.engine
+                .handle(self.now_ns, Event::DecidedFailed { run, node, error, refusal: None });
             return Ok(());
         }
         let outcomes = match (what, kind) {

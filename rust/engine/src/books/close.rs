@@ -26,10 +26,10 @@ impl Page {
         self.make_room(plan.len());
         let ledger = run.ledger();
         let again = ledger.is_some_and(|ledger| ledger.generation > 0);
-        let end = run_end(run);
+        let end = RunEnd::of(run);
         self.ended[end as usize] += 1;
         if let Some(was) = ledger.and_then(|ledger| ledger.was).filter(|_| again) {
-            self.ended[ended_before(was) as usize] -= 1;
+            self.ended[was as usize] -= 1;
         } else {
             self.first_ended[end as usize] += 1;
         }
@@ -362,30 +362,21 @@ fn next_tier(plan: &Plan, judge: NodeId) -> impl Iterator<Item = NodeId> {
     })
 }
 
-/// How a run ended that is over.
-fn run_end(run: &Run) -> RunEnd {
-    let compensated = run.status == RunStatus::Compensated;
-    match run.ending {
-        None => RunEnd::Succeeded,
-        Some(Ending::Failed(blame)) => match blame.cause {
-            Cause::Budget => RunEnd::Budget,
-            _ if compensated => RunEnd::Compensated,
-            _ => RunEnd::Failed,
-        },
-        Some(Ending::Cancelled) if compensated => RunEnd::CompensatedCancelled,
-        Some(Ending::Cancelled) => RunEnd::Cancelled,
-        Some(Ending::Deadline) if compensated => RunEnd::CompensatedDeadline,
-        Some(Ending::Deadline) => RunEnd::Deadline,
-    }
-}
-
-/// How a run was counted that was tried again.
-const fn ended_before(was: RunStatus) -> RunEnd {
-    match was {
-        RunStatus::Succeeded => RunEnd::Succeeded,
-        RunStatus::Cancelled => RunEnd::Cancelled,
-        RunStatus::Compensated => RunEnd::Compensated,
-        RunStatus::CompensationFailed => RunEnd::CompensationFailed,
-        _ => RunEnd::Failed,
+impl RunEnd {
+    /// How a run has ended, that is over.
+    pub fn of(run: &Run) -> Self {
+        let compensated = run.status == RunStatus::Compensated;
+        match run.ending {
+            None => RunEnd::Succeeded,
+            Some(Ending::Failed(blame)) => match blame.cause {
+                Cause::Budget => RunEnd::Budget,
+                _ if compensated => RunEnd::Compensated,
+                _ => RunEnd::Failed,
+            },
+            Some(Ending::Cancelled) if compensated => RunEnd::CompensatedCancelled,
+            Some(Ending::Cancelled) => RunEnd::Cancelled,
+            Some(Ending::Deadline) if compensated => RunEnd::CompensatedDeadline,
+            Some(Ending::Deadline) => RunEnd::Deadline,
+        }
     }
 }

@@ -70,7 +70,7 @@ pub struct Ledger {
     /// How often it was tried again as a whole.
     pub(crate) generation: u16,
     /// How it had ended before that.
-    pub(crate) was: Option<crate::state::RunStatus>,
+    pub(crate) was: Option<crate::books::RunEnd>,
     /// How often the process went down under it.
     pub(crate) recovered: u32,
     /// Whether anything of it was made cheaper to stay within a budget.

@@ -229,10 +229,16 @@ impl Engine {
         self.evaluated(key, node, Body::Chosen { outcome });
     }
 
-    pub(super) fn evaluation_failed(&mut self, key: RunKey, node: Place, error: ValueId) {
+    pub(super) fn evaluation_failed(
+        &mut self,
+        key: RunKey,
+        node: Place,
+        error: ValueId,
+        refusal: Option<Refusal>,
+    ) {
         let cause = Cause::Error(error);
         let (started_ns, then) = (self.now_ns, Then::Final);
-        let body = Body::Failed { cause, started_ns, then, refusal: None };
+        let body = Body::Failed { cause, started_ns, then, refusal };
         self.evaluated(key, node, body);
     }
 

@@ -598,7 +598,9 @@ impl Engine {
             Event::Counted { run, node, count } => {
                 self.evaluated(run, node, Body::Opened { count });
             }
-            Event::DecidedFailed { run, node, error } => self.evaluation_failed(run, node, error),
+            Event::DecidedFailed { run, node, error, refusal } => {
+                self.evaluation_failed(run, node, error, refusal);
+            }
             Event::Synced { lsn } => self.open_gates(lsn),
         }
         self.take_turns();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use crate::action::{Action, Evaluation};
-use crate::books::Ledger;
+use crate::books::{Ledger, RunEnd};
 use crate::failure::Cause;
 use crate::ids::{Lsn, Place, PlanId, RunKey, TenantId, ValueId};
 use crate::plan::{NodeKind, Plan};
@@ -48,7 +48,7 @@ pub struct Again {
     /// The generation that its idempotency keys name.
     pub keys: u32,
     /// How it had ended before.
-    pub was: RunStatus,
+    pub was: Option<RunEnd>,
 }
 
 /// What restored runs wait for.

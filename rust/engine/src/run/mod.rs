@@ -412,7 +412,7 @@ impl Run {
             Body::Retried { generation, was, .. } => {
                 let ledger = self.ledger_mut();
                 ledger.generation = u16::try_from(generation).unwrap_or(u16::MAX);
-                ledger.was = Some(was);
+                ledger.was = was;
                 ledger.again.clear();
             }
             Body::Abandoned | Body::Held | Body::Released => {}

@@ -220,7 +220,7 @@ impl Twin {
             let node = Place(u32::from(pick) % 11);
             let (value, error) = (self.value(), self.value());
             self.handle(Event::Decided { run, node, value });
-            self.handle(Event::DecidedFailed { run, node, error });
+            self.handle(Event::DecidedFailed { run, node, error, refusal: None });
         }
     }
 

@@ -226,7 +226,12 @@ fn a_map_whose_list_can_not_be_made_fails_and_stops_its_late_frames() {
     play.done("m[0]");
     let error = play.world.value();
     let node = Place(2);
-    play.world.handle(penstock_engine::Event::DecidedFailed { run: play.run, node, error });
+    play.world.handle(penstock_engine::Event::DecidedFailed {
+        run: play.run,
+        node,
+        error,
+        refusal: None,
+    });
     play.go_on();
     assert_eq!(play.told(), ["m[1]"]);
     play.stops("m[1]");

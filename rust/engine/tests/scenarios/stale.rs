@@ -37,7 +37,7 @@ fn an_inline_node_is_decided_once() {
         assert_eq!(world.is_kept(value), kept);
     }
     let error = world.value();
-    world.handle(Event::DecidedFailed { run, node, error });
+    world.handle(Event::DecidedFailed { run, node, error, refusal: None });
     assert!(!world.is_kept(error));
 }
 

@@ -97,7 +97,7 @@ fn an_inline_failure_is_the_runs() {
     world.accept(plan);
     let (run, node) = world.to_evaluate.pop_front().expect("an inline node");
     let error = world.value();
-    world.handle(Event::DecidedFailed { run, node, error });
+    world.handle(Event::DecidedFailed { run, node, error, refusal: None });
     let cause = penstock_engine::Cause::Error(error);
     assert_eq!(world.outcome(run), Some(Outcome::Failed { node, attempts: 0, cause }));
     assert_eq!(world.values_kept(), 1);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use penstock_engine::{
     AccountModel, Body, Cause, Denial, Durability, Lsn, Payer, Place, Record, Refusal, ResourceId,
-    RunKey, RunStatus, Then, Unpaid, ValueId, WhenSpent,
+    RunEnd, RunKey, RunStatus, Then, Unpaid, ValueId, WhenSpent,
 };
 use penstock_journal::{Batch, Head, Journal, Line, NewRun, Note, Options, Rollup};
 
@@ -126,7 +126,7 @@ pub fn every_kind(run: u64, lsn: u64) -> Batch {
         Body::Recovered { count: 2 },
         Body::Held,
         Body::Released,
-        Body::Retried { generation: 1, keys: 0, was: RunStatus::Failed },
+        Body::Retried { generation: 1, keys: 0, was: Some(RunEnd::Failed) },
         Body::CancelRequested,
         Body::DeadlinePassed,
         Body::Paused,
@@ -167,7 +167,7 @@ pub fn kinds_of_version_2(run: u64, lsn: u64) -> Batch {
         spent(None, false),
         Body::Done { value, started_ns, copy: true },
         Body::Failed { cause: Cause::Budget, started_ns, then, refusal: None },
-        Body::Retried { generation: 1, keys: 0, was: RunStatus::Compensated },
+        Body::Retried { generation: 1, keys: 0, was: Some(RunEnd::Compensated) },
     ];
     let (limit_nanos, degrade_ppm) = (50_000_000, 800_000);
     bodies.extend([(false, WhenSpent::Degrade), (true, WhenSpent::Pause)].map(|it| {
