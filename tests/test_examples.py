@@ -110,7 +110,7 @@ def test_the_answers() -> None:
 
 
 def test_they_are_the_readme_s() -> None:
-    """The README shows the files' programs, word for word; its queue is in no file."""
+    """The README shows the files' programs, word for word; the later ones are in no file."""
     readme = (ROOT / "README.md").read_text("utf-8")
     shown = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     for name, program in zip(("quickstart", "answers"), shown[:2], strict=True):
