@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context as ContextVars
@@ -95,6 +96,7 @@ class Driver:
         self.queues: list[Queue] = []
         self.feeds: list[Feed[QueueEvent | ReleaseEvent]] = []
         self.overlays: dict[int, Mapping[str, object]] = {}
+        self._storms: dict[str, float] = {}
 
     # Hooks, named as in the native `Hooks`.
 
@@ -299,6 +301,7 @@ class Driver:
     def news(self, queue: int, kind: str) -> None:
         """Something happened to a queue."""
         name = self.queues[queue].name
+        self._count_storm(name, kind)
         seen = counted(self.core.stats()["queues"][queue])
         level = logging.WARNING if kind in ("storm_started", "breaker_opened") else logging.INFO
         _log.log(
@@ -323,6 +326,18 @@ class Driver:
             )
             for feed in self.feeds:
                 feed.push(event)
+
+    def _count_storm(self, queue: str, kind: str) -> None:
+        """Count a storm where it begins, and how long it lasted where it ends."""
+        now = self.now()
+        if kind == "storm_started":
+            self._storms[queue] = now
+            body = {"storms": 1}
+        elif kind == "storm_ended" and queue in self._storms:
+            body = {"storm_ns": round((now - self._storms.pop(queue)) * 1e9)}
+        else:
+            return
+        self.core.count([(now, "queues", json.dumps({"queue": queue}), json.dumps(body))])
 
     def _in_queue(self, name: str) -> Iterator[Step[..., Any]]:
         """The steps that wait in a queue."""

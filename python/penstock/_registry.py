@@ -162,6 +162,10 @@ class Registry:
             )
         return others[-1]
 
+    def slots(self) -> dict[str, int]:
+        """How many attempts of each queue may be under way at once, where that is fixed."""
+        return {it.name: it.concurrency for it in self.queues if isinstance(it.concurrency, int)}
+
     def named(self, name: str, version: str) -> Workflow[..., Any] | None:
         """A workflow by its name and version, if it is registered."""
         return self._names.get((name, version))

@@ -763,6 +763,7 @@ class Runtime:
         max_age: Seconds | None = None,
         horizon: Seconds | None = None,
         sticky_by: StickyBy = "run",
+        gather: Seconds = 3_600.0,
         again: bool = False,
     ) -> Release:
         """Send a share of a workflow's runs to a candidate, and let them decide what becomes of it.
@@ -782,6 +783,8 @@ class Runtime:
             horizon: seconds from its start in which a run has to succeed; twice the time that
                 99.9 % of the last day's runs took, if not given.
             sticky_by: what stays in one arm together: "run", "tenant", or a function of the inputs.
+            gather: seconds from the first run of what stays together, in which its runs count; it
+                is judged as one after that.
             again: begin another one, of a candidate that was decided upon before.
 
         Raises:
@@ -794,7 +797,9 @@ class Runtime:
             overlay = Overlay(settings=overlay)
         changes = None if overlay is None else Changes.of(overlay)
         known = self._releases.find(
-            workflow.name, Arm(workflow.version, "" if changes is None else changes.digest)
+            workflow.name,
+            Arm(workflow.version, "" if changes is None else changes.digest),
+            sticky_by,
         )
         if known is not None and not again:
             return known
@@ -818,6 +823,7 @@ class Runtime:
             if horizon is None
             else seconds(horizon, "horizon"),
             sticky_by=sticky_by,
+            gather=seconds(gather, "gather"),
             needed=needed(card, criteria, share),
             risks=risk_page(workflow),
             registered=await self._registered(workflow),

@@ -147,6 +147,9 @@ async def test_a_storm_is_told_of_when_it_begins_and_when_it_is_over(
         assert rt.stats().queues["api"].storm
         await load.last(90)
         assert [event.kind for event in news] == ["storm_started", "storm_ended"]
+        card = (await rt.scorecard()).whole.reliability
+        assert card.storms == 1
+        assert card.storm_seconds == pytest.approx(news[1].at - news[0].at)
         started, over = news
         assert started.queue == over.queue == "api"
         assert began + 2 <= started.at - epoch <= began + 8

@@ -44,6 +44,7 @@ class Wanted(NamedTuple):
     max_age: float | None
     horizon: float
     sticky_by: StickyBy
+    gather: float
     needed: str
     risks: str
     registered: float | None
@@ -71,6 +72,10 @@ class Active:
         drift: once it is promoted, the alarm.
         newest: when its newest run started, and the ids of those that started then.
         noted: how many notes it has.
+        playbooks: what to do when steps of its workflow fail, by step.
+        canary_runs: of it, that ended in this process.
+        other_runs: of the baseline, likewise.
+        held: seconds that runs of the candidate held slots, by queue.
     """
 
     def __init__(self, record: ReleaseRecord, trial: Trial, assignment: Assignment) -> None:
@@ -82,6 +87,17 @@ class Active:
         self.newest: tuple[float, list[str]] = (record.began, [])
         self.noted = 0
         self.playbooks: dict[str, str] = {}
+        self.canary_runs = self.other_runs = 0
+        self.held: dict[str, float] = {}
+
+    def weigh(self, outcome: Outcome, *, canary: bool) -> None:
+        """What a run has held of queues, in this process."""
+        if not canary:
+            self.other_runs += 1
+            return
+        self.canary_runs += 1
+        for queue, seconds in outcome.slot_seconds.items():
+            self.held[queue] = self.held.get(queue, 0.0) + seconds
 
     def started(self, run_id: str, arm: ArmName, unit: str, at: float) -> None:
         """A run has started."""
@@ -147,10 +163,12 @@ class Releases:
 
     # Beginning.
 
-    def find(self, workflow: str, candidate: Arm) -> Release | None:
-        """The newest release of a candidate."""
+    def find(self, workflow: str, candidate: Arm, sticky_by: StickyBy) -> Release | None:
+        """The newest release of a candidate; a function that a store can't keep is given anew."""
         for active in reversed(self._by_name.values()):
             if (active.record.workflow, active.record.candidate) == (workflow, candidate):
+                if callable(sticky_by) and active.record.sticky_by == "function":
+                    active.assignment.sticky_by = sticky_by
                 return Release(self, active)
         return None
 
@@ -190,6 +208,7 @@ class Releases:
             max_runs=wanted.max_runs,
             max_age=wanted.max_age,
             on_undecided=wanted.on_undecided,
+            gather=wanted.gather,
         )
         assignment = Assignment(name, wanted.share, wanted.sticky_by)
         options = {
@@ -197,6 +216,7 @@ class Releases:
             "max_runs": wanted.max_runs,
             "max_age": wanted.max_age,
             "on_undecided": wanted.on_undecided,
+            "gather": wanted.gather,
         }
         record = ReleaseRecord(
             name=name,
@@ -297,6 +317,7 @@ class Releases:
             if active.record.state == "promoted":
                 self._drifts(active, plan, outcome, ended - accepted)
             elif active.record.state == "running":
+                active.weigh(outcome, canary=plan == active.plans["canary"])
                 active.trial.ended(run_id, ended, outcome)
                 self._look(active)
 
@@ -423,10 +444,27 @@ class Releases:
         self._timer = None
         for active in list(self._routes.values()):
             if active.record.state == "running":
+                active.trial.forecast(self._utilisation(active))
                 self._look(active)
         if self._stored and self.now() - self._saved >= _SAVED_EVERY:
             self.save()
         self._set_timer()
+
+    def _utilisation(self, active: Active) -> dict[str, float]:
+        """How full queues would be if all runs of the workflow were the candidate's, as these were.
+
+        By what its runs held so far; what other workflows hold is not in it.
+        """
+        seconds = self.now() - active.record.began
+        if seconds < _TICK or not active.canary_runs:
+            return {}
+        rate = (active.canary_runs + active.other_runs) / seconds
+        slots = self._registry.slots()
+        return {
+            queue: rate * held / active.canary_runs / slots[queue]
+            for queue, held in active.held.items()
+            if slots.get(queue)
+        }
 
     def close(self) -> None:
         """Keep what is known; nothing is decided from here on."""
@@ -496,7 +534,12 @@ class Releases:
         """
         for active in self._routes.values():
             since, known = active.newest
-            late = [it for it in runs(active.record, since) if it.run_id not in known]
+            # A fork keeps the tags of its run, and is no run of the release's own.
+            late = [
+                it
+                for it in runs(active.record, since)
+                if it.run_id not in known and it.parent is None
+            ]
             for info in sorted(late, key=lambda it: it.accepted):
                 arm: ArmName = "canary" if info.tags.get(ARM_TAG) == "canary" else "baseline"
                 unit = (info.tenant or "") if active.record.sticky_by == "tenant" else ""
