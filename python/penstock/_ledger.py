@@ -30,6 +30,7 @@ class Ledger:
         self._core = core
         self._stored = stored
         self._numbers: dict[tuple[str, str, str, str], int] = {}
+        self.rates.till = self
 
     def book(self, attempt: int, lines: Sequence[SpendLine]) -> None:
         """Book what an attempt has used; all of it, or nothing.
@@ -38,9 +39,12 @@ class Ledger:
             PenstockError: the attempt has ended.
             SpendRefused: there are too many names, or totals leave 64 bits.
         """
-        booked, tokens = self._numbered(lines)
+        self.take(attempt, *self._numbered(lines))
+
+    def take(self, attempt: int, lines: list[tuple[int, int, int | None]], tokens: int) -> None:
+        """The same by numbers: (number, units, nano-dollars), and how many tokens they are."""
         try:
-            known = self._core.spend(attempt, booked)
+            known = self._core.spend(attempt, lines)
         except OverflowError as error:
             raise SpendRefused(f"spend: {error}", remedy="book smaller parts") from None
         if not known:
@@ -74,13 +78,21 @@ class Ledger:
         for resource, name, units, nanos, mode, rate in lines:
             number = numbers.get((resource, name, mode, rate))
             if number is None:
-                number = self._number(resource, name, mode, rate)
+                number = self.number(resource, name, mode, rate)
             booked.append((number, units, nanos))
             if resource in _TOKENS:
                 tokens += units
         return booked, tokens
 
-    def _number(self, resource: str, name: str, mode: str, rate: str) -> int:
+    def number(self, resource: str, name: str, mode: str, rate: str) -> int:
+        """The number of a resource, given now if it is new; its rate is kept by the store.
+
+        Raises:
+            SpendRefused: there are too many.
+        """
+        known = self._numbers.get((resource, name, mode, rate))
+        if known is not None:
+            return known
         if len(self._numbers) >= _NAMES_MAX:
             raise SpendRefused(
                 f"spend: more than {_NAMES_MAX:,} resources, names, modes and rates",

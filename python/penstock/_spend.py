@@ -9,13 +9,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
 from ._errors import DefinitionError, NonRetryable
-from ._money import NANOS_MAX, Money, exact, nanos
+from ._money import NANOS_MAX, Money, cost, exact
+from ._money import nanos as nano_dollars
+from ._prices import TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from decimal import Decimal
 
-    from ._prices import Kind, Rates, Snapshot
+    from ._prices import Kind, Rates, Snapshot, Tariff
 
 Number: TypeAlias = "float | Decimal | str"
 
@@ -97,20 +99,22 @@ class Spend:
     [('input', 1000, 1250000), ('output', 200, 2000000)]
     """
 
-    __slots__ = ("_host", "_key", "_lines", "_peak", "_rates", "_resolved")
+    __slots__ = ("_host", "_key", "_lines", "_peak", "_rates", "_resolved", "_taken", "_tariffs")
 
     def __init__(self, host: Teller, key: int) -> None:
         self._host = host
         self._key = key
         self._rates = host.rates
         self._resolved = self._rates.resolved
+        self._tariffs = self._rates.tariffs
         self._lines: list[SpendLine] = []
+        self._taken: list[tuple[Tariff, list[tuple[int, int, int | None]]]] = []
         self._peak = 0
 
     @property
     def lines(self) -> tuple[SpendLine, ...]:
         """What this attempt has booked so far."""
-        return tuple(self._lines)
+        return tuple(self._told())
 
     def tokens(
         self,
@@ -146,6 +150,32 @@ class Spend:
         ):
             _refuse_tokens(input, output, cached, cache_write)
         mode = mode or ""
+        _name(model, "model")
+        tariff = self._tariffs.get((model, mode))
+        if tariff is not None and input <= tariff.most and output <= tariff.most:
+            always, since, until, _, take, parts, _ = tariff
+            if always or since <= self._host.now() < until:
+                # Written out, as services do this for every request.
+                sent, from_cache, to_cache, back = parts
+                booked: list[tuple[int, int, int | None]] = []
+                if rest := input - cached - cache_write:
+                    number, price, per = sent
+                    nanos = rest * price if per == 1 else cost(rest, price, per)
+                    booked.append((number, rest, nanos))
+                if cached:
+                    number, price, per = from_cache
+                    booked.append((number, cached, cost(cached, price, per)))
+                if cache_write:
+                    number, price, per = to_cache
+                    booked.append((number, cache_write, cost(cache_write, price, per)))
+                if output:
+                    number, price, per = back
+                    nanos = output * price if per == 1 else cost(output, price, per)
+                    booked.append((number, output, nanos))
+                if booked:
+                    take(self._key, booked, input + output)
+                    self._taken.append((tariff, booked))
+                return
         at = self._host.now()
         try:
             rate = self._resolved.get(("model", model, mode))
@@ -166,6 +196,7 @@ class Spend:
         if snapshot is not None and "request" in snapshot.prices:
             used = (*used, ("request", 1))
         self._book(self._lines_of(model, used, snapshot, mode, unpriced))
+        self._rates.tariff(model, mode, rate)
 
     def retrieval(self, n: int = 1, name: str | None = None, *, unpriced: bool = False) -> None:
         """Book retrievals, from an index of that name or from the "default" one.
@@ -240,7 +271,7 @@ class Spend:
             DefinitionError: the amount or the name can't be meant.
         """
         try:
-            dollars = nanos(amount, "amount")
+            dollars = nano_dollars(amount, "amount")
         except DefinitionError as error:
             raise SpendRefused(error.what, remedy=error.remedy) from None
         self._book([SpendLine(_own(resource), "", 1, dollars, "", "")])
@@ -257,6 +288,13 @@ class Spend:
             if grown > 0:
                 self._book([SpendLine("context", "", grown, 0, "", "")])
                 self._peak = tokens
+
+    def _told(self) -> list[SpendLine]:
+        """The lines so far, in their order."""
+        for tariff, booked in self._taken:
+            self._lines += _lines_of_tariff(tariff, booked)
+        self._taken.clear()
+        return self._lines
 
     def _simple(self, kind: Kind, resource: str, name: str, units: int, unpriced: bool) -> None:  # noqa: FBT001
         snapshot = self._find(kind, _name(name, kind))
@@ -299,10 +337,22 @@ class Spend:
     def _book(self, lines: Sequence[SpendLine]) -> None:
         if lines:
             self._host.spend(self._key, lines)
-            self._lines += lines
+            self._told().extend(lines)
 
     def __repr__(self) -> str:
-        return f"<Spend of {len(self._lines)} lines>"
+        return f"<Spend of {len(self._told())} lines>"
+
+
+def _lines_of_tariff(
+    tariff: Tariff, booked: Sequence[tuple[int, int, int | None]]
+) -> Iterator[SpendLine]:
+    """What was booked by numbers, as lines."""
+    snapshot = tariff.snapshot
+    resources = {number: name for (number, _, _), name in zip(tariff.parts, TOKENS, strict=True)}
+    for number, units, nanos in booked:
+        yield SpendLine(
+            resources[number], snapshot.name, units, nanos, snapshot.mode, snapshot.digest
+        )
 
 
 def _count(value: object, name: str) -> int:

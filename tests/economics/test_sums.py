@@ -19,7 +19,7 @@ from loops import Task, virtual
 
 
 def runtime(task: Task, **options: Any) -> ps.Runtime:
-    return ps.Runtime(task=task, prices=PRICES, **options)
+    return ps.Runtime(seed=1, task=task, prices=PRICES, **options)
 
 
 @virtual

@@ -1,11 +1,12 @@
 """Prices: what a unit costs and since when: own price books, and a package behind them."""
 
 from ._book import PriceBook
-from ._cache import Rates
+from ._cache import TOKENS, Rates, Tariff
 from ._package import GenaiPrices, installed
 from ._rates import Kind, Price, Prices, Rate, Snapshot, Unknown
 
 __all__ = [
+    "TOKENS",
     "GenaiPrices",
     "Kind",
     "Price",
@@ -14,6 +15,7 @@ __all__ = [
     "Rate",
     "Rates",
     "Snapshot",
+    "Tariff",
     "Unknown",
     "installed",
 ]

@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import gcd, inf
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple, Protocol
+
+from penstock._money import NANOS_MAX
 
 from ._rates import Kind, Prices, Rate, Snapshot, Unknown
 
 _NAMES_MAX: Final = 4096
+TOKENS: Final = ("input", "cached", "cache_write", "output")
+"""What tokens are of, in the order of a tariff."""
+
+
+def _reduced(price: int, per: int) -> tuple[int, int]:
+    """The same price in the smallest whole numbers."""
+    common = gcd(price, per)
+    return price // common, per // common
+
+
+class Till(Protocol):
+    """Where lines are booked by the numbers of what they are of."""
+
+    def number(self, resource: str, name: str, mode: str, rate: str, /) -> int:
+        """The number of a resource."""
+        ...
+
+    def take(self, attempt: int, lines: list[tuple[int, int, int | None]], tokens: int, /) -> None:
+        """Book (number, units, nano-dollars), some of them tokens."""
+        ...
+
+
+class Tariff(NamedTuple):
+    """What tokens of a model cost in one mode, where that does not hang on how many they are.
+
+    Attributes:
+        always: whether it holds at all times.
+        since: from when on it does.
+        until: before which time.
+        most: tokens whose amount fits into 64 bits.
+        take: books lines; `Till.take`.
+        parts: of input, cached, cache-write and output tokens: the number, and the price.
+        snapshot: the rates.
+    """
+
+    always: bool
+    since: float
+    until: float
+    most: int
+    take: Callable[[int, list[tuple[int, int, int | None]], int], None]
+    parts: tuple[tuple[int, int, int], ...]
+    snapshot: Snapshot
 
 
 class Rates:
@@ -16,9 +62,11 @@ class Rates:
     Attributes:
         unknown: what is done with a name that has no price.
         resolved: by kind, name and mode. Look here first, and at the time it holds.
+        till: where a runtime takes lines by number; None in a test.
+        tariffs: by model and mode, what its tokens cost, ready for the till.
     """
 
-    __slots__ = ("_lock", "_prices", "_snapshots", "resolved", "unknown")
+    __slots__ = ("_lock", "_prices", "_snapshots", "resolved", "tariffs", "till", "unknown")
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
@@ -26,6 +74,8 @@ class Rates:
         self._snapshots: dict[str, Snapshot] = {}
         self.unknown: Unknown = prices.unknown
         self.resolved: dict[tuple[Kind, str, str], Rate] = {}
+        self.till: Till | None = None
+        self.tariffs: dict[tuple[str, str], Tariff] = {}
 
     def find(self, kind: Kind, name: str, at: float, mode: str = "") -> Rate:
         """The rate of a name at an instant, without tiers if it has none."""
@@ -39,8 +89,24 @@ class Rates:
             # Names are the users' own: what nobody asks for again must not pile up.
             if len(self.resolved) >= _NAMES_MAX:
                 self.resolved.clear()
+                self.tariffs.clear()
             self.resolved[kind, name, mode] = rate
         return rate
+
+    def tariff(self, model: str, mode: str, rate: Rate) -> None:
+        """Make a tariff of a rate if it can be one: it has one tier, and a price for all tokens."""
+        till, snapshot = self.till, rate.tiers[0] if len(rate.tiers) == 1 else None
+        if till is None or snapshot is None or "request" in snapshot.prices:
+            return
+        if not all(resource in snapshot.prices for resource in TOKENS):
+            return
+        numbers = [till.number(each, model, mode, snapshot.digest) for each in TOKENS]
+        prices = [_reduced(*snapshot.prices[each]) for each in TOKENS]
+        parts = tuple((number, *price) for number, price in zip(numbers, prices, strict=True))
+        most = min(NANOS_MAX * per // max(price, 1) for price, per in prices)
+        always = rate.since == -inf and rate.until == inf
+        tariff = Tariff(always, rate.since, rate.until, most, till.take, parts, snapshot)
+        self.tariffs[model, mode] = tariff
 
     def snapshot(self, digest: str) -> Snapshot | None:
         """The snapshot of a line that was booked with these rates, for the store to keep."""
