@@ -130,6 +130,7 @@ def scorecard_of_store(
     by: By | None = None,
     now: float,
     horizon: float | None = None,
+    notes: Notes | None = None,
 ) -> Scorecard:
     """The scorecard of a window of a store. O(rows of the window).
 
@@ -140,14 +141,15 @@ def scorecard_of_store(
         by: what to group by.
         now: likewise.
         horizon: runs that are open for so many seconds count as failures.
+        notes: what is known beside the store; its releases are added.
     """
     rows = rows_of_store(view, since, until)
     rows += open_rows(
         lambda wanted: view.every(**wanted), rows, since, until, now=now, horizon=horizon
     )
-    from ._releases._stored import NOTE, notes_of, records_of  # they are made of rows, too
+    from ._releases._stored import NOTE, records_of, with_releases  # they are made of rows, too
 
-    notes = Notes(releases=notes_of(records_of(view.reader.notes(NOTE))))
+    notes = with_releases(notes or Notes(), records_of(view.reader.notes(NOTE)))
     nodes = nodes_of_store(view, rows)
     return scorecard(rows, since=since, until=until, by=by, nodes=nodes, notes=notes)
 

@@ -63,13 +63,13 @@ from ._policies import (
 from ._prices import PriceBook, Prices
 from ._pruning import Pruner
 from ._registry import Registry
-from ._releases import Release, ReleaseEvent, ReleaseRecord, Releases, StickyBy, notes_of
+from ._releases import Release, ReleaseEvent, ReleaseRecord, Releases, StickyBy, with_releases
 from ._releases._arms import RELEASE_TAG, Arm
 from ._releases._forecast import horizon_from, needed, of_workflow
 from ._releases._manager import Routed, Wanted, new_run_id
 from ._run import Run, ended
 from ._run_options import Admission, RunOptions, checked_options, fingerprint, optional_word
-from ._scorecard import By, Notes, Row, Scorecard, scorecard
+from ._scorecard import By, Notes, Overrun, Row, Scorecard, scorecard
 from ._scores import Scored, Scores, not_known
 from ._settings import Changes, Overlay, Setting
 from ._signals import Signal
@@ -903,13 +903,41 @@ class Runtime:
             rows = rows_of(core.figures(), since, end)
             rows += self._open_rows(rows, since, end)
             facts = self._registry.facts()
-            notes = Notes(releases=notes_of(self._releases.records))
+            notes = with_releases(self._notes(), self._releases.records)
             return scorecard(rows, since=since, until=end, by=by, nodes=facts, notes=notes)
         self._keep_figures()
         await self._on_disk()
         return await asyncio.to_thread(
-            scorecard_of_store, self._store_view(), since, end, by=by, now=core.now()
+            scorecard_of_store,
+            self._store_view(),
+            since,
+            end,
+            by=by,
+            now=core.now(),
+            notes=self._notes(),
         )
+
+    def _notes(self) -> Notes:
+        """What this process knows beside the figures: of branches, and of budgets."""
+        core, seen = self._core, dict[tuple[str, str], float]()
+        for stage, plan in self._plans.items():
+            percent = coverage_of_runtime(core, {stage: plan}).percent("outcomes")
+            if percent is not None:
+                workflow, version = self._registry.workflows[plan]
+                seen[workflow, version] = percent / 100
+        states = [BudgetState.of(row) for row in core.budgets()]
+        overruns = [
+            Overrun(
+                at=core.now(),
+                workflow=it.name if it.payer == "workflow" else "",
+                version="",
+                tenant=it.name if it.payer == "tenant" else None,
+                nanos=it.spent.nanos - it.limit.nanos,
+            )
+            for it in states
+            if it.spent.nanos > it.limit.nanos
+        ]
+        return Notes(coverage=seen, overruns=overruns if states else None)
 
     def _open_rows(self, rows: list[Row], since: float, until: float) -> list[Row]:
         core, workflows = self._core, self._registry.workflows

@@ -128,6 +128,12 @@ async def test_a_candidate_that_is_as_good_is_promoted_and_watched() -> None:
         finally:
             FAILING["as good"] = 0.02
         assert [event.kind for event in seen] == ["drift_alarm"]
+        change = (await rt.scorecard()).whole.change
+        assert change is not None
+        (drift,) = change.drift
+        assert drift.baseline > 0.97
+        assert drift.now < 0.9
+        assert change.failure.value == 1.0, "a full release that an alarm was raised of"
         await release.rollback(by="ada")
         assert _state(release) == "rolled_back"
         assert set(await ran(rt, talk, 100)) <= {"usual", "failed"}

@@ -4,7 +4,7 @@ from ._arms import Arm, StickyBy
 from ._events import ReleaseEvent
 from ._manager import Releases
 from ._release import Release
-from ._stored import NOTE, ReleaseRecord, ReleaseState, notes_of, records_of
+from ._stored import NOTE, ReleaseRecord, ReleaseState, records_of, with_releases
 
 __all__ = [
     "NOTE",
@@ -15,6 +15,6 @@ __all__ = [
     "ReleaseState",
     "Releases",
     "StickyBy",
-    "notes_of",
     "records_of",
+    "with_releases",
 ]

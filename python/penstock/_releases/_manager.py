@@ -76,6 +76,7 @@ class Active:
         canary_runs: of it, that ended in this process.
         other_runs: of the baseline, likewise.
         held: seconds that runs of the candidate held slots, by queue.
+        failed: runs that have, since it was promoted.
     """
 
     def __init__(self, record: ReleaseRecord, trial: Trial, assignment: Assignment) -> None:
@@ -87,7 +88,7 @@ class Active:
         self.newest: tuple[float, list[str]] = (record.began, [])
         self.noted = 0
         self.playbooks: dict[str, str] = {}
-        self.canary_runs = self.other_runs = 0
+        self.canary_runs = self.other_runs = self.failed = 0
         self.held: dict[str, float] = {}
 
     def weigh(self, outcome: Outcome, *, canary: bool) -> None:
@@ -111,7 +112,8 @@ class Active:
         """What it goes on from, as JSON."""
         drift = None if self.drift is None else self.drift.state()
         trial = self.trial.state()
-        return json.dumps({"trial": trial, "drift": drift, "newest": self.newest})
+        content = {"trial": trial, "drift": drift, "failed": self.failed, "newest": self.newest}
+        return json.dumps(content)
 
 
 class Releases:
@@ -373,8 +375,14 @@ class Releases:
         if outcome.result == "cancelled":
             return
         failure = outcome.result != "succeeded" or seconds > active.trial.horizon
+        active.failed += failure
         if drift.ran(failure=failure):
-            body = {"event": "alarm", "reason": drift.evidence}
+            body = {
+                "event": "alarm",
+                "reason": drift.evidence,
+                "usual": drift.usual,
+                "drifted": active.failed / drift.runs,
+            }
             active.record.took(self.now(), body)
             self._note(active, body)
             self._tell(active, "alarm", drift.evidence)
@@ -522,6 +530,7 @@ class Releases:
             state = json.loads(kept)
             active.trial = Trial.restored(state["trial"])
             active.drift = state["drift"] and DriftAlarm.restored(state["drift"])
+            active.failed = state["failed"]
             active.newest = (state["newest"][0], state["newest"][1])
         if record.state == "promoted" and active.drift is None:
             active.drift = _alarm(active)

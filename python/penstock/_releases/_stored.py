@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
-from penstock._scorecard import ReleaseNote
+from penstock._scorecard import Drift, Notes, ReleaseNote
 from penstock._scorecard._facts import Outcome
 
 from ._arms import Arm
@@ -39,6 +39,8 @@ class ReleaseRecord:
         evidence: of each criterion, in a sentence.
         by: "criteria", or who has decided.
         alarm: when runs of the promoted candidate began to fail more often.
+        usual: share of its runs that failed when it was promoted.
+        drifted: share of those since then, at the alarm.
         registered: when the candidate's version was first seen.
         risks: the page of risks at its beginning.
         events: all that happened, (when, what, why).
@@ -63,6 +65,8 @@ class ReleaseRecord:
     evidence: tuple[str, ...] = ()
     by: str = ""
     alarm: float | None = None
+    usual: float | None = None
+    drifted: float | None = None
     events: list[tuple[float, str, str]] = field(default_factory=list[tuple[float, str, str]])
 
     @property
@@ -78,6 +82,7 @@ class ReleaseRecord:
             self.share = body["share"]
         elif event == "alarm":
             self.alarm = at
+            self.usual, self.drifted = body.get("usual"), body.get("drifted")
         elif event != "began":
             self.state, self.decided, self.reason = event, at, reason
             self.evidence, self.by = tuple(body.get("evidence", ())), body.get("by", "")
@@ -94,9 +99,21 @@ class ReleaseRecord:
         return asdict(self)
 
 
-def notes_of(records: Iterable[ReleaseRecord]) -> list[ReleaseNote]:
-    """What scorecards are told of releases."""
-    return [_note(record) for record in records]
+def with_releases(notes: Notes, records: Sequence[ReleaseRecord]) -> Notes:
+    """What scorecards are told, with releases and how runs have drifted since."""
+    drift = [
+        Drift(
+            workflow=it.workflow,
+            version=it.candidate.version,
+            metric="success",
+            baseline=1 - it.usual,
+            now=1 - it.drifted,
+            alarm=it.alarm,
+        )
+        for it in records
+        if it.usual is not None and it.drifted is not None
+    ]
+    return replace(notes, releases=[_note(record) for record in records], drift=drift)
 
 
 def _note(record: ReleaseRecord) -> ReleaseNote:
