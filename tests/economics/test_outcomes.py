@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -458,3 +461,51 @@ async def test_a_run_that_is_tried_again_is_counted_as_what_it_came_to(tmp_path:
         assert card.whole.quality.ended == {"succeeded": 3}
         assert card.whole.quality.first_success.part == 0
         assert card.whole.quality.first_success.whole == 2, "a user has cancelled the third"
+
+
+async def test_a_run_tried_again_before_a_kill_is_counted_once(tmp_path: Path) -> None:
+    """Neither of its two ends was in the figures that had been written."""
+    store = tmp_path / "a.db"
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        KILLED.format(store=str(store)),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert await killed.wait() == -signal.SIGKILL
+    async with ps.Runtime(store, workflows=[once_broken]) as rt:
+        card = await rt.scorecard()
+        assert card.whole.accepted == 1
+        assert card.whole.quality.ended == {"succeeded": 1}
+        assert (card.whole.quality.first_success.part, card.whole.quality.first_success.whole) == (
+            0,
+            1,
+        )
+
+
+BROKEN = [True]
+
+
+@ps.step
+async def once_broken(x: int) -> int:
+    if BROKEN[0]:
+        raise ValueError(x)
+    return x
+
+
+KILLED = """
+import asyncio, os, signal
+import penstock as ps
+from economics.test_outcomes import BROKEN, once_broken
+
+async def main():
+    async with ps.Runtime({store!r}, workflows=[once_broken]) as rt:
+        run = await rt.start(once_broken, 1)
+        await asyncio.gather(run.result(), return_exceptions=True)
+        BROKEN[0] = False
+        assert await run.retry()
+        await run.result()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""

@@ -41,13 +41,15 @@ impl State {
             let resource = self.resources.id(Resource::of_facts(&facts));
             self.engine.recount_spent(at_ns, (plan, tenant), resource, &Amount::of(units, nanos));
         }
-        for run in ended {
+        for (run, lsn) in ended {
             let Some(row) = row_of(run)? else { continue };
             let Some(plan) = self.plan_like(&row) else {
                 lost += 1;
                 continue;
             };
-            let lines = reader.lines(run)?;
+            let mut lines = reader.lines(run)?;
+            // As it was then: it may have been tried again, and be over a second time.
+            lines.retain(|line| line.record.lsn.0 <= lsn);
             let Some(run) = self.fold_of(&row, &lines) else {
                 lost += 1;
                 continue;

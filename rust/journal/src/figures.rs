@@ -12,8 +12,8 @@ use crate::reader::Reader;
 pub struct Uncounted {
     /// Runs that were accepted: the run, and when.
     pub accepted: Vec<(u64, u64)>,
-    /// Runs that have ended, in that order.
-    pub ended: Vec<u64>,
+    /// Runs that were over, in that order, with the record that says so: who was tried again is there again.
+    pub ended: Vec<(u64, u64)>,
     /// What was spent: the run, when, units, nano-dollars if it has a price, and what.
     pub spent: Vec<(u64, u64, u64, Option<i64>, String)>,
 }
@@ -169,7 +169,7 @@ impl Reader {
             .optional()?;
         let counted: i64 = counted.and_then(|text| text.parse().ok()).unwrap_or(0);
         let mut statement = self.connection.prepare_cached(
-            "SELECT run, at, kind, body FROM journal
+            "SELECT run, at, kind, body, lsn FROM journal
              WHERE lsn > ?1 AND kind IN ('accepted', 'spent', 'ended') ORDER BY lsn",
         )?;
         let mut rows = statement.query([counted])?;
@@ -178,14 +178,19 @@ impl Reader {
             let run = row.get::<_, i64>(0)?.cast_unsigned();
             let at_ns = row.get::<_, i64>(1)?.cast_unsigned();
             let kind: String = row.get(2)?;
+            let fields = || -> Result<serde_json::Value, StoreError> {
+                let body: String = row.get(3)?;
+                serde_json::from_str(&body).map_err(|why| {
+                    StoreError::corrupt(format!("the {kind} record of run {run}"), why.to_string())
+                })
+            };
             match kind.as_str() {
                 "accepted" => found.accepted.push((run, at_ns)),
-                "ended" => found.ended.push(run),
+                // It can still be repaired, and is over then.
+                "ended" if fields()?["status"] == "compensation_failed" => {}
+                "ended" => found.ended.push((run, row.get::<_, i64>(4)?.cast_unsigned())),
                 _ => {
-                    let body: String = row.get(3)?;
-                    let fields: serde_json::Value = serde_json::from_str(&body).map_err(|why| {
-                        StoreError::corrupt(format!("what run {run} has spent"), why.to_string())
-                    })?;
+                    let fields = fields()?;
                     let units = fields["units"].as_u64().unwrap_or(0);
                     let what = fields["facts"].to_string();
                     found.spent.push((run, at_ns, units, fields["nanos"].as_i64(), what));

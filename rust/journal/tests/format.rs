@@ -6,7 +6,8 @@ mod harness;
 use std::path::Path;
 
 use harness::{Folder, ended, every_kind, kinds_of_version_2, open, started};
-use penstock_journal::{APPLICATION_ID, Journal, Options, Reader, StoreError, VERSION};
+use penstock_engine::Body;
+use penstock_journal::{APPLICATION_ID, Journal, Line, Options, Reader, StoreError, VERSION};
 use rusqlite::Connection;
 
 fn refused(path: &Path) -> StoreError {
@@ -78,6 +79,16 @@ fn fill(journal: &Journal) {
     journal.submit(every_kind(5, 10));
 }
 
+/// It did not say how a run had ended that was tried again.
+fn as_version_1_has_them(mut lines: Vec<Line>) -> Vec<Line> {
+    for line in &mut lines {
+        if let Body::Retried { was, .. } = &mut line.record.body {
+            *was = None;
+        }
+    }
+    lines
+}
+
 #[test]
 fn a_store_of_version_1_is_still_read() {
     // The dump is SQL, so that it says what the format is; it holds what `fill` writes today.
@@ -96,7 +107,7 @@ fn a_store_of_version_1_is_still_read() {
     for run in 1..=5 {
         let id = format!("run-{run}");
         assert_eq!(golden.run(&id), today.run(&id));
-        assert_eq!(golden.lines(run), today.lines(run));
+        assert_eq!(golden.lines(run), today.lines(run).map(as_version_1_has_them));
         assert!(golden.lines(run).is_ok_and(|lines| lines.len() > 1));
     }
     drop(golden);
