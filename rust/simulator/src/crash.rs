@@ -43,6 +43,7 @@ impl World<'_> {
         self.now_ns +=
             exponential(1 + dice(3) % (20 * self.workload.behaviour.duration_ns), dice(4));
         self.engine = engine(self.workload);
+        self.booked = 0;
         let known = runs.iter().map(|shadow| shadow.number + 1).max();
         self.number = known.max(self.ends.keys().max().map(|number| number + 1)).unwrap_or(0);
         self.engine.continue_after(cut, self.number);

@@ -44,6 +44,10 @@ enum Phase {
 impl Steps {
     /// A record about a step.
     pub(crate) fn recorded(&mut self, record: &Record, undoes: bool) -> Checked {
+        // An attempt that was given up may still spend, after all that its node has to say.
+        if matches!(record.body, Body::Spent { .. }) {
+            return Ok(());
+        }
         let step = self.0.entry(record.node).or_insert(Step::NEW);
         step.lsn = record.lsn;
         let unsure = matches!(step.phase, Phase::Called | Phase::Unknown);

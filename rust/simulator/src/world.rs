@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use penstock_engine::{
     Action, AttemptKey, CancelCause, Cause, Engine, Evaluation, Event, Failure, Lsn, NodeId,
-    NodeKind, Outcome, Place, Record, Run, RunKey, Start, draw,
+    NodeKind, Outcome, Place, Record, ResourceId, Run, RunKey, Start, draw,
 };
 
 use crate::checker::{Checked, Checker, Violation};
@@ -158,6 +158,8 @@ pub(crate) struct World<'a> {
     /// By number, how runs ended that may have to be restored.
     pub(crate) ends: BTreeMap<u64, u64>,
     pub(crate) report: Report,
+    /// Nano-dollars that attempts of this process have booked.
+    pub(crate) booked: i64,
 }
 
 /// When something happens, which of those scheduled it is, and what.
@@ -194,6 +196,7 @@ impl<'a> World<'a> {
             doomed: None,
             ends: BTreeMap::new(),
             report: Report::default(),
+            booked: 0,
         }
     }
 
@@ -224,6 +227,7 @@ impl<'a> World<'a> {
             }
         }
         self.checker.finish(&self.engine)?;
+        self.sums_are_exact()?;
         self.report.elapsed_ns = self.now_ns;
         self.report.coverage = self.checker.coverage;
         Ok(self.report)
@@ -330,7 +334,10 @@ impl<'a> World<'a> {
     fn happen(&mut self, happening: Happening) -> Checked {
         match happening {
             Happening::Arrival(number) => self.arrive(number),
-            Happening::Heartbeat(attempt) => self.handle(Event::Heartbeat { attempt }),
+            Happening::Heartbeat(attempt) => {
+                self.handle(Event::Heartbeat { attempt })?;
+                self.spend(attempt)
+            }
             Happening::Synced(lsn) => {
                 self.synced = self.synced.max(lsn);
                 while self.batches.front().is_some_and(|(_, last)| *last <= lsn) {
@@ -382,6 +389,36 @@ impl<'a> World<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Every other attempt books something, now and then without a price.
+    fn spend(&mut self, attempt: AttemptKey) -> Checked {
+        let dice = |what| draw(self.workload.seed, [15, what, attempt.0, self.now_ns]);
+        if dice(1).is_multiple_of(2) || self.engine.attempt(attempt).is_none() {
+            return Ok(());
+        }
+        let resource = ResourceId((dice(2) % 3) as u32);
+        let nanos = (!dice(3).is_multiple_of(10)).then(|| (dice(4) % 1_000_000).cast_signed());
+        let units = dice(5) % 1_000;
+        self.booked += nanos.unwrap_or(0);
+        self.handle(Event::Spent { attempt, resource, units, nanos })
+    }
+
+    /// The books have all that was booked, and what became of it is the whole of it.
+    fn sums_are_exact(&self) -> Checked {
+        let pages = self.engine.books().pages();
+        let cash = pages.iter().flat_map(|page| page.cash.iter());
+        let booked: i64 = cash.map(|(_, amount)| amount.nanos).sum();
+        if booked != self.booked {
+            return Err(format!("{} nano-dollars were booked, and {booked} are", self.booked));
+        }
+        for page in pages {
+            let became: i64 = page.waste.iter().sum();
+            if became != page.nanos {
+                return Err(format!("of {} nano-dollars, {became} became something", page.nanos));
+            }
+        }
+        Ok(())
     }
 
     fn end(&mut self, attempt: AttemptKey, end: End) -> Checked {

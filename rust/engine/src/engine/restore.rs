@@ -147,6 +147,11 @@ impl Engine {
             // Its end may have been told of in memory only, so that it was not under way any more.
             let lost = self.runs.get(key.0).map(Run::lost_attempts).unwrap_or_default();
             for (node, attempt) in lost {
+                let Some(run) = self.runs.get(key.0) else { break };
+                // What became of it is yet to be found out.
+                if self.plans[run.plan.0 as usize].policy_at(run, node).once {
+                    continue;
+                }
                 self.commit(key, node, attempt, Body::Interrupted);
             }
         }

@@ -371,6 +371,30 @@ fn an_unknown_outcome_stays_unknown_and_is_not_told_twice() {
 }
 
 #[test]
+fn what_an_unknown_attempt_has_spent_is_not_cut_off() {
+    let mut sketch = Sketch::new();
+    let a = sketch.step("a", &[]);
+    sketch.policy(a, |policy| policy.once = true);
+    let mut play = Play::new(sketch);
+    let attempt = play.attempt("a").attempt;
+    let resource = penstock_engine::ResourceId(0);
+    play.world.handle(penstock_engine::Event::Spent {
+        attempt,
+        resource,
+        units: 1,
+        nanos: Some(7),
+    });
+    play.stops("a");
+    play.crash(SECOND);
+    assert_eq!(play.state("a"), Unknown);
+    let run = play.world.engine.run(play.run).expect("it goes on");
+    let entries = run.ledger().expect("it has spent").entries();
+    assert!(entries.iter().all(|entry| !entry.cut), "what comes of it may be found out");
+    play.resolve_done("a");
+    assert!(play.has_succeeded());
+}
+
+#[test]
 fn a_once_step_of_a_run_that_was_ending_or_a_branch_that_was_lost_is_unknown_too() {
     for race in [true, false] {
         let mut sketch = Sketch::new();
