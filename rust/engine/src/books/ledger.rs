@@ -116,6 +116,15 @@ impl Ledger {
         }
     }
 
+    /// What became of attempts of a node is not known, or is: then they have to be made again.
+    pub(crate) fn doubt(&mut self, node: Place, attempts: u32, repeated: bool) {
+        for entry in &mut self.entries {
+            if entry.node == node && entry.attempt > attempts {
+                entry.cut = repeated;
+            }
+        }
+    }
+
     /// Everything that was booked.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

@@ -786,6 +786,10 @@ impl Run {
 
     /// An attempt was cut off, and nobody knows whether it had its effect: the run stands still.
     fn cut_off(&mut self, node: Place) {
+        let attempts = self.cells[node.index()].attempts;
+        if let Some(ledger) = self.spent_mut() {
+            ledger.doubt(node, attempts, false);
+        }
         self.start_if_eligible(node);
         self.cells[node.index()].value = ValueId::NONE;
         self.move_node(node, NodeState::Unknown);
@@ -807,6 +811,10 @@ impl Run {
 
     /// A node that was cut off had no effect: it is eligible again.
     fn try_again(&mut self, node: Place, changes: &mut Changes) {
+        let attempts = self.cells[node.index()].attempts;
+        if let Some(ledger) = self.spent_mut() {
+            ledger.doubt(node, attempts, true);
+        }
         self.found_out(node);
         self.move_node(node, NodeState::Ready);
         changes.eligible.push(node);
