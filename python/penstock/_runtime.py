@@ -47,7 +47,6 @@ from ._graph import Wait
 from ._interfaces import overlay_interface, prices_interface
 from ._ledger import Desk, Ledger
 from ._options import Task
-from ._pages import risk_page
 from ._policies import (
     Budget,
     Budgets,
@@ -808,6 +807,8 @@ class Runtime:
             at = Arm(word(baseline, "baseline"))
         elif changes is None and at.version == workflow.version and not at.overlay:
             at = Arm(self._registry.other_version(workflow))
+        from ._pages import risk_page  # what looks at code and graphs is not needed to run them
+
         number(share, "share", above=0, below=1)
         criteria = criteria or workflow.rollback or Criteria()
         until = math.nextafter(core.now(), math.inf)

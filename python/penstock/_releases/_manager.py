@@ -202,24 +202,15 @@ class Releases:
         name = f"{workflow.name}-{candidate.name}"
         again = sum(known == name or known.startswith(f"{name}#") for known in self._by_name)
         name = f"{name}#{again + 1}" if again else name
-        trial = Trial(
-            wanted.criteria,
-            horizon=wanted.horizon,
-            began=self.now(),
-            share=wanted.share,
-            max_runs=wanted.max_runs,
-            max_age=wanted.max_age,
-            on_undecided=wanted.on_undecided,
-            gather=wanted.gather,
-        )
-        assignment = Assignment(name, wanted.share, wanted.sticky_by)
-        options = {
+        options: dict[str, Any] = {
             "horizon": wanted.horizon,
             "max_runs": wanted.max_runs,
             "max_age": wanted.max_age,
             "on_undecided": wanted.on_undecided,
             "gather": wanted.gather,
         }
+        trial = Trial(wanted.criteria, began=self.now(), share=wanted.share, **options)
+        assignment = Assignment(name, wanted.share, wanted.sticky_by)
         record = ReleaseRecord(
             name=name,
             workflow=workflow.name,
@@ -248,7 +239,8 @@ class Releases:
     def _equip(self, active: Active, changes: Changes | None) -> None:
         """Find the engine's numbers of its arms."""
         record, registry = active.record, self._registry
-        for arm, name in ((record.baseline, "baseline"), (record.candidate, "canary")):
+        arms: dict[ArmName, Arm] = {"baseline": record.baseline, "canary": record.candidate}
+        for name, arm in arms.items():
             workflow = registry.named(record.workflow, arm.version)
             if workflow is None:
                 raise DefinitionError(
@@ -259,7 +251,7 @@ class Releases:
             if arm.overlay and parts is None:
                 parts = self._changes_of(arm.overlay)
             number = registry.plan(workflow, parts)
-            active.plans[name] = number  # type: ignore[index]
+            active.plans[name] = number
             active.playbooks |= {
                 node.step.name: node.step.playbook
                 for node in workflow.graph.nodes
