@@ -179,6 +179,46 @@ class Change:
         """It as `parse` reads it, one text for each value."""
         return tuple(f"{key}={_written(value)}" for key, value in self.values.items())
 
+    @property
+    def effect(self) -> str:
+        """What comes of it, as canonical JSON.
+
+        That of two changes is equal if they come to the same, though one sets what is so already.
+        """
+        targets, workflow = self._targets, self.workflow
+        retry = {step: it for step, it in self.retry.items() if it != targets.retry(step)}
+        queues = {name: it for name, it in self.queues.items() if it != targets.queues[name]}
+        options = {
+            f"{step}.{name}": it
+            for step, changed in self.options.items()
+            for name, it in changed.items()
+            if it != targets.option(step, name)
+        }
+        orders = {path: it for path, it in self.orders.items() if it != targets.ladders[path].tiers}
+        thresholds = {path: it for path, it in self.thresholds.items() if it != targets.at(path)}
+        maps = {path: it for path, it in self.maps.items() if it != targets.maps[path].concurrency}
+        settings = {
+            name: _plain(it)
+            for name, it in self.settings.items()
+            if it != targets.settings[name].value
+        }
+        budget = None if self.budget == workflow.budget else [plain(self.budget)]
+        parts = (retry, queues, options, orders, thresholds, maps, settings, budget, self.arrivals)
+        return canonical([_plain_parts(part) for part in parts])
+
+    def simplified(self) -> Change:
+        """It without the values that change nothing."""
+        values = dict(self.values)
+        for key in self.values:
+            less = {name: value for name, value in values.items() if name != key}
+            try:
+                same = Change.of(self._targets, less).effect == self.effect
+            except DefinitionError:
+                continue  # what is left can't be without it
+            if same:
+                values = less
+        return self if len(values) == len(self.values) else Change.of(self._targets, values)
+
     def extrapolates(self, model: Model) -> tuple[str, ...]:
         """Why what a model says of it is more than was seen; empty if it is not.
 
@@ -308,6 +348,13 @@ def _value(text: str) -> Any:
 
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else plain(value)
+
+
+def _plain_parts(part: Any) -> Any:
+    """A mapping of policies as plain data."""
+    if not isinstance(part, Mapping):
+        return part
+    return {name: plain(value) for name, value in cast("Mapping[str, Any]", part).items()}
 
 
 def _written(value: Any, *, inside: bool = False) -> str:

@@ -88,6 +88,13 @@ class Targets:
         """An option of a step at its first node."""
         return self.steps[step][0].option(name)
 
+    def at(self, judge: str) -> float | None:
+        """The least score that a node accepts, by its path."""
+        for ladder in self.ladders.values():
+            if judge in ladder.judges:
+                return ladder.at[ladder.judges.index(judge)]
+        return next((at for paths, at in self.bars.values() if judge in paths), None)
+
     def path(self, given: str, known: Mapping[str, object]) -> str:
         """A path as the graph has it; that of the workflow in front of it may be left out.
 
