@@ -26,7 +26,7 @@ from penstock._errors import DefinitionError
 from penstock._policies import Budget, Queue, RetryPolicy, canonical, plain
 from penstock._settings import Overlay
 
-from ._making import Making
+from ._drafts import Draft
 from ._targets import DEFAULT, Targets, split
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Change:
         return cls(workflow, values, queues=queues)
 
     def _make(self, targets: Targets, values: Mapping[str, Any]) -> None:
-        made = Making(targets)
+        made = Draft(targets)
         for key, value in values.items():
             made.take(key, value)
         made.finish()

@@ -1,4 +1,4 @@
-"""Making: a change while it is read, value by value, with everything that is wrong with it."""
+"""Drafts: a change while it is read, value by value, with everything that is wrong with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._edits import changed_queue, edited, is_none
 from ._targets import ONCE, Targets, did_you_mean, split
 
 
-class Making:
+class Draft:
     """A change while it is read, with what is wrong with it."""
 
     def __init__(self, targets: Targets) -> None:
@@ -260,13 +260,13 @@ _OPTIONS: Final = (
     "accept",
 )
 _BUDGET: Final = ("usd", "when_spent", "degrade_at")
-_READERS: Final[Mapping[str, Callable[[Making, str, Any], str]]] = {
-    "step": Making.step,
-    "queue": Making.queue,
-    "cascade": Making.cascade,
-    "map": Making.map,
-    "setting": Making.setting,
-    "budget": Making.budgeted,
-    "arrivals": Making.arrives,
+_READERS: Final[Mapping[str, Callable[[Draft, str, Any], str]]] = {
+    "step": Draft.step,
+    "queue": Draft.queue,
+    "cascade": Draft.cascade,
+    "map": Draft.map,
+    "setting": Draft.setting,
+    "budget": Draft.budgeted,
+    "arrivals": Draft.arrives,
 }
 _HOW: Final = "a change begins with step, queue, cascade, map, setting, budget or arrivals"
