@@ -1,1 +1,20 @@
-"""Simulation: what a workflow would do under a model of its steps, and under changed policies."""
+"""Simulation: what a workflow does in a model of the world, before anybody pays for it."""
+
+from ._arrivals import Arrivals
+from ._distributions import Distribution
+from ._model import Fitted, Model
+from ._places import Choice, Outage, SignalModel
+from ._steps import FailureRow, SpendRow, StepModel
+
+__all__ = [
+    "Arrivals",
+    "Choice",
+    "Distribution",
+    "FailureRow",
+    "Fitted",
+    "Model",
+    "Outage",
+    "SignalModel",
+    "SpendRow",
+    "StepModel",
+]
