@@ -1,0 +1,1 @@
+"""Frontier: many policies forecast, and those among them that no other beats."""
