@@ -97,15 +97,17 @@ class Scenario:
         node: int,
         number: int,
         *,
+        at: float = 0.0,
         after: str | None = None,
         beside: int = 1,
     ) -> tuple[str, float, list[tuple[int, int, int]]]: ...
+    def arrivals(self, seed: int, runs: int) -> list[float]: ...
+    def trace(self, seed: int, runs: int) -> list[tuple[int, float, str, int, str]]: ...
 
 def play(
     scenarios: Sequence[Scenario],
     seed: int,
-    runs: int,
-    batches: int,
+    length: tuple[int, int, int],
     threads: int,
     progress: Callable[[int], object] | None,
 ) -> tuple[list[dict[str, Any] | None], bool]: ...

@@ -107,18 +107,18 @@ def played(
     *,
     runs: int,
     seed: int,
+    warm_up: int | None = None,
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> tuple[list[Forecast | None], bool]:
-    """Play scenes; as `sweep`."""
+    """Play scenes; as `sweep`, with a number of runs that come first and do not count."""
     if not 0 <= seed < 2**64:
         raise DefinitionError(f"seed is {seed!r}", remedy="give a whole number from 0 on")
     count = threads if threads is not None else os.cpu_count() or 1
     told, interrupted = _engine.play(
         [scene.scenario for scene in scenes],
         seed,
-        runs,
-        min(BATCHES, runs),
+        (runs * WARM_UP // 100 if warm_up is None else warm_up, runs, min(BATCHES, runs)),
         whole(count, "threads"),
         progress,
     )
@@ -129,5 +129,7 @@ def played(
     return forecasts, interrupted
 
 
+WARM_UP: Final = 5
+"""Of a hundred runs, so many more come first that do not count."""
 BATCHES: Final = 20
 """Of the runs of a simulation, for the intervals."""

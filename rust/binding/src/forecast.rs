@@ -7,12 +7,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use penstock_engine::{
-    AccountModel, AttemptKind, Config, Distribution, Lane, Place, Policy, QueueId, QueueModel,
-    ResourceId, RunEnd, Waste,
+    AccountModel, AttemptKind, Config, Distribution, Lane, NodeId, Place, Policy, QueueId,
+    QueueModel, ResourceId, RunEnd, Waste,
 };
 use penstock_simulator::forecast::{
-    Arrivals, Batch, Desk, End, FailureRow, Judged, Model, NodeModel, Outage, Played, Price,
-    Progress, Scene, Shape, SignalModel, StepModel, Weekly, Which, attempt,
+    Arrivals, Batch, Desk, End, FailureRow, Judged, Length, Model, NodeModel, Outage, Played,
+    Price, Progress, Scene, Shape, SignalModel, StepModel, Weekly, Which, arrivals, foretell,
+    trace,
 };
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
@@ -32,9 +33,12 @@ pub(crate) struct Simulation {
 #[derive(Default)]
 struct Registered {
     queues: Vec<QueueModel>,
-    plans: Vec<(Arc<penstock_engine::Plan>, Vec<Option<Policy>>, Option<AccountModel>)>,
+    plans: Vec<RegisteredPlan>,
     tenants: Tenants,
 }
+
+/// A graph, the policies of its steps, and what a run of it may spend.
+type RegisteredPlan = (Arc<penstock_engine::Plan>, Vec<Option<Policy>>, Option<AccountModel>);
 
 /// A workflow in a world that behaves as a model says.
 #[pyclass(frozen, module = "penstock._engine")]
@@ -383,24 +387,27 @@ type AttemptTold = (&'static str, f64, Vec<(u32, u64, i64)>);
 
 #[pymethods]
 impl Scenario {
-    /// How an attempt of a node in the outermost frame goes, without outages and what runs differ in: the luck that
-    /// it has in a simulation with this seed.
-    #[pyo3(signature = (seed, run, node, number, *, after=None, beside=1))]
+    /// How an attempt goes: the luck that it has in a simulation with this seed.
+    ///
+    /// `node` is its place in the graph, `at` the seconds since the simulation began, `beside` the attempts in flight
+    /// in its queue, itself among them, and `after` how the attempt before it ended: "error" or "timeout".
+    #[pyo3(signature = (seed, run, node, number, *, at=0.0, after=None, beside=1))]
+    #[expect(clippy::too_many_arguments, reason = "each says of itself what it is")]
     fn attempt(
         &self,
         seed: u64,
         run: u64,
         node: u32,
         number: u32,
+        at: f64,
         after: Option<&str>,
         beside: u32,
     ) -> PyResult<AttemptTold> {
-        let Some(NodeModel::Step(model)) = self.scene.model.nodes.get(node as usize) else {
-            return Err(PyValueError::new_err(format!("node {node} is no step")));
-        };
         let after = after.map(|word| if word == "timeout" { End::Hang } else { End::Error });
         let which = Which { run, node: Place(node), number, copy: false };
-        let drawn = attempt(model, seed, which, 1.0, after, beside, None);
+        let when = (nanoseconds(at), beside);
+        let (drawn, model) = foretell(&self.scene, seed, which, NodeId(node), when, after)
+            .map_err(|node| PyValueError::new_err(format!("node {} is no step", node.0)))?;
         let spends = drawn.spends(model).map(|(resource, units, nanos)| (resource.0, units, nanos));
         let end = match drawn.end {
             End::Done => "done",
@@ -410,22 +417,43 @@ impl Scenario {
         };
         Ok((end, drawn.seconds, spends.collect()))
     }
+
+    /// Seconds before each of the first runs.
+    fn arrivals(&self, seed: u64, runs: u64) -> Vec<f64> {
+        arrivals(&self.scene, seed, runs)
+    }
+
+    /// Every record that a journal would have got of so many runs: (which run it was to come, seconds, node,
+    /// attempt, kind).
+    fn trace(&self, py: Python<'_>, seed: u64, runs: u64) -> Vec<FactTold> {
+        let facts = py.detach(|| trace(&self.scene, seed, runs));
+        facts
+            .into_iter()
+            .map(|it| (it.run, it.at_ns as f64 / 1e9, it.node, it.attempt, it.kind))
+            .collect()
+    }
 }
+
+/// As [`penstock_simulator::forecast::Fact`].
+type FactTold = (u64, f64, String, u32, &'static str);
 
 /// Plays scenarios on so many threads; a scenario that was not played to its end gives None.
 ///
+/// `length` is how many runs come first that do not count, how many that do, and in how many batches.
 /// `progress(runs)` is told every tenth of a second how many runs came; what it raises, and an interrupt, have
 /// the rest stop, and the second of what is given be True.
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "so Python gives them")]
 pub(crate) fn play<'py>(
     py: Python<'py>,
     scenarios: Vec<PyRef<'py, Scenario>>,
     seed: u64,
-    runs: u64,
-    batches: u32,
+    length: (u64, u64, u32),
     threads: usize,
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<(Vec<Option<Bound<'py, PyDict>>>, bool)> {
+    let (warm_up, runs, batches) = length;
+    let length = Length { warm_up, runs, batches };
     let scenes: Vec<&Scene> = scenarios.iter().map(|it| &it.scene).collect();
     let table = Table {
         next: AtomicUsize::new(0),
@@ -437,7 +465,7 @@ pub(crate) fn play<'py>(
     let count = *table.working.lock().unwrap_or_else(PoisonError::into_inner);
     let interrupted = std::thread::scope(|scope| {
         for _ in 0..count {
-            scope.spawn(|| table.work(&scenes, seed, runs, batches));
+            scope.spawn(|| table.work(&scenes, seed, length));
         }
         let said = table.watch(py, progress.as_ref());
         table.progress.stop.store(said.is_err(), Ordering::Relaxed);
@@ -465,7 +493,7 @@ struct Table {
 }
 
 impl Table {
-    fn work(&self, scenes: &[&Scene], seed: u64, runs: u64, batches: u32) {
+    fn work(&self, scenes: &[&Scene], seed: u64, length: Length) {
         // Whatever happens to it, a worker says that it is gone.
         let _gone = Gone(self);
         loop {
@@ -474,8 +502,7 @@ impl Table {
             if self.progress.stop.load(Ordering::Relaxed) {
                 return;
             }
-            let played =
-                penstock_simulator::forecast::play(scene, seed, runs, batches, &self.progress);
+            let played = penstock_simulator::forecast::play(scene, seed, length, &self.progress);
             if !played.stopped {
                 let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
                 done[place] = Some(played);
@@ -553,10 +580,10 @@ fn of_batch<'py>(py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyDict>>
 }
 
 /// What is not 0, by name.
-fn filled<'py>(
-    py: Python<'py>,
+fn filled(
+    py: Python<'_>,
     all: impl Iterator<Item = (&'static str, i64)>,
-) -> PyResult<Bound<'py, PyDict>> {
+) -> PyResult<Bound<'_, PyDict>> {
     let content = PyDict::new(py);
     for (name, number) in all.filter(|(_, number)| *number != 0) {
         content.set_item(name, number)?;

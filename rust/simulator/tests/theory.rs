@@ -8,7 +8,7 @@ use penstock_engine::{
     RetryPolicy, StepId,
 };
 use penstock_simulator::forecast::{
-    Arrivals, Model, NodeModel, Played, Progress, Scene, Shape, StepModel, play,
+    Arrivals, Length, Model, NodeModel, Played, Progress, Scene, Shape, StepModel, play,
 };
 
 /// One step that takes 1 s on average, on `slots` slots that are busy for a share `load` of the time.
@@ -76,7 +76,8 @@ fn scene(slots: u32, load: f64, latency: Shape) -> Scene {
 }
 
 fn played(scene: &Scene, seed: u64, runs: u64) -> Played {
-    play(scene, seed, runs, 20, &Progress::default())
+    let length = Length { warm_up: runs / 20, runs, batches: 20 };
+    play(scene, seed, length, &Progress::default())
 }
 
 /// The mean wait in seconds, over all batches.

@@ -23,4 +23,4 @@ pub use model::{
     Arrivals, Desk, End, FailureRow, Judged, Model, NodeModel, Outage, Price, Scene, SignalModel,
     StepModel, Weekly,
 };
-pub use world::{Attempt, Progress, Which, attempt, play};
+pub use world::{Attempt, Fact, Length, Progress, Which, arrivals, foretell, play, trace};

@@ -1,7 +1,9 @@
 //! Virtual time, and what happens in it: the driver of the modelled engine.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use penstock_engine::{
@@ -26,10 +28,83 @@ pub struct Progress {
     pub stop: AtomicBool,
 }
 
-/// Plays a scene: `runs` runs in `batches` batches, after a share of them that is not counted, while queues fill
-/// as they are filled in the long run.
-pub fn play(scene: &Scene, seed: u64, runs: u64, batches: u32, progress: &Progress) -> Played {
-    World::new(scene, seed, runs, batches).play(progress)
+/// How much is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Length {
+    /// Runs that come before those that count, while queues fill as they are filled in the long run.
+    pub warm_up: u64,
+    /// Runs that count.
+    pub runs: u64,
+    /// How many batches they are counted in.
+    pub batches: u32,
+}
+
+/// Plays a scene.
+pub fn play(scene: &Scene, seed: u64, length: Length, progress: &Progress) -> Played {
+    World::new(scene, seed, length).play(progress)
+}
+
+/// A fact about a run that was played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// Which run it was to come.
+    pub run: u64,
+    /// When, in nanoseconds.
+    pub at_ns: u64,
+    /// The node it is about; empty where it is about the run.
+    pub node: String,
+    /// The attempt it is about; 0 where there is none.
+    pub attempt: u32,
+    /// The word for what happened, as history has it.
+    pub kind: &'static str,
+}
+
+/// Plays a scene, and gives every record that a journal would have got.
+pub fn trace(scene: &Scene, seed: u64, runs: u64) -> Vec<Fact> {
+    let mut world = World::new(scene, seed, Length { warm_up: 0, runs, batches: 1 });
+    let facts = Rc::new(RefCell::new(Vec::new()));
+    world.facts = Some(facts.clone());
+    world.play(&Progress::default());
+    facts.take()
+}
+
+/// Seconds before each of the first runs of a scene.
+pub fn arrivals(scene: &Scene, seed: u64, runs: u64) -> Vec<f64> {
+    let mut clock = Clock::new(&scene.model.arrivals, seed);
+    (0..runs).map(|_| clock.gap()).collect()
+}
+
+/// How an attempt of a scene goes that starts at a time, with `beside` in flight in its queue, itself among them.
+///
+/// # Errors
+/// The node is no step.
+pub fn foretell(
+    scene: &Scene,
+    seed: u64,
+    which: Which,
+    template: NodeId,
+    (at_ns, beside): (u64, u32),
+    after: Option<End>,
+) -> Result<(Attempt, &StepModel), NodeId> {
+    let policy = scene.policies.get(template.index()).and_then(Option::as_ref);
+    let (Some(NodeModel::Step(model)), Some(policy)) =
+        (scene.model.nodes.get(template.index()), policy)
+    else {
+        return Err(template);
+    };
+    let outage = Weather::new(&scene.model.outages, seed).at(policy.queue, at_ns);
+    let failing = failing(scene.model.frailty, seed, which.run);
+    let conditions = Conditions { failing, after, beside, outage };
+    Ok((attempt(model, seed, which, conditions), model))
+}
+
+/// What a run's failures are more likely by than another's.
+fn failing(frailty: f64, seed: u64, run: u64) -> f64 {
+    if frailty == 0.0 {
+        return 1.0;
+    }
+    let normal = Luck::of(seed, [FRAILTY, run, 0, 0]).normal();
+    (frailty * normal - frailty * frailty / 2.0).exp()
 }
 
 /// How an attempt goes: what the world draws for it.
@@ -56,20 +131,21 @@ pub struct Which {
     pub copy: bool,
 }
 
-/// Draws how an attempt goes.
-///
-/// # Arguments
-/// `failing` is the factor on its probability of failure that its run has; `after` is how the attempt before it
-/// ended; `beside` are the attempts in flight in its queue, this one among them.
-pub fn attempt(
-    model: &StepModel,
-    seed: u64,
-    which: Which,
+/// What an attempt starts into.
+#[derive(Clone, Copy, Debug)]
+struct Conditions<'a> {
+    /// The factor on its probability of failure that its run has.
     failing: f64,
+    /// How the attempt before it ended.
     after: Option<End>,
+    /// Attempts in flight in its queue, itself among them.
     beside: u32,
-    outage: Option<&Outage>,
-) -> Attempt {
+    outage: Option<&'a Outage>,
+}
+
+/// Draws how an attempt goes.
+fn attempt(model: &StepModel, seed: u64, which: Which, conditions: Conditions<'_>) -> Attempt {
+    let Conditions { failing, after, beside, outage } = conditions;
     let Which { run, node, number, copy } = which;
     let what = if copy { COPIES } else { ATTEMPTS };
     let mut luck = Luck::of(seed, [what, run, u64::from(node.0), u64::from(number)]);
@@ -139,8 +215,6 @@ const SIGNALS: u64 = 13;
 const TENANTS: u64 = 14;
 const FRAILTY: u64 = 15;
 
-/// Of a hundred runs, so many more come first that are not counted.
-const WARM_UP: u64 = 5;
 /// Pages that are collected before they are added up.
 const PAGES: usize = 64;
 /// What has not ended by so long after the last arrival does not end.
@@ -221,10 +295,13 @@ struct World<'a> {
     batches: Vec<Batch>,
     began_ns: Vec<u64>,
     played: Played,
+    /// Where every record is written to, if anywhere.
+    facts: Option<Rc<RefCell<Vec<Fact>>>>,
 }
 
 impl<'a> World<'a> {
-    fn new(scene: &'a Scene, seed: u64, runs: u64, batches: u32) -> Self {
+    fn new(scene: &'a Scene, seed: u64, length: Length) -> Self {
+        let Length { warm_up, runs, batches } = length;
         let config = Config { journaled: false, ..scene.config };
         let mut engine = Engine::new(config);
         for (number, model) in (0..).zip(&scene.queues) {
@@ -239,7 +316,6 @@ impl<'a> World<'a> {
             engine.add_plan(scene.plan.clone(), scene.policies.clone());
         }
         let (queues, resources) = (scene.queues.len(), scene.model.resources);
-        let warm_up = runs * WARM_UP / 100;
         Self {
             scene,
             seed,
@@ -265,6 +341,7 @@ impl<'a> World<'a> {
             batches: (0..=batches).map(|_| Batch::new(queues, resources)).collect(),
             began_ns: vec![0; batches as usize + 1],
             played: Played { beyond: vec![(0, 0); scene.plan.len()], ..Played::default() },
+            facts: None,
         }
     }
 
@@ -385,7 +462,7 @@ impl<'a> World<'a> {
             priority: None,
             deadline_ns: self.scene.deadline_ns.map(|time_ns| self.now_ns + time_ns),
             budget: self.scene.budget,
-            durability: Durability::Exit,
+            durability: Durability::Sync,
             admitted: false,
         };
         self.played.events += 1;
@@ -394,13 +471,7 @@ impl<'a> World<'a> {
             if slot >= self.known.len() {
                 self.known.resize_with(slot + 1, Known::default);
             }
-            let sigma = self.scene.model.frailty;
-            let failing = if sigma > 0.0 {
-                let normal = Luck::of(self.seed, [FRAILTY, number, 0, 0]).normal();
-                (sigma * normal - sigma * sigma / 2.0).exp()
-            } else {
-                1.0
-            };
+            let failing = failing(self.scene.model.frailty, self.seed, number);
             self.known[slot] = Known { number, failing, batch: batch as u32, ..Known::default() };
         } else {
             self.batches[batch as usize].refused += 1;
@@ -449,7 +520,8 @@ impl<'a> World<'a> {
         let after = if start.number > 1 { take(&mut known.after, start.node) } else { None };
         let which = Which { run: known.number, node: start.node, number: start.number, copy };
         let outage = self.weather.at(queue, self.now_ns);
-        let attempt = attempt(model, self.seed, which, known.failing, after, *beside, outage);
+        let conditions = Conditions { failing: known.failing, after, beside: *beside, outage };
+        let attempt = attempt(model, self.seed, which, conditions);
         let flight = Flight {
             key: start.attempt,
             run: start.run,
@@ -534,6 +606,9 @@ impl<'a> World<'a> {
             if self.asks {
                 self.touched.extend(self.engine.records().iter().map(|record| record.run));
             }
+            if let Some(facts) = &self.facts {
+                self.write(&mut facts.borrow_mut());
+            }
             self.engine.clear_records();
             while let Some(action) = self.engine.poll() {
                 match action {
@@ -562,6 +637,23 @@ impl<'a> World<'a> {
         }
         if self.asks {
             self.ask();
+        }
+    }
+
+    /// Writes what the engine has recorded.
+    fn write(&self, facts: &mut Vec<Fact>) {
+        for record in self.engine.records() {
+            let node = if record.body.is_about_run() {
+                String::new()
+            } else {
+                // Of a run that is over, only the outermost frame is known.
+                let outermost = || self.scene.plan.path(NodeId(record.node.0)).to_owned();
+                self.engine.path(record.run, record.node).unwrap_or_else(outermost)
+            };
+            let run =
+                self.known.get(slot(record.run.0)).map_or(self.came - 1, |known| known.number);
+            let (at_ns, attempt, kind) = (record.at_ns, record.attempt, record.body.name());
+            facts.push(Fact { run, at_ns, node, attempt, kind });
         }
     }
 
