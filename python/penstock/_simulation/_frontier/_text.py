@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from penstock._questions._words import columns
 from penstock._scorecard._words import counted
+from penstock._simulation._figures import told_about
 
 from ._words import against, cheapest_told, left_out_told, missing, saved, standing
 

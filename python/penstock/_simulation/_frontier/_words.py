@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from penstock._scorecard._words import counted, usd
 from penstock._simulation._figures import told
-from penstock._simulation._forecast import Estimate
+from penstock._simulation._forecast import Estimate, Forecast
 
 if TYPE_CHECKING:
     from ._frontier import Frontier, Point
@@ -120,8 +120,9 @@ def missing(front: Frontier) -> Iterator[str]:
 def left_out_told(front: Frontier) -> Iterator[str]:
     """Which combinations can't be."""
     if front.left_out:
-        more = f" (and {len(front.left_out) - 1} more)" if len(front.left_out) > 1 else ""
-        yield f"Combinations that can't be were left out: {front.left_out[0]}{more}."
+        first, *others = front.left_out
+        more = f" (and {len(others)} more)" if others else ""
+        yield f"Combinations that can't be were left out: {first}{more}."
 
 
 def _less(metric: str, front: Frontier, point: Point) -> str:
@@ -130,7 +131,7 @@ def _less(metric: str, front: Frontier, point: Point) -> str:
     return f"{100 * (now - then) / now:.1f} %" if now else "0.0 %"
 
 
-def _forecasts(front: Frontier) -> Iterator[object]:
+def _forecasts(front: Frontier) -> Iterator[Forecast]:
     return (point.forecast for point in front.points if not point.extrapolated)
 
 
