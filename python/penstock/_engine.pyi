@@ -74,6 +74,45 @@ class Plan:
     def __len__(self) -> int: ...
 
 @final
+class Simulation:
+    def __new__(cls) -> Simulation: ...
+    def add_queue(self, parts: dict[str, object]) -> int: ...
+    def configure_queue(self, queue: int, parts: dict[str, object]) -> None: ...
+    def add_plan(
+        self,
+        plan: Plan,
+        digest: str,
+        nodes: Sequence[tuple[object, object, dict[str, object] | None, Codec | None]],
+        overlay: str,
+    ) -> int: ...
+    def limit_runs(self, plan: int, parts: _Budget) -> None: ...
+    def scenario(self, plan: int, model: dict[str, object]) -> Scenario: ...
+
+@final
+class Scenario:
+    def attempt(
+        self,
+        seed: int,
+        run: int,
+        node: int,
+        number: int,
+        *,
+        at: float = 0.0,
+        after: str | None = None,
+        beside: int = 1,
+    ) -> tuple[str, float, list[tuple[int, int, int]]]: ...
+    def arrivals(self, seed: int, runs: int) -> list[float]: ...
+    def trace(self, seed: int, runs: int) -> list[tuple[int, float, str, int, str]]: ...
+
+def play(
+    scenarios: Sequence[Scenario],
+    seed: int,
+    length: tuple[int, int, int],
+    threads: int,
+    progress: Callable[[int], object] | None,
+) -> tuple[list[dict[str, Any] | None], bool]: ...
+
+@final
 class Core:
     def __new__(
         cls,

@@ -288,7 +288,7 @@ class Registry:
             raise DefinitionError(
                 f"two queues are called {queue.name!r}", remedy="give each its own name"
             )
-        number = self._core.add_queue(_model(queue))
+        number = self._core.add_queue(model_of(queue))
         if self._codecs is not None:
             keep_queue(self._core, queue)
         self._queue_numbers[queue.name] = number
@@ -325,13 +325,13 @@ class Registry:
             )
         if self._codecs is not None:
             keep_queue(self._core, queue)
-        self._core.configure_queue(number, _model(queue))
+        self._core.configure_queue(number, model_of(queue))
         self.queues[number] = queue
         # Steps that bring the former one along still mean this queue.
         self._given.add(queue.name)
 
 
-def _model(queue: Queue) -> dict[str, object]:
+def model_of(queue: Queue) -> dict[str, object]:
     """A queue as the native side takes it."""
     rates = {rate.unit: (rate.limit, rate.per, rate.burst) for rate in queue.rate_limit}
     concurrency, adaptive = queue.concurrency, None

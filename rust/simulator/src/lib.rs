@@ -11,6 +11,7 @@ mod coverage;
 mod crash;
 mod dice;
 mod effects;
+pub mod forecast;
 mod limited;
 mod shadow;
 mod steps;
