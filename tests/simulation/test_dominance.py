@@ -108,5 +108,8 @@ def test_a_straight_frontier_and_one_that_bends_away_have_no_knee() -> None:
 def test_the_nearest_point_that_is_better_in_everything() -> None:
     others = [(0.0, 0.0), (0.4, 0.5), (0.1, 0.9)]
 
-    assert nearest_better((0.5, 0.5), others) == (1, pytest.approx(0.1))
+    found = nearest_better((0.5, 0.5), others)
+    assert found is not None
+    assert found[0] == 1
+    assert found[1] == pytest.approx(0.1)
     assert nearest_better((0.0, 0.0), others) is None

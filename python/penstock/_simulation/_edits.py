@@ -54,7 +54,7 @@ def edited(policy: P, fields: Mapping[str, object]) -> P:
         usual = RateLimit(policy.limit, per=policy.per).burst == policy.burst
         if usual:  # it follows the limit, as nobody has said another one
             read["burst"] = None
-    return replace(cast("Any", policy), **read)
+    return cast("P", replace(cast("Any", policy), **read))
 
 
 def changed_queue(queue: Queue, fields: Mapping[tuple[str, ...], object]) -> Queue:
