@@ -19,6 +19,7 @@ from ._releases import releases
 from ._runs import dead_letters, runs
 from ._scorecard import explain, scorecard
 from ._show import show
+from ._simulate import simulate
 from ._stability import stability
 from ._upkeep import export, prune, verify
 
@@ -51,6 +52,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         signal,
         resolve,
     ),
+    "Forecasts": (simulate,),
     "Upkeep of a store": (prune, verify),
 }
 for _panel, _commands in _PANELS.items():
