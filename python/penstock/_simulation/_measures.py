@@ -126,7 +126,8 @@ def student(freedom: int) -> float:
     z, n = 1.959964, float(freedom)
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    return z + first / n + second / n**2
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / n + second / n**2 + third / n**3
 
 
 def _succeeded(batch: Batch) -> float:

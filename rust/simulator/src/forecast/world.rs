@@ -805,7 +805,6 @@ impl<'a> World<'a> {
         if let Some(desk) = model.desk {
             self.desks[desk as usize].busy -= 1;
         }
-        self.asked.remove(&(run, node));
         if self.engine.status(run).is_some() {
             let batch = self.known[slot(run.0)].batch as usize;
             self.batches[batch].minutes += (minutes * 1e6).round() as u64;
@@ -821,6 +820,7 @@ impl<'a> World<'a> {
             self.engine.signal(self.now_ns, run, signal, VALUE, false);
             self.drain();
         }
+        self.asked.remove(&(run, node));
         if let Some(desk) = model.desk {
             self.serve(desk);
         }
