@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from penstock._simulation import Arrivals, Distribution, Model, StepModel
+from penstock._simulation import Arrivals, Choice, Distribution, Model, StepModel
 from penstock._simulation._changes import Change
 from penstock._simulation._forecast import Estimate, Forecast
 from simulation.flows import support
@@ -25,7 +25,12 @@ def model(seen: Scores = MappingProxyType({})) -> Model:
         )
         for name in STEPS
     }
-    return Model(workflow=support.name, arrivals=Arrivals(rate=2.0), steps=steps)
+    return Model(
+        workflow=support.name,
+        arrivals=Arrivals(rate=2.0),
+        steps=steps,
+        choices={"support/pages": Choice(count=Distribution.constant(2.0))},
+    )
 
 
 def shop(

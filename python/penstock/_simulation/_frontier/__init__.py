@@ -2,7 +2,7 @@
 
 from ._choosing import Chosen
 from ._frontier import Frontier, Point, frontier
-from ._sweep import Evaluate, Progress
+from ._sweep import Evaluate, Progress, evaluator
 from ._vary import Range, Vary
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "Progress",
     "Range",
     "Vary",
+    "evaluator",
     "frontier",
 ]

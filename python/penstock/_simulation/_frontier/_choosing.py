@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from types import MappingProxyType
 
 from penstock._simulation._figures import Requirement
 from penstock._simulation._forecast import Forecast
@@ -61,6 +62,7 @@ def choose(
     *,
     present: int = 0,
     among: Collection[int] | None = None,
+    sizes: Mapping[int, int] = MappingProxyType({}),
 ) -> Chosen:
     """What stands out among forecasts, by number. O(n log n).
 
@@ -69,6 +71,7 @@ def choose(
         third: "success" or "quality".
         present: the number of the point that others are held against.
         among: the numbers of those that may stand out; all if not given.
+        sizes: how much each changes: of those that are told alike, the one that changes least.
     """
     noise = [_noise(forecasts.values(), name) for name in ("cost", "latency_p95", third)]
     points: dict[int, Objectives] = {}
@@ -78,7 +81,7 @@ def choose(
             points[number] = (*found[:2], _rounded(found[2], noise[2]))
     may = [number for number in points if among is None or number in among]
     front = [may[place] for place in non_dominated([points[number] for number in may])]
-    front.sort(key=lambda number: points[number])
+    front = _each_once(front, points, sizes)
     around = _normalised(points, list(points), noise)
     along = _normalised(points, front, noise)
     bend = knee([along[number] for number in front])
@@ -96,15 +99,38 @@ def choose(
     )
 
 
-def feasible(forecasts: Mapping[int, Forecast], require: Sequence[Requirement]) -> list[int]:
-    """Those that meet all requirements where they are worst, the cheapest first."""
+def feasible(
+    forecasts: Mapping[int, Forecast],
+    require: Sequence[Requirement],
+    sizes: Mapping[int, int] = MappingProxyType({}),
+) -> list[int]:
+    """Those that meet all requirements where they are worst, the cheapest first.
+
+    Of those that cost the same, the one that changes least comes first.
+    """
     meeting = [
-        (cost, number)
+        (_shown(cost), sizes.get(number, 0), number)
         for number, forecast in forecasts.items()
         if (cost := _value(forecast, "cost")) is not None
         and all(each.holds(forecast) for each in require)
     ]
-    return [number for _, number in sorted(meeting)]
+    return [number for *_, number in sorted(meeting)]
+
+
+def _each_once(
+    front: Sequence[int], points: Mapping[int, Objectives], sizes: Mapping[int, int]
+) -> list[int]:
+    """A frontier by cost, with one of those whose figures are told alike."""
+    alike: dict[Objectives, int] = {}
+    for number in sorted(front, key=lambda number: (sizes.get(number, 0), number)):
+        cost, slow, third = points[number]
+        alike.setdefault((_shown(cost), _shown(slow), third), number)
+    return sorted(alike.values(), key=lambda number: points[number])
+
+
+def _shown(value: float) -> float:
+    """A value as it is told."""
+    return float(f"{value:.3g}")
 
 
 def _value(forecast: Forecast, metric: str) -> float | None:

@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock._policies import Queue, whole
+from penstock._policies import whole
 from penstock._simulation._changes import Change
 from penstock._simulation._figures import Requirement, checked
 from penstock._simulation._forecast import NO_DATA, Estimate, Forecast
+from penstock._simulation._scene import World
 
 from ._choosing import Chosen, choose, feasible, third_of
-from ._sweep import FRESH, Evaluate, Progress, Swept, sweep
+from ._sweep import FRESH, Evaluate, Progress, Swept, evaluator, sweep
 from ._vary import Range, Vary
 
 if TYPE_CHECKING:
@@ -190,11 +191,11 @@ def frontier(
     model: Model,
     vary: Vary | Mapping[str, Range | Sequence[Any]],
     *,
-    evaluate: Evaluate,
     runs: int = 40_000,
     require: str | Iterable[Requirement] | None = None,
     seed: int = 0,
-    queues: Iterable[Queue] = (),
+    world: World | None = None,
+    evaluate: Evaluate | None = None,
     progress: Progress | None = None,
 ) -> Frontier:
     """Forecast many policies, and find those that no other beats.
@@ -206,26 +207,45 @@ def frontier(
         workflow: whose policies are varied.
         model: of it.
         vary: what is varied.
-        evaluate: forecasts policies.
         runs: of each policy.
         require: what is asked of a policy, such as "success>=0.99,p95<=4".
         seed: of the simulation.
-        queues: the runtime's own, which stand in for those that steps bring along.
+        world: what surrounds it: the runtime's own queues and limits.
+        evaluate: forecasts policies, in place of the simulator.
         progress: told after each chunk.
 
     Raises:
-        DefinitionError: a value of `vary` can't be, or a requirement can't be read.
+        DefinitionError: the model is not one of the workflow, a value of `vary` can't be, or a
+            requirement can't be read.
+        KeyboardInterrupt: nothing was done yet.
+
+    >>> import penstock as ps
+    >>> from penstock._simulation import Model
+    >>> gpt = ps.Queue("gpt", concurrency=2)
+    >>> @ps.step(queue=gpt)
+    ... async def shout(word: str) -> str:
+    ...     return word.upper()
+    >>> workflow = shout.as_workflow()
+    >>> model = Model.of(workflow, default_latency=0.2, rate=5.0)
+    >>> found = frontier(workflow, model, {"queue.gpt.concurrency": [1, 2, 4]}, runs=2_000)
+    >>> [point.change.texts for point in found.points]
+    [(), ('queue.gpt.concurrency=1',), ('queue.gpt.concurrency=4',)]
     """
     whole(runs, "runs")
     asked = checked(require)
     vary = vary if isinstance(vary, Vary) else Vary(vary)
-    changes, left_out = vary.changes(workflow, queues=queues)
+    model.check(workflow)
+    world = world or World()
+    changes, left_out = vary.changes(workflow, queues=world.queues)
+    evaluate = evaluate or evaluator(workflow, model, world=world)
     swept = sweep(evaluate, changes, runs=runs, seed=seed, progress=progress)
     reasons = [
         tuple(dict.fromkeys((*change.extrapolates(model), *forecast.extrapolated)))
         for change, forecast in zip(changes, swept.forecasts, strict=False)
     ]
-    search = _Search(swept, frozenset(n for n, why in enumerate(reasons) if not why), asked)
+    solid = frozenset(number for number, why in enumerate(reasons) if not why)
+    sizes = {number: len(change.values) for number, change in enumerate(changes)}
+    search = _Search(swept, solid, asked, sizes)
     while not search.stopped and (numbers := search.wanted()):
         asked_for = [changes[number] for number in numbers]
         behind = len(changes) + len(search.again)
@@ -265,18 +285,23 @@ class _Search:
         swept: what came of all policies.
         solid: the numbers of those that are not extrapolated.
         require: what is asked of a policy.
+        sizes: how much each changes.
     """
 
     def __init__(
-        self, swept: Swept, solid: Collection[int], require: Sequence[Requirement]
+        self,
+        swept: Swept,
+        solid: Collection[int],
+        require: Sequence[Requirement],
+        sizes: Mapping[int, int],
     ) -> None:
         self.stopped = swept.stopped
         self.again: dict[int, Forecast] = {}
         self.third = third_of(swept.forecasts)
         self._swept = {number: it for number, it in enumerate(swept.forecasts) if number in solid}
-        self._require = require
-        self._hopes = feasible(self._swept, require) if require else []
-        self._first = choose(self._swept, self.third)
+        self._require, self._sizes = require, sizes
+        self._hopes = feasible(self._swept, require, sizes) if require else []
+        self._first = choose(self._swept, self.third, sizes=sizes)
 
     def wanted(self) -> list[int]:
         """The numbers of those that are to be forecast again; none once all is known."""
@@ -295,15 +320,15 @@ class _Search:
     def feasible(self) -> list[int]:
         """The numbers of those that meet what is required, the cheapest first."""
         if self.stopped:
-            return feasible(self._known(), self._require)
+            return feasible(self._known(), self._require, self._sizes)
         known = {number: it for number, it in self._known().items() if number in self.again}
-        return feasible(known, self._require)
+        return feasible(known, self._require, self._sizes)
 
     def chosen(self) -> Chosen:
         """What stands out. What was not forecast again can't, unless it was interrupted."""
         if self.stopped:
             return self._first
-        return choose(self._known(), self.third, among=self.again)
+        return choose(self._known(), self.third, among=self.again, sizes=self._sizes)
 
     def _known(self) -> dict[int, Forecast]:
         """The figures that are told."""

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from penstock._simulation._changes import Change
 from penstock._simulation._forecast import Forecast
+from penstock._simulation._model import Model
+from penstock._simulation._scene import World
+from penstock._simulation._simulate import sweep as played
+
+if TYPE_CHECKING:
+    from penstock._workflows import Workflow
 
 Evaluate: TypeAlias = Callable[[Sequence[Change], int, int], list[Forecast]]
-"""Forecasts policies, under common random numbers: the changes, runs of each, the seed."""
+"""Forecasts policies, under common random numbers: the changes, runs of each, the seed.
+
+If it is interrupted it may give the first of them only.
+"""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told after each chunk: how many policies are done, and of how many."""
@@ -36,7 +46,7 @@ def sweep(
     runs: int,
     seed: int,
     progress: Progress | None = None,
-    chunk: int = 8,
+    chunk: int = 16,
 ) -> Swept:
     """Forecast policies; after an interruption (Ctrl-C) those that are done are kept.
 
@@ -44,18 +54,46 @@ def sweep(
         KeyboardInterrupt: nothing was done yet.
     """
     done: list[Forecast] = []
+    stopped = False
     try:
-        while len(done) < len(changes):
+        while len(done) < len(changes) and not stopped:
             # Small at first, so that there is something to keep, and a bar that moves, early.
-            size = min(chunk, max(len(done), 1))
-            done += evaluate(changes[len(done) : len(done) + size], runs, seed)
-            if progress is not None:
+            asked = changes[len(done) : len(done) + min(chunk, max(len(done), 1))]
+            found = evaluate(asked, runs, seed)
+            done += found
+            stopped = len(found) < len(asked)
+            if progress is not None and found:
                 progress(len(done), len(changes))
     except KeyboardInterrupt:
-        if not done:
-            raise
-        return Swept(tuple(done), stopped=len(done) < len(changes))
-    return Swept(tuple(done), stopped=False)
+        stopped = len(done) < len(changes)
+    if stopped and not done:
+        raise KeyboardInterrupt
+    return Swept(tuple(done), stopped=stopped)
+
+
+def evaluator(
+    workflow: Workflow[..., Any],
+    model: Model,
+    *,
+    world: World | None = None,
+    threads: int | None = None,
+) -> Evaluate:
+    """Forecasts by playing the workflow, as `simulate` does.
+
+    Args:
+        workflow: to be played.
+        model: how it behaves.
+        world: what surrounds it.
+        threads: that play; as many as there are processors if not given.
+    """
+
+    def evaluate(changes: Sequence[Change], runs: int, seed: int) -> list[Forecast]:
+        found, _ = played(
+            workflow, model, changes, runs=runs, seed=seed, world=world, threads=threads
+        )
+        return [it for it in takewhile(lambda it: it is not None, found) if it is not None]
+
+    return evaluate
 
 
 FRESH: Final = 0x9E3779B9
