@@ -65,8 +65,10 @@ def subject_of(graph: Graph) -> Subject:
 
 def judged_step(graph: Graph, node: GraphNode) -> str | None:
     """The step whose value a node judges; None if it is the value of something else."""
-    given = graph.nodes[node.inputs[0]] if node.inputs else None
-    return None if given is None or given.step is None else given.step.name
+    given = graph.nodes[node.inputs[0]]
+    while given.kind == "merge" and len(given.inputs) == 1:
+        given = graph.nodes[given.inputs[0]]
+    return None if given.step is None else given.step.name
 
 
 def queue_of(node: GraphNode) -> str:
