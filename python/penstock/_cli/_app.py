@@ -13,6 +13,7 @@ from ._diff import diff
 from ._frontier import frontier
 from ._graph import graph
 from ._lint import lint
+from ._model import model
 from ._orders import cancel, fork, pause, resolve, resume, retry, signal
 from ._pages import contracts, interfaces, risks
 from ._questions import impact, predictors, storms, value
@@ -60,4 +61,5 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+app.add_typer(model, rich_help_panel="Models")
 app.add_typer(baseline, rich_help_panel="Questions to a store")
