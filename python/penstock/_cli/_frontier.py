@@ -22,6 +22,12 @@ from ._store import AsJson
 Target = Annotated[str, typer.Argument(metavar="WORKFLOW", help="module:workflow, or a file.")]
 ModelFile = Annotated[Path, typer.Option("--model", metavar="FILE", help="How it behaves.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same one gives the same figures.")]
+Deadline = Annotated[
+    float | None, typer.Option(min=0.001, help="Seconds that each run has; no limit by default.")
+]
+Concurrency = Annotated[
+    int, typer.Option(min=1, help="Attempts that run at once, as Runtime(concurrency=).")
+]
 
 
 def frontier(
@@ -38,6 +44,8 @@ def frontier(
         Path | None, typer.Option(metavar="FILE", help="Write the picture as one page.")
     ] = None,
     seed: Seed = 0,
+    deadline: Deadline = None,
+    concurrency: Concurrency = 1_024,
     as_json: AsJson = False,
 ) -> None:
     """Forecast many policies; tell the frontier, its knee and the cheapest that is good enough.
@@ -47,11 +55,14 @@ def frontier(
     """
     subject = workflow(target)
     try:
-        world = World(queues=tuple(queues(target)))
+        behaviour = Model.read(model)
+        warnings = behaviour.check(subject)
+        own = tuple(queues(target))
+        world = World(queues=own, deadline=deadline, concurrency=concurrency)
         with progress("policies") as told:
             found = found_frontier(
                 subject,
-                Model.read(model),
+                behaviour,
                 _vary(vary),
                 runs=runs,
                 require=require,
@@ -70,6 +81,8 @@ def frontier(
         typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:
         typer.echo(found.to_text(), nl=False)
+        for warning in warnings:
+            typer.echo(f"Note: {warning}")
         if html is not None:
             typer.echo(f"The picture is in {html}.")
     if require is not None and found.cheapest is None:
