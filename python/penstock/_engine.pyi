@@ -34,7 +34,7 @@ NODE_STATES: list[str]
 RUN_TABLE: list[tuple[str, str, str]]
 NODE_TABLE: list[tuple[str, str, str]]
 
-_Row: TypeAlias = tuple[float, str, str, int, str, float, int]
+_Row: TypeAlias = tuple[float, str, str, int, str, float, int, float | None]
 
 _Budget: TypeAlias = tuple[int, bool, str, float]
 _BudgetRow: TypeAlias = tuple[str, str, int, bool, int, int, int]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use penstock_engine::{Evaluation, Event, NodeId, Place, PlanId, RunKey};
+use penstock_engine::{Evaluation, Event, NodeId, Place, PlanId, RunKey, Score};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence, PyTuple};
@@ -31,8 +31,8 @@ enum Answer {
     Value(Py<PyAny>),
     Outcome(u64),
     Count(u32),
-    /// Whether a tier of a cascade is good enough.
-    Judged(bool),
+    /// Whether a value is good enough, how good it is if it has to reach a threshold, and whether it is a cascade's.
+    Judged(bool, Option<Score>, bool),
 }
 
 /// What an inline node is evaluated with.
@@ -58,8 +58,13 @@ impl Core {
             Ok((Answer::Value(value), payload)) => {
                 Event::Decided { run, node, value: state.values.insert_with(value, payload) }
             }
-            Ok((Answer::Outcome(outcome), _)) => Event::Chosen { run, node, outcome },
-            Ok((Answer::Judged(accepted), _)) => Event::Judged { run, node, accepted },
+            Ok((Answer::Outcome(outcome), _)) => Event::Chosen { run, node, outcome, score: None },
+            Ok((Answer::Judged(accepted, score, true), _)) => {
+                Event::Judged { run, node, accepted, score }
+            }
+            Ok((Answer::Judged(accepted, score, false), _)) => {
+                Event::Chosen { run, node, outcome: u64::from(accepted), score }
+            }
             Ok((Answer::Count(count), _)) => Event::Counted { run, node, count },
             Err((payload, error, refusal)) => {
                 let error = state.values.insert_with(error, payload);
@@ -234,12 +239,14 @@ fn decide(py: Python<'_>, part: &NodePart, arguments: &[Py<PyAny>]) -> PyResult<
         NodePart::Predicate(function) => yes(function),
         NodePart::Accept(function, at, is_tier) => {
             let said = call(function.bind(py), arguments)?;
-            let accepted = match at {
-                None => said.is_truthy()?,
-                Some(at) => said.extract::<f64>()? >= *at,
+            let (accepted, score) = match at {
+                None => (said.is_truthy()?, None),
+                Some(at) => {
+                    let score = said.extract::<f64>()?;
+                    (score >= *at, Score::of(score))
+                }
             };
-            let outcome = Answer::Outcome(u64::from(accepted));
-            Ok(if *is_tier { Answer::Judged(accepted) } else { outcome })
+            Ok(Answer::Judged(accepted, score, *is_tier))
         }
         NodePart::Acquire(function) => {
             let key = match function {
