@@ -15,6 +15,7 @@ use crate::plan::{NodePart, PlanParts};
 use crate::python::{call, copy_context, within};
 use crate::runs::RunOptions;
 use crate::state::Effects;
+use crate::tags::inherited;
 use crate::values::Payload;
 
 /// An inline node to evaluate.
@@ -164,7 +165,7 @@ impl Core {
         Ok(Answer::Value(PyList::new(py, items)?.into_any().unbind()))
     }
 
-    /// Accepts a detached run, which inherits tenant and priority. Its id says where it comes from.
+    /// Accepts a detached run, which inherits tenant, tags and priority. Its id says where it comes from.
     fn spawn(
         &self,
         py: Python<'_>,
@@ -173,7 +174,7 @@ impl Core {
         given: Given,
         spawned: &mut Effects,
     ) -> PyResult<Answer> {
-        let (run_id, parent, tenant, priority, durability) = {
+        let (run_id, parent, tenant, tags, priority, durability) = {
             let state = self.lock(py);
             let path = state.engine.path(inline.run, inline.node).unwrap_or_default();
             let place = path.split_once('/').map_or("", |(_, place)| place);
@@ -182,7 +183,10 @@ impl Core {
             let priority =
                 state.engine.run(inline.run).and_then(penstock_engine::Run::own_priority);
             let durability = state.engine.run(inline.run).map(penstock_engine::Run::durability);
-            (format!("{parent}/{place}"), parent, tenant, priority, durability.unwrap_or_default())
+            let tags = state.side(inline.run).map_or(&[][..], |side| side.tags());
+            let tags = inherited(tags, &parent);
+            let run_id = format!("{parent}/{place}");
+            (run_id, parent, tenant, tags, priority, durability.unwrap_or_default())
         };
         let inputs = PyTuple::new(py, given.arguments)?;
         let options = RunOptions {
@@ -191,6 +195,7 @@ impl Core {
             tenant,
             admitted: true,
             durability,
+            tags,
             parent: self.durable.then_some(parent),
             // The id says it all: after a crash the same child is found by it.
             fingerprint: self.durable.then_some(SPAWNED),
