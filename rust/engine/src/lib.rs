@@ -54,7 +54,7 @@ pub use queues::{
     DEFAULT_PRIORITY, Entry, FairnessModel, Limits, NEVER, News, OnDenial, Order, QueueModel,
     QueueView, Rate, ReadyQueue, ShedModel, TOKEN,
 };
-pub use record::{Body, Denial, Durability, Record, Then};
+pub use record::{Body, Denial, Durability, Record, Score, Then};
 pub use retry::{Jitter, RetryPolicy, draw, mix};
 pub use run::{Base, Blame, Cell, Identity, Run, Source};
 pub use stability::{Demand, Stability};

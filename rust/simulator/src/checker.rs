@@ -162,7 +162,7 @@ impl<'a> Checker<'a> {
     /// Who has which concurrency key.
     fn note_key(&mut self, record: &Record, kind: NodeKind) {
         match (record.body, kind) {
-            (Body::Chosen { outcome }, NodeKind::Acquire { .. }) => {
+            (Body::Chosen { outcome, .. }, NodeKind::Acquire { .. }) => {
                 self.keys.insert((record.run, record.node), outcome);
             }
             (Body::Acquired, NodeKind::Acquire { key: Some(key) }) => {

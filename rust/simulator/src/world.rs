@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use penstock_engine::{
     Action, AttemptKey, CancelCause, Cause, Engine, Evaluation, Event, Failure, Lsn, NodeId,
-    NodeKind, Outcome, Place, Record, ResourceId, Run, RunKey, Start, draw,
+    NodeKind, Outcome, Place, Record, ResourceId, Run, RunKey, Score, Start, draw,
 };
 
 use crate::checker::{Checked, Checker, Violation};
@@ -509,7 +509,12 @@ impl<'a> World<'a> {
         };
         let event = match (what, outcomes) {
             (What::Count, _) => Event::Counted { run, node, count: (dice(2) % 4) as u32 },
-            (_, Some(outcomes)) => Event::Chosen { run, node, outcome: dice(2) % outcomes },
+            (_, Some(outcomes)) => {
+                let outcome = dice(2) % outcomes;
+                let judged = matches!(kind, Some(NodeKind::Accept { .. }));
+                let score = judged.then(|| Score::of(outcome as f64 / 2.0)).flatten();
+                Event::Chosen { run, node, outcome, score }
+            }
             _ => Event::Decided { run, node, value: self.checker.value() },
         };
         self.engine.handle(self.now_ns, event);

@@ -7,7 +7,7 @@ use crate::failure::{Cause, Failure, Refusal};
 use crate::ids::{AttemptKey, Place, RunKey, TenantId, ValueId};
 use crate::plan::{Lane, NodeKind};
 use crate::queues::{BreakerState, News, OnDenial, Verdict};
-use crate::record::{Body, Denial, Then};
+use crate::record::{Body, Denial, Score, Then};
 use crate::retry::draw;
 use crate::state::{NodeState, RunStatus};
 use crate::timers::TimerKind;
@@ -213,7 +213,7 @@ impl Engine {
     }
 
     /// A decision was taken; a share of a tier's accepted values goes on to the next tier all the same.
-    pub(super) fn chosen(&mut self, key: RunKey, node: Place, outcome: u64) {
+    pub(super) fn chosen(&mut self, key: RunKey, node: Place, outcome: u64, score: Option<Score>) {
         let mut outcome = outcome;
         if let Some(run) = self.runs.get(key.0) {
             let plan = &self.plans[run.plan.0 as usize].plan;
@@ -226,7 +226,7 @@ impl Engine {
                 outcome += u64::from(explores);
             }
         }
-        self.evaluated(key, node, Body::Chosen { outcome });
+        self.evaluated(key, node, Body::Chosen { outcome, score });
     }
 
     pub(super) fn evaluation_failed(

@@ -593,8 +593,10 @@ impl Engine {
             Event::Decided { run, node, value } => {
                 self.evaluated(run, node, Body::Decided { value });
             }
-            Event::Chosen { run, node, outcome } => self.chosen(run, node, outcome),
-            Event::Judged { run, node, accepted } => self.judged(run, node, accepted),
+            Event::Chosen { run, node, outcome, score } => self.chosen(run, node, outcome, score),
+            Event::Judged { run, node, accepted, score } => {
+                self.judged(run, node, accepted, score);
+            }
             Event::Counted { run, node, count } => {
                 self.evaluated(run, node, Body::Opened { count });
             }

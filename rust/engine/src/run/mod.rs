@@ -390,7 +390,7 @@ impl Run {
             }
             Body::Started => self.cells[node.index()].flags |= STARTED,
             Body::Decided { value } => self.decided(plan, node, value, changes),
-            Body::Chosen { outcome } => self.chosen(plan, node, outcome, changes),
+            Body::Chosen { outcome, .. } => self.chosen(plan, node, outcome, changes),
             Body::Opened { count } => self.opened(plan, node, count, changes),
             Body::Fired => self.fired(plan, node, changes),
             Body::Signal { signal, value } => self.signalled(plan, signal, value, changes),
