@@ -1,6 +1,6 @@
 //! What must hold after every event, checked beside the engine with books of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use penstock_engine::{
@@ -22,16 +22,36 @@ pub struct Violation {
     pub seed: u64,
     /// Its number of runs.
     pub runs: u64,
-    /// What happened.
+    /// What happened, with the number of the invariant.
     pub what: String,
+    /// The commit it happened at; "unknown" outside a repository.
+    pub commit: String,
+}
+
+impl Violation {
+    /// What must not happen has happened in a world.
+    pub fn of(workload: &Workload, what: String) -> Self {
+        let (world, seed, runs) = (workload.name, workload.seed, workload.runs);
+        Self { world, seed, runs, what, commit: commit() }
+    }
+}
+
+/// The commit that is checked out where this was built.
+fn commit() -> String {
+    let mut git = std::process::Command::new("git");
+    git.args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let said = git.stderr(std::process::Stdio::null()).output().ok();
+    let hash =
+        said.filter(|it| it.status.success()).and_then(|it| String::from_utf8(it.stdout).ok());
+    hash.map_or_else(|| "unknown".into(), |hash| hash.trim().into())
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { world, seed, runs, what } = self;
+        let Self { world, seed, runs, what, commit } = self;
         write!(
             formatter,
-            "seed {seed}: {what}\nreplay: cargo run -p penstock-simulator --example simulate -- {world} {seed} {runs}"
+            "seed {seed}: {what}\nat commit {commit}\nreplay: make simulate SEED={seed} WORLD={world} RUNS={runs}"
         )
     }
 }
@@ -39,6 +59,11 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 pub(crate) type Checked = Result<(), String>;
+
+/// An invariant does not hold: its number stands before what happened.
+pub(crate) fn broken<T>(invariant: u8, what: String) -> Result<T, String> {
+    Err(format!("I{invariant}: {what}"))
+}
 
 pub(crate) struct Checker<'a> {
     workload: &'a Workload,
@@ -63,6 +88,8 @@ pub(crate) struct Checker<'a> {
     nothing: Vec<Vec<bool>>,
     touched: Vec<RunKey>,
     starts: u64,
+    /// Inline nodes that the driver was asked for and has not answered.
+    pub(crate) asked: BTreeSet<(RunKey, Place)>,
     /// The last record on disk, as far as the engine knows.
     synced: Lsn,
     /// Runs that are over, as long as that is not on disk.
@@ -96,6 +123,7 @@ impl<'a> Checker<'a> {
             nothing: workload.graphs.iter().map(|(spec, _)| may_be_nothing(spec)).collect(),
             touched: Vec::new(),
             starts: 0,
+            asked: BTreeSet::new(),
             synced: if workload.config.journaled { Lsn(0) } else { Lsn(u64::MAX) },
             leaving: Vec::new(),
         }
@@ -217,6 +245,7 @@ impl<'a> Checker<'a> {
         self.keys.clear();
         self.holders.clear();
         self.touched.clear();
+        self.asked.clear();
         self.synced = cut;
         Ok(crashed)
     }

@@ -13,6 +13,7 @@ mod dice;
 mod effects;
 mod limited;
 mod shadow;
+mod standing;
 mod steps;
 mod users;
 mod winding;
@@ -21,5 +22,5 @@ mod world;
 
 pub use checker::Violation;
 pub use coverage::Coverage;
-pub use workload::{Behaviour, Workload};
+pub use workload::{Behaviour, WORLDS, Workload};
 pub use world::{Report, simulate};

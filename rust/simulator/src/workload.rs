@@ -78,7 +78,20 @@ pub struct Behaviour {
     pub crashes: u64,
 }
 
+/// The worlds in which everything happens, by name.
+pub const WORLDS: [&str; 2] = ["stormy", "winding"];
+
 impl Workload {
+    /// The world of this name, with its usual number of runs.
+    pub fn named(name: &str, seed: u64) -> Option<Self> {
+        match name {
+            "stormy" => Some(Self::stormy(seed, 60)),
+            "winding" => Some(Self::winding(seed, 25)),
+            "steady" => Some(Self::steady(seed, 100_000)),
+            _ => None,
+        }
+    }
+
     /// A world of flat graphs in which everything happens, drawn from the seed.
     pub fn stormy(seed: u64, runs: u64) -> Self {
         let mut dice = Dice::new(seed);

@@ -63,10 +63,44 @@ pub fn simulate(workload: &Workload) -> Result<Report, Violation> {
             Err(_) => "the engine panicked".into(),
         },
     };
-    Err(Violation { world: workload.name, seed: workload.seed, runs: workload.runs, what })
+    Err(Violation::of(workload, what))
 }
 
 impl Report {
+    /// Adds what came of another world.
+    pub fn merge(&mut self, other: &Self) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.late += other.late;
+        self.refused += other.refused;
+        self.vanished += other.vanished;
+        self.stalled += other.stalled;
+        self.unknown += other.unknown;
+        self.crashes += other.crashes;
+        self.restored += other.restored;
+        self.attempts += other.attempts;
+        self.events += other.events;
+        self.elapsed_ns += other.elapsed_ns;
+        self.hash ^= other.hash;
+        self.coverage.merge(&other.coverage);
+    }
+
+    /// What was covered, for people.
+    pub fn summary(&self) -> String {
+        let Self { succeeded, failed, cancelled, late, refused, vanished, .. } = self;
+        let Self { stalled, unknown, crashes, restored, attempts, events, coverage, .. } = self;
+        format!(
+            "runs: {succeeded} succeeded, {failed} failed, {cancelled} cancelled, {late} late, {refused} refused, \
+             {vanished} vanished with a crash\n\
+             {attempts} attempts, {events} events, {unknown} outcomes unknown, {stalled} compensations stalled\n\
+             {crashes} crashes, after which {restored} runs went on\n\
+             rows of the state tables visited: {} of runs, {} of nodes",
+            coverage.runs.len(),
+            coverage.nodes.len()
+        )
+    }
+
     /// How many runs ended in a way, which is known by its tag in the hash.
     pub(crate) const fn ended(&mut self, tag: u64) -> &mut u64 {
         match tag {
@@ -146,6 +180,8 @@ pub(crate) struct World<'a> {
     pub(crate) evaluating: Vec<Question>,
     /// How often nothing was left to happen by itself. From the first time on compensations succeed.
     closings: u32,
+    /// Whether nothing could be started the last time.
+    drained: bool,
     records: Vec<Record>,
     /// The number that the next run to be accepted will have.
     pub(crate) number: u64,
@@ -189,6 +225,7 @@ impl<'a> World<'a> {
             attempts: Vec::new(),
             evaluating: Vec::new(),
             closings: 0,
+            drained: true,
             records: Vec::new(),
             number: 0,
             synced: Lsn(0),
@@ -270,6 +307,7 @@ impl<'a> World<'a> {
 
     fn start_what_can_start(&mut self) -> Checked {
         while let Some(start) = self.engine.dispatch(self.now_ns) {
+            self.drained = false;
             self.report.attempts += 1;
             let parts =
                 [start.attempt.0, start.run.0, u64::from(start.node.0), start.number.into()];
@@ -287,6 +325,7 @@ impl<'a> World<'a> {
             }
             self.run_step(&start)?;
         }
+        self.drained = true;
         // Starts that are to reach the disk first were recorded, though none was given.
         self.drain(false)
     }
@@ -472,7 +511,9 @@ impl<'a> World<'a> {
         while let Some(action) = self.engine.poll() {
             self.perform(&action)?;
         }
-        self.checker.settle(&self.engine, tick)
+        self.checker.settle(&self.engine, tick)?;
+        crate::standing::check(self.workload, &self.engine, &self.checker.asked, self.drained)
+            .map(|_| ())
     }
 
     fn answer(&mut self, question: Question) -> Checked {
@@ -483,6 +524,7 @@ impl<'a> World<'a> {
     /// Answers at random.
     fn answer_now(&mut self, question: Question) -> Checked {
         let Question { run, node, template, what } = question;
+        self.checker.asked.remove(&(run, node));
         self.report.events += 1;
         let number = self.engine.number(run).unwrap_or_default();
         let dice = |what| draw(self.workload.seed, [7, what, number, self.report.events]);
@@ -521,6 +563,7 @@ impl<'a> World<'a> {
             Action::Evaluate { run, node, template, what } => {
                 self.hash([1, run.0, node.0.into(), 0]);
                 self.evaluating.push(Question { run, node, template, what: what.into() });
+                self.checker.asked.insert((run, node));
                 self.checker.is_under_way(run)
             }
             Action::Cancel { attempt, cause } => {
