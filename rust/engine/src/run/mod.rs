@@ -625,7 +625,7 @@ impl Run {
     }
 
     /// Whether a node stands in its queue's line.
-    pub(crate) fn is_lined(&self, node: Place) -> bool {
+    pub fn is_lined(&self, node: Place) -> bool {
         let cell = &self.cells[node.index()];
         cell.state == NodeState::Ready && cell.value.is_some()
     }
