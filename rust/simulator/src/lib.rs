@@ -6,11 +6,14 @@
 //! [`Report`]; the same workload gives the same report, the hash of every action included.
 #![forbid(unsafe_code)]
 
+mod calm;
 mod checker;
 mod coverage;
 mod crash;
 mod dice;
+mod disk;
 mod effects;
+mod faults;
 mod limited;
 mod shadow;
 mod standing;
@@ -20,6 +23,7 @@ mod winding;
 mod workload;
 mod world;
 
+pub use calm::ENDS_WITHIN_NS;
 pub use checker::Violation;
 pub use coverage::Coverage;
 pub use workload::{Behaviour, WORLDS, Workload};

@@ -97,7 +97,7 @@ impl Seen<'_> {
         for &(run, node, hold) in &inspection.holds {
             let Some(state) = self.engine.node_state(run, node) else {
                 // Those are looked at when they are met.
-                if matches!(hold, Hold::Line | Hold::Parked | Hold::Abandoned) {
+                if matches!(hold, Hold::Line | Hold::Parked) {
                     return broken(
                         4,
                         format!("{hold:?} stands for {node:?} of {run:?}, which is over"),
@@ -276,7 +276,9 @@ impl Seen<'_> {
             let limits = policy.map_or((0, 0), |it| (it.queue_timeout_ns, it.total_timeout_ns));
             let (queue_ns, total_ns) = limits;
             let is_step = kind.is_step();
-            let free = held.lines + held.money + held.turned + held.abandoned + held.restored;
+            // Who was turned away and is in line again is not turned away any more.
+            let turned = u32::from(held.turned > 0 && held.lines == 0);
+            let free = held.lines + held.money + turned + held.abandoned + held.restored;
             let stands = match state {
                 NodeState::Ready if is_step && paused => {
                     parked = true;
