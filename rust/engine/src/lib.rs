@@ -38,7 +38,10 @@ pub use books::{
     Page, PageKey, RunEnd, Spending, WINDOW_NS, Waste,
 };
 pub use coverage::{Coverage, Exception};
-pub use engine::{Again, Closed, Config, Engine, Load, Resolution, Restore, kept};
+pub use engine::{
+    Again, AttemptView, Closed, Config, Engine, Hold, Inspection, Load, QueueCounts, Resolution,
+    Restore, Stage, kept,
+};
 pub use event::{Accept, AcceptError, Event};
 pub use failure::{Cause, Failure, Refusal};
 pub use ids::{

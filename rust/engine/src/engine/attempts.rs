@@ -58,22 +58,26 @@ impl Engine {
 
     /// Tells an attempt to stop, once; an attempt that has not suspended hears of it when it does.
     pub(super) fn cancel_attempt(&mut self, key: AttemptKey, cause: CancelCause) {
+        let Some(twin) = self.attempts.get(key.0).map(|attempt| attempt.twin) else { return };
+        self.stop(key, cause);
+        // Each copy has a timeout of its own.
+        let own = matches!(cause, CancelCause::Timeout | CancelCause::HeartbeatTimeout);
+        if !own && twin != AttemptKey::NONE {
+            self.stop(twin, cause);
+        }
+    }
+
+    fn stop(&mut self, key: AttemptKey, cause: CancelCause) {
         let Some(attempt) = self.attempts.get_mut(key.0) else { return };
         if attempt.phase != Phase::Running {
             return;
         }
         attempt.phase = Phase::Cancelling(cause);
         self.timers.cancel(usize::from(std::mem::take(&mut attempt.timers)));
-        let twin = attempt.twin;
         if !attempt.called {
             self.uncalled(key, cause);
         } else if attempt.suspended {
             self.deliver_cancel(key, cause);
-        }
-        // Each copy has a timeout of its own.
-        let own = matches!(cause, CancelCause::Timeout | CancelCause::HeartbeatTimeout);
-        if !own && twin != AttemptKey::NONE {
-            self.cancel_attempt(twin, cause);
         }
     }
 

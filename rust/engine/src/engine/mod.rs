@@ -4,6 +4,7 @@ mod again;
 mod attempts;
 mod commands;
 mod hedges;
+mod inspect;
 mod limits;
 mod paying;
 mod restore;
@@ -14,6 +15,7 @@ mod watch;
 
 pub use again::kept;
 pub use commands::Resolution;
+pub use inspect::{AttemptView, Hold, Inspection, QueueCounts, Stage};
 pub use restore::{Again, Restore};
 pub use watch::{Closed, Load};
 
