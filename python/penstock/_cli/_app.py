@@ -43,8 +43,8 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         contracts,
         risks,
     ),
-    "Forecasts": (frontier,),
     "Runs of a store": (runs, show, explain, scorecard, releases, dead_letters, export),
+    "Forecasts": (simulate, frontier),
     "Questions to a store": (compare, value, storms, predictors, impact),
     "Orders to the runtime that has a store open": (
         cancel,
@@ -55,11 +55,10 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         signal,
         resolve,
     ),
-    "Forecasts": (simulate,),
     "Upkeep of a store": (prune, verify),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
-app.add_typer(model, rich_help_panel="Models")
+app.add_typer(model, rich_help_panel="Forecasts")
 app.add_typer(baseline, rich_help_panel="Questions to a store")
