@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from penstock._graph import Case, GraphNode
 from penstock._questions._graphs import graph_of
 from penstock._questions._runs import template
 from penstock._scorecard._path import Paths
+from penstock._simulation._givers import giver_of
 from penstock._simulation._subject import DEFAULT, Subject, subject_of
 
 from ._tiers import tiers_of
@@ -136,7 +138,7 @@ class Seen:
         keys: by path, how often each key was.
         judged: by the path of what judges.
         answers: by signal.
-        values: by the id of a run, the step whose value it gave.
+        values: by the id of a run, the step or the signal whose value it gave.
         others: by queue, attempts of other workflows: their starts and ends.
     """
 
@@ -372,23 +374,21 @@ class Reader:
                     answers.append(Answer(max(over.get(path, last) - asked, 0.0), came=False))
 
     def _giver(self, records: Sequence[StoredRecord]) -> str | None:
-        """The step whose value a run has given, through joins and what was chosen."""
+        """The step or the signal whose value a run has given, by name."""
         done = {it.node for it in records if it.kind == "done"}
         chosen = {it.node: int(it.facts["outcome"]) for it in records if it.kind == "chosen"}
         nodes = self._graph.nodes
 
-        def giver(place: int) -> str | None:
-            node = nodes[place]
-            if node.kind == "step":
-                return self._steps[node.path] if node.path in done else None
-            if node.kind == "case":
-                by = nodes[node.inputs[0]]
-                if chosen.get(by.path) not in getattr(node.detail, "taken", ()):
-                    return None
-            found = (giver(each) for each in node.inputs)
-            return next((step for step in found if step is not None), None)
+        def taken(node: GraphNode) -> bool:
+            if isinstance(node.detail, Case):
+                return chosen.get(nodes[node.inputs[0]].path) in node.detail.taken
+            return node.path in done
 
-        return giver(self._graph.output)
+        place = giver_of(self._graph, taken)
+        if place is None:
+            return None
+        node = nodes[place]
+        return self._signal(node.path) if node.step is None else self._steps[node.path]
 
     def _signal(self, path: str) -> str:
         return next(name for name, node in self._subject.signals.items() if node.path == path)
