@@ -43,7 +43,8 @@ class Attempt:
         how: it ended; "cut" if nobody waited for it any more.
         last: whether it was not tried again.
         error: the type of its exception.
-        flight: attempts that were under way in its queue when it started, itself among them.
+        flight: attempts that were under way in its queue when it started, itself among them; of
+            those that started at once, half.
         outage: whether its queue was out of order when it started.
         alone: seconds that it would have taken alone in its queue.
     """
@@ -59,7 +60,7 @@ class Attempt:
     how: How
     last: bool = False
     error: str = ""
-    flight: int = 1
+    flight: float = 1.0
     outage: bool = False
     alone: float = 0.0
 
