@@ -190,12 +190,22 @@ def made(
     *,
     gap: float = 1.0,
     after: Callable[[ps.Run[Any], int], Awaitable[None]] | None = None,
+    at_once: Callable[[ps.Run[Any], int], Awaitable[None]] | None = None,
     others: tuple[ps.Workflow[[int], Any], ...] = (),
 ) -> Path:
-    """A store of so many runs, one after the other is started."""
+    """A store of so many runs, one after the other is started.
+
+    Something may be done with each after twenty seconds, or once all are over.
+    """
+
+    async def soon(run: ps.Run[Any], number: int) -> None:
+        await asyncio.sleep(20.0)
+        if at_once is not None:
+            await at_once(run, number)
 
     async def main() -> None:
         runs: list[ps.Run[Any]] = []
+        tasks: list[asyncio.Future[None]] = []
         async with ps.Runtime(
             store=str(path), workflows=[workflow, *others], prices=BOOK, durability="async", seed=1
         ) as rt:
@@ -203,8 +213,10 @@ def made(
                 for each in (workflow, *others):
                     run = await rt.start(each, number, run_id=f"{each.name}-{number}")
                     runs.append(run)
+                    tasks.append(asyncio.ensure_future(soon(run, number)))
                 await asyncio.sleep(gap)
             await asyncio.gather(*(run.result() for run in runs), return_exceptions=True)
+            await asyncio.gather(*tasks)
             for number, run in enumerate(runs):
                 if after is not None:
                     await after(run, number)
@@ -319,6 +331,10 @@ def test_what_others_have_under_way_counts(stores: Path) -> None:
     assert fitted(alone, "laddered").steps["cheap"].load[-1][0] == 1.0
 
 
+def odd(number: int) -> bool:
+    return number % 2 == 1
+
+
 def never(number: int) -> bool:
     return False
 
@@ -369,3 +385,38 @@ def test_bad_stores_are_refused_with_the_remedy(tmp_path: Path, store: Path) -> 
     for path, options, told in cases:
         with pytest.raises(ps.DefinitionError, match=told):
             fitted(path, **options)
+
+
+@ps.step(effects="pure")
+async def draft(number: int) -> int:
+    await asyncio.sleep(1.0)
+    return number
+
+
+asking = ps.Signal("asking", bool)
+
+
+@ps.workflow(owner="reviewer")
+def reviewed(flow: ps.Flow, number: ps.Node[int]) -> ps.Node[bool | None]:
+    doubtful = flow.when(flow.call(draft, number), odd, name="doubtful")
+    return flow.optional(flow.review(doubtful, asking, owner="reviewer"))
+
+
+def test_people_who_are_asked_are_told_with_their_minutes(stores: Path) -> None:
+    """Only every other run asks: the others are not ones that nobody has answered."""
+
+    async def answer(run: ps.Run[Any], number: int) -> None:
+        if number % 2:
+            await run.signal(asking, value=True, minutes=2.0 + number % 3, role="reviewer")
+
+    path = stores / "reviewed.db"
+    made(path, reviewed, 60, at_once=answer)
+    model = fitted(path)
+    signal = model.signals["asking"]
+    assert signal.answered == 1.0
+    assert signal.latency == Distribution.constant(19.0)
+    assert signal.minutes is not None
+    assert signal.minutes.mean() == pytest.approx(3.0)
+    assert signal.role == "reviewer"
+    assert signal.usd_per_hour == pytest.approx(30.0)
+    assert model.choices["reviewed/doubtful"].outcomes["taken"] == 0.5

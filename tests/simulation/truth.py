@@ -17,7 +17,7 @@ RETRY = ps.RetryPolicy(max_attempts=3, initial_interval=0.1, jitter="none", neve
 BOOK = ps.PriceBook(
     rates={
         "models": {"small": {"input": "0.15", "output": "0.6"}},
-        "humans": {"reviewer": "0.5"},
+        "humans": {"reviewer": {"hour": 30}},
     },
     package=None,
 )

@@ -1,0 +1,81 @@
+"""Taken: which nodes of a run carried a value, and which step's value that was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from penstock._graph import Case, Loop, Map, Recurse
+
+if TYPE_CHECKING:
+    from penstock._graph import Graph, GraphNode
+    from penstock._stored import StoredRecord
+
+
+class Taken:
+    """What became of the nodes of a run that stand outside of bodies. O(nodes + records).
+
+    Args:
+        graph: in each region of it, producers come before consumers.
+        records: of the run.
+
+    Attributes:
+        nodes: by place, whether it carried a value.
+    """
+
+    def __init__(self, graph: Graph, records: Iterable[StoredRecord]) -> None:
+        self._graph = graph
+        done: set[str] = set()
+        chosen: dict[str, int] = {}
+        for record in records:
+            if record.kind == "done":
+                done.add(record.node)
+            elif record.kind == "chosen":
+                chosen[record.node] = int(record.facts["outcome"])
+        self.nodes: list[bool] = []
+        for node in graph.nodes:
+            self.nodes.append(node.region == 0 and self._is_taken(node, done, chosen))
+
+    def reached(self, node: GraphNode) -> bool:
+        """Whether what a node needs carried values."""
+        return all(self.nodes[place] for place in (*node.inputs, *node.gates))
+
+    def giver(self) -> str | None:
+        """The step whose value the run has given, through joins and what was chosen."""
+        givers: list[str | None] = []
+        for place, node in enumerate(self._graph.nodes):
+            step: str | None = None
+            if self.nodes[place]:
+                made = self._body(node) or node
+                if made.step is not None:
+                    step = made.step.name
+                else:
+                    given = (givers[it] for it in node.inputs if it < place and self.nodes[it])
+                    step = next((it for it in given if it is not None), None)
+            givers.append(step)
+        return givers[self._graph.output]
+
+    def _body(self, node: GraphNode) -> GraphNode | None:
+        """What gives the values of a node that repeats a body."""
+        if not isinstance(node.detail, Map | Loop | Recurse):
+            return None
+        return self._graph.nodes[self._graph.regions[node.detail.body].output]
+
+    def _is_taken(self, node: GraphNode, done: set[str], chosen: Mapping[str, int]) -> bool:
+        if not all(self.nodes[gate] for gate in node.gates):
+            return False
+        inputs = [self.nodes[place] for place in node.inputs]
+        match node.kind:
+            case "step":
+                return node.path in done
+            case "case":
+                by = self._graph.nodes[node.inputs[0]].path
+                return isinstance(node.detail, Case) and chosen.get(by) in node.detail.taken
+            case "when":
+                return chosen.get(node.path) == 1
+            case "merge" | "race":
+                return any(inputs)
+            case "collect" | "optional":
+                return True
+            case _:
+                return all(inputs)
