@@ -157,7 +157,7 @@ def _count(path: str, counts: Sequence[int], gaps: list[str]) -> Choice:
         return Choice(count=Distribution.constant(1.0))
     if len(counts) < LEAST:
         gaps.append(f"{path}: reached {len(counts)} times")
-    return Choice(count=sampled([(float(count), 1.0) for count in sorted(counts)]))
+    return Choice(count=sampled([(float(it), 1.0) for it in sorted(counts)], whole=True))
 
 
 def _keys(path: str, counts: Mapping[int, int], gaps: list[str]) -> Choice:
