@@ -10,7 +10,7 @@ import typer
 from ._compare import baseline, compare
 from ._coverage import coverage
 from ._diff import diff
-from ._frontier import frontier
+from ._frontier import forecasts, frontier
 from ._graph import graph
 from ._lint import lint
 from ._orders import cancel, fork, pause, resolve, resume, retry, signal
@@ -42,7 +42,16 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         risks,
     ),
     "Forecasts": (frontier,),
-    "Runs of a store": (runs, show, explain, scorecard, releases, dead_letters, export),
+    "Runs of a store": (
+        runs,
+        show,
+        explain,
+        scorecard,
+        releases,
+        forecasts,
+        dead_letters,
+        export,
+    ),
     "Questions to a store": (compare, value, storms, predictors, impact),
     "Orders to the runtime that has a store open": (
         cancel,

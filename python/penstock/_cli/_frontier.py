@@ -1,8 +1,9 @@
-"""penstock frontier: what many policies would cost, and which of them no other beats."""
+"""penstock frontier and forecasts: what policies would cost, and what released ones then did."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,11 @@ from penstock._errors import DefinitionError
 from penstock._simulation._frontier import Vary
 from penstock._simulation._frontier import frontier as found_frontier
 from penstock._simulation._model import Model
+from penstock._simulation._record import forecasts_of_store, lines
 from penstock._simulation._scene import World
 
 from ._load import errors, fail, queues, workflow
-from ._store import AsJson
+from ._store import AsJson, StorePath, opened
 
 Target = Annotated[str, typer.Argument(metavar="WORKFLOW", help="module:workflow, or a file.")]
 ModelFile = Annotated[Path, typer.Option("--model", metavar="FILE", help="How it behaves.")]
@@ -87,6 +89,18 @@ def frontier(
             typer.echo(f"The picture is in {html}.")
     if require is not None and found.cheapest is None:
         raise typer.Exit(1)
+
+
+def forecasts(store: StorePath, *, as_json: AsJson = False) -> None:
+    """Hold the forecasts of a store's releases against what was measured since."""
+    with opened(store) as view:
+        found = forecasts_of_store(view, now=time.time())
+    if as_json:
+        content = [record.to_dict() for record in found]
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    for line in lines(found):
+        typer.echo(line)
 
 
 @contextmanager
