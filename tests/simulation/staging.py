@@ -9,9 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 import penstock as ps
-from penstock._simulation import Model
-from penstock._simulation._changes import Change
-from penstock._simulation._scene import Scene, World, scene_of
+from penstock._simulation import Change, Model, World
+from penstock._simulation._scene import Scene, scene_of
 
 
 class Stage:

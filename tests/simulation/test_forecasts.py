@@ -50,7 +50,7 @@ FORECAST = Forecast(
 
 def released(path: Path, count: int, *, forecast: Forecast | None = FORECAST) -> None:
     async def main() -> None:
-        async with ps.Runtime(store=path, workflows=[talk]) as rt:
+        async with ps.Runtime(store=path, workflows=[talk], durability="async") as rt:
             await rt.release(talk, overlay={PROMPT: "long"}, share=0.5, forecast=forecast)
             for number in range(count):
                 run = await rt.start(talk, str(number), run_id=f"run {number}")

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 import penstock as ps
-from penstock._simulation import Model
-from penstock._simulation._changes import Change
-from penstock._simulation._scene import World
+from penstock._simulation import Change, Model, World
 from penstock.testing import VirtualClock
 from simulation.staging import Stage
 

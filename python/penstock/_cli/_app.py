@@ -7,12 +7,14 @@ from typing import Final
 
 import typer
 
+from ._capacity import capacity
 from ._compare import baseline, compare
 from ._coverage import coverage
 from ._diff import diff
 from ._frontier import forecasts, frontier
 from ._graph import graph
 from ._lint import lint
+from ._model import model
 from ._orders import cancel, fork, pause, resolve, resume, retry, signal
 from ._pages import contracts, interfaces, risks
 from ._questions import impact, predictors, storms, value
@@ -20,6 +22,7 @@ from ._releases import releases
 from ._runs import dead_letters, runs
 from ._scorecard import explain, scorecard
 from ._show import show
+from ._simulate import simulate
 from ._stability import stability
 from ._upkeep import export, prune, verify
 
@@ -41,17 +44,8 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         contracts,
         risks,
     ),
-    "Forecasts": (frontier,),
-    "Runs of a store": (
-        runs,
-        show,
-        explain,
-        scorecard,
-        releases,
-        forecasts,
-        dead_letters,
-        export,
-    ),
+    "Runs of a store": (runs, show, explain, scorecard, releases, dead_letters, export),
+    "Forecasts": (simulate, frontier, capacity, forecasts),
     "Questions to a store": (compare, value, storms, predictors, impact),
     "Orders to the runtime that has a store open": (
         cancel,
@@ -67,4 +61,5 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+app.add_typer(model, rich_help_panel="Forecasts")
 app.add_typer(baseline, rich_help_panel="Questions to a store")

@@ -19,17 +19,8 @@ from penstock._simulation._record import forecasts_of_store, lines
 from penstock._simulation._scene import World
 
 from ._load import errors, fail, queues, workflow
+from ._simulate import Concurrency, Deadline, ModelFile, Seed, Target
 from ._store import AsJson, StorePath, opened
-
-Target = Annotated[str, typer.Argument(metavar="WORKFLOW", help="module:workflow, or a file.")]
-ModelFile = Annotated[Path, typer.Option("--model", metavar="FILE", help="How it behaves.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same one gives the same figures.")]
-Deadline = Annotated[
-    float | None, typer.Option(min=0.001, help="Seconds that each run has; no limit by default.")
-]
-Concurrency = Annotated[
-    int, typer.Option(min=1, help="Attempts that run at once, as Runtime(concurrency=).")
-]
 
 
 def frontier(
@@ -104,7 +95,7 @@ def forecasts(store: StorePath, *, as_json: AsJson = False) -> None:
 
 
 @contextmanager
-def progress(what: str) -> Generator[Callable[[int, int], None] | None]:
+def progress(what: str) -> Generator[Callable[[int, int | None], None] | None]:
     """A bar on the terminal while something takes long; None where there is no terminal."""
     if not errors.is_terminal:
         yield None

@@ -12,6 +12,8 @@ from typing import Any, cast
 from penstock._edges import ANYTHING
 from penstock._graph import (
     Accept,
+    Acquire,
+    Case,
     Detail,
     Graph,
     GraphNode,
@@ -88,6 +90,10 @@ def _detail(kind: str, given: Mapping[str, Any]) -> Detail | None:
         case "switch":
             labels = tuple(given["labels"])
             return Switch(labels=labels, keys=(), default=given["default"], by_type=False)
+        case "case":
+            return Case(taken=tuple(given["taken"]))
+        case "acquire":
+            return Acquire(key=given["key"])
         case "accept":
             return Accept(contains=given["contains"], explore=given["explore"], at=given["at"])
         case "shield":

@@ -43,6 +43,7 @@ class Arrivals(Part):
     speed: float
 
     _WORD: ClassVar[str] = "arrivals"
+    _ALWAYS: ClassVar[tuple[str, ...]] = ("kind",)
 
     def __init__(
         self,

@@ -120,9 +120,9 @@ def told(metric: str, value: float | None) -> str:
     base = metric.partition(":")[0]
     if base == "cost":
         return usd(value)
-    if base.startswith(("latency", "queue_delay")):
+    if base.startswith(TIMES):
         return seconds(value)
-    if base in _SHARES:
+    if base in SHARES:
         return percent(value)
     return f"{value:.3g}"
 
@@ -142,7 +142,9 @@ def told_about(metric: str, figure: Estimate) -> str:
     if value is None or low is None or high is None or high <= low:
         return text
     half = (high - low) / 2
-    if metric.partition(":")[0] in _SHARES:
+    if half <= 1e-9 * abs(value):
+        return text
+    if metric.partition(":")[0] in SHARES:
         return f"{text} ± {100 * half:.2g}"
     return f"{text} ± {100 * half / abs(value):.2g} %" if value else text
 
@@ -176,6 +178,8 @@ METRICS: Final = (
     "human_minutes",
     "throughput",
     "slot_seconds",
+    "refused",
+    "unfinished",
 )
 """The metrics of each forecast."""
 _BY_NAME: Final = ("cost:", "utilisation:", "queue_delay_p")
@@ -187,7 +191,12 @@ _SHORT: Final = {
     "wait_p95": "queue_delay_p95",
     "wait_p99": "queue_delay_p99",
 }
-_SHARES: Final = frozenset({"success", "quality", "waste", "utilisation"})
+TIMES: Final = ("latency", "queue_delay")
+"""What the names of times begin with."""
+SHARES: Final = frozenset(
+    {"success", "quality", "waste", "utilisation", "retry_burden", "refused", "unfinished"}
+)
+"""Metrics that are a share of a whole."""
 _REQUIREMENT: Final = re.compile(
     r"(?P<metric>[A-Za-z_][^<>=]*?)\s*(?P<sign>>=|<=)\s*\$?(?P<bound>-?\d+(\.\d+)?(e-?\d+)?)\s*"
     r"(?P<percent>%)?(?:\s*s)?"

@@ -19,7 +19,7 @@ from ._forecast import NO_DATA, Estimate, Forecast
 from ._scene import Scene
 
 Batch: TypeAlias = Mapping[str, Any]
-Count: TypeAlias = Callable[[Batch], float]
+Count: TypeAlias = Callable[[Batch], Any]
 
 
 def forecast_of(scene: Scene, played: Mapping[str, Any]) -> Forecast:
@@ -130,16 +130,16 @@ def student(freedom: int) -> float:
     return z + first / n + second / n**2 + third / n**3
 
 
-def _succeeded(batch: Batch) -> float:
+def _succeeded(batch: Batch) -> Any:
     return batch["ended"].get("succeeded", 0)
 
 
-def _over(batch: Batch) -> float:
+def _over(batch: Batch) -> Any:
     ended = batch["ended"]
     return _succeeded(batch) + sum(ended.get(cause, 0) for cause in FAILURES)
 
 
-def _offered(batch: Batch) -> float:
+def _offered(batch: Batch) -> Any:
     return batch["offered"]
 
 
@@ -147,12 +147,12 @@ def _attempts(kind: str) -> Count:
     return lambda batch: batch["attempts"].get(kind, 0)
 
 
-def _sent(batch: Batch) -> float:
+def _sent(batch: Batch) -> Any:
     attempts = batch["attempts"]
     return attempts.get("first", 0) + attempts.get("retry", 0) + batch["hedges"]
 
 
-def _wasted(batch: Batch) -> float:
+def _wasted(batch: Batch) -> Any:
     return sum(nanos for why, nanos in batch["waste"].items() if why != "useful")
 
 

@@ -200,7 +200,7 @@ class Model(Part):
         """
         path = Path(path)
         _loader(path)
-        text = self.to_json() if path.suffix == ".json" else written(self.to_dict(), comments)
+        text = self.to_json() if path.suffix == ".json" else self.to_toml(comments=comments)
         try:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
@@ -208,9 +208,9 @@ class Model(Part):
                 f"{path} can't be written: {error.strerror}", remedy="name another file"
             ) from error
 
-    def to_toml(self) -> str:
-        """The text of a TOML file."""
-        return written(self.to_dict())
+    def to_toml(self, *, comments: Sequence[str] = ()) -> str:
+        """The text of a TOML file, after lines that stand before it."""
+        return written(self.to_dict(), comments)
 
     def to_json(self) -> str:
         """The text of a JSON file."""

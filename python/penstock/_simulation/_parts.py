@@ -80,12 +80,12 @@ class Part(Policy):
         known = inspect.signature(type(self)).parameters
         for each in fields(cast("Any", self)):
             value = getattr(self, each.name)
-            parameter = known.get(each.name)
-            if parameter is None or value != parameter.default:
+            if each.name in self._ALWAYS or value != known[each.name].default:
                 content[each.name] = _plain(value)
         return content
 
     _WORD: ClassVar[str] = "part"
+    _ALWAYS: ClassVar[tuple[str, ...]] = ()
 
 
 def table(data: Any, place: str, problems: list[str]) -> Mapping[str, Any]:

@@ -139,8 +139,8 @@ class StepModel(Part):
         spend: of each attempt.
         accepted: the probability that its value is accepted, where it is judged.
         scores: sorted, of its values; those of the threshold in force or more are accepted.
-        scores_seen: "all" of its values were scored; or only those were "explored" that stand for
-            all; or only what stands "above" an earlier threshold is known.
+        scores_seen: "all": there is one for each of its values; "explored": some stand for all, by
+            inverse propensity; "above": only what an earlier judge sent here is known.
         quality: the probability that its value is right.
         attempts_seen: how many attempts this was fitted to.
 

@@ -565,6 +565,7 @@ impl Core {
             plan: plan.plan.clone(),
             digest,
             overlay,
+            spawns: parts.iter().any(|part| matches!(part, NodePart::Spawn(_))),
             nodes: parts,
             codecs,
         }));

@@ -37,6 +37,7 @@ mod report;
 mod runs;
 mod state;
 mod store;
+mod tags;
 mod values;
 
 use pyo3::prelude::*;

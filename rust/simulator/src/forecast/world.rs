@@ -663,7 +663,7 @@ impl<'a> World<'a> {
         let parts = [DECISIONS, known.number, u64::from(node.0), what as u64];
         let mut luck = Luck::of(self.seed, parts);
         let model = &self.scene.model.nodes[of.index()];
-        let chosen = |outcome| Event::Chosen { run, node, outcome };
+        let chosen = |outcome| Event::Chosen { run, node, outcome, score: None };
         match (what, model) {
             (Evaluation::Count, NodeModel::Count(shape)) => {
                 Event::Counted { run, node, count: shape.draw(&mut luck).round() as u32 }
@@ -695,7 +695,7 @@ impl<'a> World<'a> {
                     tier.2 = true;
                 }
                 if judged.tier {
-                    Event::Judged { run, node, accepted }
+                    Event::Judged { run, node, accepted, score: None }
                 } else {
                     chosen(u64::from(accepted))
                 }

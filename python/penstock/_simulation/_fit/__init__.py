@@ -1,0 +1,7 @@
+"""Fit: a model of a workflow out of the journal of its runs."""
+
+from ._coming import Wanted
+from ._fitting import model_of
+from ._loading import MOST_RUNS, fit_of_store, load
+
+__all__ = ["MOST_RUNS", "Wanted", "fit_of_store", "load", "model_of"]

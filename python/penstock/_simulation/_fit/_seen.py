@@ -1,0 +1,444 @@
+"""Seen: what the records of runs tell of attempts, spend, decisions and signals.
+
+Runs that are still open count as well: their attempts have been made, and leaving them out would
+leave out what takes long.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from penstock._questions._graphs import graph_of
+from penstock._questions._runs import template
+from penstock._scorecard._path import Paths
+from penstock._simulation._subject import DEFAULT, Subject, subject_of
+
+from ._tiers import tiers_of
+
+if TYPE_CHECKING:
+    from penstock._graph import Graph
+    from penstock._questions._reading import Terms
+    from penstock._stored import RunInfo, StoredRecord
+
+How: TypeAlias = Literal["done", "error", "fatal", "timeout", "cut"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """An attempt of a step.
+
+    Attributes:
+        run: number of its run among those that were read.
+        step: its name.
+        path: of its node in the graph.
+        queue: that it waited in.
+        number: from 1.
+        after: how the attempt before failed; None for a first one.
+        start: when it started, in seconds since 1970.
+        end: likewise; of what was cut off, when that was.
+        how: it ended; "cut" if nobody waited for it any more.
+        last: whether it was not tried again.
+        error: the type of its exception.
+        flight: attempts that were under way in its queue when it started, itself among them.
+        outage: whether its queue was out of order when it started.
+        alone: seconds that it would have taken alone in its queue.
+    """
+
+    run: int
+    step: str
+    path: str
+    queue: str
+    number: int
+    after: How | None
+    start: float
+    end: float
+    how: How
+    last: bool = False
+    error: str = ""
+    flight: int = 1
+    outage: bool = False
+    alone: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or was waited for, to the microsecond."""
+        return max(round(self.end - self.start, 6), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What an attempt, or a person, has spent on something.
+
+    Attributes:
+        key: of the attempt: its run, node and number, and whether it is a second copy.
+        resource: what it was.
+        name: which one.
+        mode: such as "batch".
+        units: of it.
+        nanos: nano-dollars; None if they have no price.
+    """
+
+    key: tuple[int, str, int, bool]
+    resource: str
+    name: str
+    mode: str
+    units: int
+    nanos: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A value that was judged.
+
+    Attributes:
+        outcome: 0 rejected, 1 accepted, 2 accepted and explored further.
+        score: if it was journaled.
+        weight: how many runs it stands for; 0 if it stands for those only that came so far.
+    """
+
+    outcome: int
+    score: float | None
+    weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A signal that was waited for.
+
+    Attributes:
+        seconds: until it came, or for which it was waited.
+        came: whether it did.
+    """
+
+    seconds: float
+    came: bool
+
+
+@dataclass(slots=True)
+class Seen:
+    """What runs of one workflow have told.
+
+    Attributes:
+        graph: of the newest of them.
+        subject: what that needs a model to know.
+        accepted: when each run was.
+        attempts: of all steps.
+        ends: by step, the attempts that are known to be over, for what one of them costs.
+        spend: by step, what its attempts have spent.
+        human: by signal, what people have spent.
+        chosen: by path, how often each outcome was.
+        iterations: by path, the number of an iteration and whether it was the last.
+        counts: by path, items of a map.
+        keys: by path, how often each key was.
+        judged: by the path of what judges.
+        answers: by signal.
+        values: by the id of a run, the step whose value it gave.
+        others: by queue, attempts of other workflows: their starts and ends.
+    """
+
+    graph: Graph
+    subject: Subject
+    accepted: list[float] = field(default_factory=list[float])
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    ends: dict[str, set[tuple[int, str, int, bool]]] = field(
+        default_factory=dict[str, set[tuple[int, str, int, bool]]]
+    )
+    spend: dict[str, list[Line]] = field(default_factory=dict[str, list[Line]])
+    human: dict[str, list[Line]] = field(default_factory=dict[str, list[Line]])
+    chosen: dict[str, dict[int, int]] = field(default_factory=dict[str, dict[int, int]])
+    iterations: dict[str, list[tuple[int, bool]]] = field(
+        default_factory=dict[str, list[tuple[int, bool]]]
+    )
+    counts: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    keys: dict[str, dict[int, int]] = field(default_factory=dict[str, dict[int, int]])
+    judged: dict[str, list[Judged]] = field(default_factory=dict[str, list[Judged]])
+    answers: dict[str, list[Answer]] = field(default_factory=dict[str, list[Answer]])
+    values: dict[str, str] = field(default_factory=dict[str, str])
+    others: dict[str, list[tuple[float, float]]] = field(
+        default_factory=dict[str, list[tuple[float, float]]]
+    )
+
+
+class Reader:
+    """Reads the records of runs of one workflow into what was seen.
+
+    Args:
+        content: the graph, canonical JSON.
+        terms: of its version; None if the store does not have them.
+        seen: what is added to.
+    """
+
+    def __init__(self, content: Mapping[str, Any], terms: Terms | None, seen: Seen) -> None:
+        self._content = content
+        self._seen = seen
+        self._graph = graph_of(content, {})
+        self._subject = subject_of(self._graph)
+        facts: Mapping[str, Mapping[str, Any]] = {} if terms is None else terms.nodes
+        self._queues = {path: told.get("queue") or DEFAULT for path, told in facts.items()}
+        self._steps = {node.path: node.step.name for node in self._graph.nodes if node.step}
+        self._kinds = {node.path: node.kind for node in self._graph.nodes}
+        self._places = {node.path: place for place, node in enumerate(self._graph.nodes)}
+        self._waits = bool(self._subject.signals)
+        self._delays: dict[str, list[float]] = {}
+        self._explored = {it.explorer: it for it in tiers_of(self._graph) if it.explorer}
+
+    def read(self, info: RunInfo, records: Sequence[StoredRecord]) -> None:
+        """Add a run. O(records), and O(nodes) where something was waited for."""
+        seen = self._seen
+        run = len(seen.accepted)
+        seen.accepted.append(info.accepted)
+        told = until_retried(records)
+        self._attempts_of(run, told)
+        rounds: dict[str, int] = {}
+        for record in told:
+            match record.kind:
+                case "chosen":
+                    self._choice(record, rounds)
+                case "opened":
+                    path = self._template(record.node)
+                    seen.counts.setdefault(path, []).append(int(record.facts["count"]))
+                case "spent":
+                    self._spent(run, record)
+                case "done" if "score" in record.facts:
+                    self._explores(record)
+                case _:
+                    pass
+        if self._waits:
+            self._answers(info, told)
+        if any(record.kind == "ended" for record in told):
+            step = self._giver(told)
+            if step is not None:
+                seen.values[info.run_id] = step
+
+    def _attempts_of(self, run: int, records: Sequence[StoredRecord]) -> None:
+        before: dict[str, How] = {}
+        known: dict[tuple[str, int], float] = {}
+        cut: list[tuple[StoredRecord, str]] = []
+        for record in records:
+            path = self._template(record.node) if record.attempt else ""
+            step = self._steps.get(path)
+            if step is None:
+                continue
+            key = (record.node, record.attempt)
+            if record.kind in ("started", "spent"):
+                known.setdefault(key, record.at)
+            if record.kind not in _ENDS:
+                continue
+            copy = bool(record.facts.get("copy"))
+            self._seen.ends.setdefault(step, set()).add((run, *key, copy))
+            if "started" in record.facts:
+                start = record.facts["started"] / 1e9
+            elif key in known:
+                # It has run for so long at least, which is all that what is cut off has to tell.
+                start = known[key]
+            else:
+                cut.append((record, step))
+                continue
+            how, last, error = _how(record)
+            after = before.get(record.node)
+            attempt = self._attempt(run, step, path, record, start, how, after)
+            attempt.last, attempt.error = last, error
+            before[record.node] = how
+        if cut:
+            self._cut(run, cut, records)
+
+    def _cut(
+        self,
+        run: int,
+        cut: Iterable[tuple[StoredRecord, str]],
+        records: Sequence[StoredRecord],
+    ) -> None:
+        """Attempts that were cut off, and whose start is not journaled.
+
+        They started when they could have, and when others of their step had waited by then.
+        """
+        paths = Paths(plain(records), self._content, records[0].at)
+        due: dict[str, float] = {}
+        for record in records:
+            if record.kind == "failed" and "due" in record.facts:
+                due[record.node] = record.facts["due"] / 1e9
+            if record.kind == "done" and "started" in record.facts and record.node not in due:
+                waited = record.facts["started"] / 1e9 - paths.eligible(record.node)[0]
+                step = self._steps.get(self._template(record.node))
+                if step is not None:
+                    self._delays.setdefault(step, []).append(max(waited, 0.0))
+        for record, step in cut:
+            path = self._template(record.node)
+            delay = median(self._delays.get(step) or [0.0])
+            start = due.get(record.node, paths.eligible(record.node)[0]) + delay
+            self._attempt(run, step, path, record, min(start, record.at), "cut", None)
+
+    def _attempt(
+        self,
+        run: int,
+        step: str,
+        path: str,
+        record: StoredRecord,
+        start: float,
+        how: How,
+        after: How | None,
+    ) -> Attempt:
+        attempt = Attempt(
+            run=run,
+            step=step,
+            path=path,
+            queue=self._queues.get(path, DEFAULT),
+            number=record.attempt,
+            after=after,
+            start=start,
+            end=max(record.at, start),
+            how=how,
+        )
+        self._seen.attempts.append(attempt)
+        return attempt
+
+    def _choice(self, record: StoredRecord, rounds: dict[str, int]) -> None:
+        seen, path = self._seen, self._template(record.node)
+        kind, outcome = self._kinds.get(path), int(record.facts["outcome"])
+        score = record.facts.get("score")
+        if kind == "loop":
+            number = rounds[record.node] = rounds.get(record.node, 0) + 1
+            seen.iterations.setdefault(path, []).append((number, outcome == 1))
+        elif kind == "acquire":
+            keys = seen.keys.setdefault(path, {})
+            keys[outcome] = keys.get(outcome, 0) + 1
+        elif kind == "accept":
+            given = None if score is None else float(score)
+            seen.judged.setdefault(path, []).append(Judged(outcome, given))
+        elif kind in ("switch", "when"):
+            counts = seen.chosen.setdefault(path, {})
+            counts[outcome] = counts.get(outcome, 0) + 1
+
+    def _explores(self, record: StoredRecord) -> None:
+        """The score of a value that was made to explore a tier: it stands for those that were not.
+
+        Each run that did not need the tier was sent there with the same probability (Horvitz and
+        Thompson 1952).
+        """
+        tier = self._explored.get(self._template(record.node))
+        if tier is None or tier.judge is None or tier.at is None or not tier.share:
+            return
+        score = float(record.facts["score"])
+        judged = Judged(int(score >= tier.at), score, 1 / tier.share)
+        self._seen.judged.setdefault(tier.judge, []).append(judged)
+
+    def _spent(self, run: int, record: StoredRecord) -> None:
+        facts = record.facts
+        told: Mapping[str, Any] = facts.get("facts", facts)
+        resource = str(told.get("resource", ""))
+        if resource == "context":  # the size of one, and no money
+            return
+        path = self._template(record.node)
+        key = (run, record.node, record.attempt, bool(facts.get("copy")))
+        line = Line(
+            key,
+            resource,
+            str(told.get("name", "")),
+            str(told.get("mode", "")),
+            int(facts.get("units", 0)),
+            facts.get("nanos"),
+        )
+        step = self._steps.get(path)
+        if step is not None:
+            self._seen.spend.setdefault(step, []).append(line)
+            self._seen.ends.setdefault(step, set()).add(key)
+        elif self._kinds.get(path) == "signal":
+            self._seen.human.setdefault(self._signal(path), []).append(line)
+
+    def _answers(self, info: RunInfo, records: Sequence[StoredRecord]) -> None:
+        """How long each signal was waited for."""
+        paths = Paths(plain(records), self._content, info.accepted)
+        came: dict[str, float] = {}
+        over: dict[str, float] = {}
+        for record in records:
+            if record.kind == "signal":
+                came.setdefault(str(record.facts.get("signal", "")), record.at)
+            elif record.kind in ("fired", "failed", "withdrawn"):
+                over.setdefault(record.node, record.at)
+        last = records[-1].at
+        for name, node in self._subject.signals.items():
+            answers = self._seen.answers.setdefault(name, [])
+            for path in {it.node for it in records if self._template(it.node) == node.path} or (
+                [node.path] if name in came else []
+            ):
+                asked, _ = paths.eligible(path)
+                if name in came and path not in over:
+                    answers.append(Answer(max(came[name] - asked, 0.0), came=True))
+                else:
+                    answers.append(Answer(max(over.get(path, last) - asked, 0.0), came=False))
+
+    def _giver(self, records: Sequence[StoredRecord]) -> str | None:
+        """The step whose value a run has given, through joins and what was chosen."""
+        done = {it.node for it in records if it.kind == "done"}
+        chosen = {it.node: int(it.facts["outcome"]) for it in records if it.kind == "chosen"}
+        nodes = self._graph.nodes
+
+        def giver(place: int) -> str | None:
+            node = nodes[place]
+            if node.kind == "step":
+                return self._steps[node.path] if node.path in done else None
+            if node.kind == "case":
+                by = nodes[node.inputs[0]]
+                if chosen.get(by.path) not in getattr(node.detail, "taken", ()):
+                    return None
+            found = (giver(each) for each in node.inputs)
+            return next((step for step in found if step is not None), None)
+
+        return giver(self._graph.output)
+
+    def _signal(self, path: str) -> str:
+        return next(name for name, node in self._subject.signals.items() if node.path == path)
+
+    def _template(self, path: str) -> str:
+        return path if path in self._places else template(path)
+
+
+def intervals(records: Sequence[StoredRecord]) -> Iterable[tuple[str, float, float]]:
+    """By node, when attempts whose start is journaled started and ended."""
+    for record in records:
+        if record.attempt and record.kind in _ENDS and "started" in record.facts:
+            yield template(record.node), record.facts["started"] / 1e9, record.at
+
+
+def until_retried(records: Sequence[StoredRecord]) -> Sequence[StoredRecord]:
+    """Up to where the run was tried again by somebody: late spend of the first time is in it."""
+    for place, record in enumerate(records):
+        if record.kind == "retried":
+            return records[:place]
+    return records
+
+
+def plain(records: Sequence[StoredRecord]) -> list[dict[str, Any]]:
+    """As `Paths` takes them."""
+    return [
+        {
+            "at": it.at,
+            "kind": it.kind,
+            "node": it.node or None,
+            "attempt": it.attempt or None,
+            "facts": it.facts,
+        }
+        for it in records
+    ]
+
+
+def _how(record: StoredRecord) -> tuple[How, bool, str]:
+    """How an attempt ended, whether it was the last one, and the type of what it raised."""
+    facts = record.facts
+    if record.kind == "done":
+        return "done", True, ""
+    if record.kind != "failed":
+        return "cut", False, ""
+    last = facts.get("then") == "final"
+    if facts.get("cause") in _TIMEOUTS:
+        return "timeout", last, ""
+    error: Mapping[str, Any] = json.loads(record.value or "{}")
+    return "error", last, str(facts.get("refusal") or error.get("type", ""))
+
+
+_ENDS: Final = ("done", "failed", "interrupted", "abandoned", "unknown", "withdrawn")
+_TIMEOUTS: Final = frozenset({"timeout", "total_timeout", "heartbeat_timeout"})
