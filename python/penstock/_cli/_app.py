@@ -7,10 +7,11 @@ from typing import Final
 
 import typer
 
+from ._capacity import capacity
 from ._compare import baseline, compare
 from ._coverage import coverage
 from ._diff import diff
-from ._frontier import frontier
+from ._frontier import forecasts, frontier
 from ._graph import graph
 from ._lint import lint
 from ._model import model
@@ -44,7 +45,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         risks,
     ),
     "Runs of a store": (runs, show, explain, scorecard, releases, dead_letters, export),
-    "Forecasts": (simulate, frontier),
+    "Forecasts": (simulate, frontier, capacity, forecasts),
     "Questions to a store": (compare, value, storms, predictors, impact),
     "Orders to the runtime that has a store open": (
         cancel,

@@ -48,6 +48,7 @@ class Wanted(NamedTuple):
     needed: str
     risks: str
     registered: float | None
+    forecast: Mapping[str, Any] | None
 
 
 class Routed(NamedTuple):
@@ -233,6 +234,7 @@ class Releases:
             began=self.now(),
             registered=wanted.registered,
             risks=wanted.risks,
+            forecast=wanted.forecast,
         )
         active = Active(record, trial, assignment)
         active.needed = wanted.needed
