@@ -51,10 +51,11 @@ def off(share: float, count: int) -> Any:
     return pytest.approx(share, abs=4 * sqrt(share * (1 - share) / count))
 
 
-def test_it_is_a_model_of_the_workflow(model: Model, tmp_path: Path) -> None:
+def test_it_is_a_model_of_the_workflow(store: Path, model: Model, tmp_path: Path) -> None:
     assert model.check(support) == ()
     assert model.fitted is not None
     assert (model.fitted.runs, model.fitted.draft) == (RUNS, False)
+    assert Model.fit(store, "support") == model
     for name in ("m.toml", "m.json"):
         model.write(tmp_path / name)
         assert Model.read(tmp_path / name) == model
