@@ -91,7 +91,9 @@ class Driver:
         self.core: Core
         self.commanded: Callable[[Command], None] = lambda _: None
         self.ledger: Ledger
-        self.run_closed: Callable[[str, int, float, float, str], None] = _nobody
+        self.run_closed: Callable[[str, int, float, float, str, tuple[str, int] | None], None] = (
+            _nobody
+        )
         self.graphs: list[Graph] = []
         self.queues: list[Queue] = []
         self.feeds: list[Feed[QueueEvent | ReleaseEvent]] = []
@@ -294,9 +296,17 @@ class Driver:
         """Another process wants something of a run."""
         self.commanded(Command(number, key, run_id, verb, arguments, actor))
 
-    def closed(self, run_id: str, plan: int, accepted: float, ended: float, body: str) -> None:
+    def closed(
+        self,
+        run_id: str,
+        plan: int,
+        accepted: float,
+        ended: float,
+        body: str,
+        root: tuple[str, int] | None,
+    ) -> None:
         """A run of a watched workflow has ended, with these figures."""
-        self.run_closed(run_id, plan, accepted, ended, body)
+        self.run_closed(run_id, plan, accepted, ended, body, root)
 
     def news(self, queue: int, kind: str) -> None:
         """Something happened to a queue."""

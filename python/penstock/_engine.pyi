@@ -34,7 +34,7 @@ NODE_STATES: list[str]
 RUN_TABLE: list[tuple[str, str, str]]
 NODE_TABLE: list[tuple[str, str, str]]
 
-_Row: TypeAlias = tuple[float, str, str, int, str, float, int]
+_Row: TypeAlias = tuple[float, str, str, int, str, float, int, float | None]
 
 _Budget: TypeAlias = tuple[int, bool, str, float]
 _BudgetRow: TypeAlias = tuple[str, str, int, bool, int, int, int]
@@ -72,6 +72,45 @@ class Plan:
     @property
     def version(self) -> str: ...
     def __len__(self) -> int: ...
+
+@final
+class Simulation:
+    def __new__(cls) -> Simulation: ...
+    def add_queue(self, parts: dict[str, object]) -> int: ...
+    def configure_queue(self, queue: int, parts: dict[str, object]) -> None: ...
+    def add_plan(
+        self,
+        plan: Plan,
+        digest: str,
+        nodes: Sequence[tuple[object, object, dict[str, object] | None, Codec | None]],
+        overlay: str,
+    ) -> int: ...
+    def limit_runs(self, plan: int, parts: _Budget) -> None: ...
+    def scenario(self, plan: int, model: dict[str, object]) -> Scenario: ...
+
+@final
+class Scenario:
+    def attempt(
+        self,
+        seed: int,
+        run: int,
+        node: int,
+        number: int,
+        *,
+        at: float = 0.0,
+        after: str | None = None,
+        beside: int = 1,
+    ) -> tuple[str, float, list[tuple[int, int, int]]]: ...
+    def arrivals(self, seed: int, runs: int) -> list[float]: ...
+    def trace(self, seed: int, runs: int) -> list[tuple[int, float, str, int, str]]: ...
+
+def play(
+    scenarios: Sequence[Scenario],
+    seed: int,
+    length: tuple[int, int, int],
+    threads: int,
+    progress: Callable[[int], object] | None,
+) -> tuple[list[dict[str, Any] | None], bool]: ...
 
 @final
 class Core:
@@ -193,7 +232,7 @@ class Core:
     def keep_figures(self, states: Sequence[tuple[str, str]] = ...) -> None: ...
     def figures_by_hand(self, by_hand: bool) -> None: ...
     def watch_plan(self, plan: int, on: bool) -> None: ...
-    def recounted(self) -> list[tuple[str, int, float, float, str]]: ...
+    def recounted(self) -> list[tuple[str, int, float, float, str, tuple[str, int] | None]]: ...
     def state(self, key: str) -> str | None: ...
     def count(self, rows: Sequence[_Figure]) -> None: ...
     def replace_figures(

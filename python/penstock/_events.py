@@ -10,8 +10,8 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 from ._money import Usd
 
-Row: TypeAlias = tuple[float, str, str, int, str, float, int]
-"""As the engine gives it: at, kind, node, attempt, detail, when, number."""
+Row: TypeAlias = tuple[float, str, str, int, str, float, int, float | None]
+"""As the engine gives it: at, kind, node, attempt, detail, when, number, score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class Event:
             items a map has, for "opened"; as an amount of dollars, what was to be reserved in
             vain, for "denied" (`detail` says of whose budget), and what may be spent, for
             "budgeted".
+        score: of a value that was judged by a `Threshold`, for "chosen".
     """
 
     at: float
@@ -47,11 +48,12 @@ class Event:
     started: float | None = None
     due: float | None = None
     value: object = None
+    score: float | None = None
 
     @classmethod
     def of(cls, row: Row) -> Event:
         """The event of an engine's row."""
-        at, kind, node, attempt, detail, when, number = row
+        at, kind, node, attempt, detail, when, number, score = row
         return cls(
             at=at,
             kind=kind,
@@ -62,6 +64,7 @@ class Event:
             started=when if when and kind == "done" else None,
             due=when if when and kind == "failed" else None,
             value=Usd(number) if kind in _MONEY else number if kind in _NUMBERS else None,
+            score=score,
         )
 
 

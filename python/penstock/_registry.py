@@ -55,6 +55,7 @@ class Registry:
         self._overlays: dict[tuple[str, str, str], int] = {}
         self._queue_numbers: dict[str, int] = {_DEFAULT.name: 0}
         self._step_numbers: dict[tuple[str, str], int] = {}
+        self._starts: dict[int, set[int]] = {}
         self.workflows: list[tuple[str, str]] = []
         self.labels: list[tuple[str, str]] = []
         self.steps: list[tuple[str, str]] = []
@@ -114,6 +115,8 @@ class Registry:
         ]
         overlay = "" if changes is None else changes.digest
         number = self._core.add_plan(workflow.plan, digest, nodes, overlay)
+        starts = [it.detail for it in workflow.graph.nodes if isinstance(it.detail, Spawn)]
+        self._starts[number] = {self.plan(it.workflow, changes) for it in starts}
         if workflow.budget is not None:
             self._core.limit_runs(number, workflow.budget.parts)
         self.workflows.append((workflow.name, workflow.version))
@@ -170,6 +173,16 @@ class Registry:
         """A workflow by its name and version, if it is registered."""
         return self._names.get((name, version))
 
+    def started_by(self, plan: int) -> set[int]:
+        """Numbers of the workflows that runs of one may start, and those that these may."""
+        found: set[int] = set()
+        left = [plan]
+        while left:
+            new = self._starts[left.pop()] - found
+            found |= new
+            left += new
+        return found
+
     def facts(self) -> dict[tuple[str, str, str], NodeFacts]:
         """What figures are told of the nodes of all workflows: by name, version and path."""
         return {
@@ -206,7 +219,7 @@ class Registry:
             case Accept(at=at, tier=tier):
                 return (node.function, at, tier), None
             case Spawn(workflow=workflow):
-                return self.plan(workflow), None
+                return self.plan(workflow, changes), None
             case _:
                 return (node.value if node.kind == "constant" else node.function), None
 
@@ -288,7 +301,7 @@ class Registry:
             raise DefinitionError(
                 f"two queues are called {queue.name!r}", remedy="give each its own name"
             )
-        number = self._core.add_queue(_model(queue))
+        number = self._core.add_queue(model_of(queue))
         if self._codecs is not None:
             keep_queue(self._core, queue)
         self._queue_numbers[queue.name] = number
@@ -325,13 +338,13 @@ class Registry:
             )
         if self._codecs is not None:
             keep_queue(self._core, queue)
-        self._core.configure_queue(number, _model(queue))
+        self._core.configure_queue(number, model_of(queue))
         self.queues[number] = queue
         # Steps that bring the former one along still mean this queue.
         self._given.add(queue.name)
 
 
-def _model(queue: Queue) -> dict[str, object]:
+def model_of(queue: Queue) -> dict[str, object]:
     """A queue as the native side takes it."""
     rates = {rate.unit: (rate.limit, rate.per, rate.burst) for rate in queue.rate_limit}
     concurrency, adaptive = queue.concurrency, None

@@ -266,7 +266,7 @@ class Runtime:
             _log.warning(
                 "figures of %d runs are lost: their workflow is not registered as it was", lost
             )
-        self._releases.catch_up(self._runs_of_release)
+        self._releases.catch_up(self._runs_of_release, self._deadline_of)
         for run_id, why in held[:10]:
             _log.warning("%s holds run %s: %s", self._name, run_id, why)
         if len(held) > 10:
@@ -285,6 +285,12 @@ class Runtime:
     def _runs_of_release(self, record: ReleaseRecord, since: float) -> Iterable[RunInfo]:
         tags = {RELEASE_TAG: record.name}
         return self._store_view().every(workflow=record.workflow, tags=tags, accepted_after=since)
+
+    def _deadline_of(self, run_id: str) -> float | None:
+        """When a run of the store must be over, in seconds since 1970; None for never."""
+        accepted = self._store_view().records(run_id)[:1]
+        until = accepted[0].facts.get("deadline") if accepted else None
+        return None if until is None else until / 1e9
 
     def _store_view(self) -> StoreView:
         """The read side of the store, opened when it is first needed."""
@@ -779,8 +785,8 @@ class Runtime:
             on_undecided: what happens at `max_runs` or `max_age`: "hold", "promote", "rollback".
             max_runs: of the candidate, that are judged.
             max_age: seconds.
-            horizon: seconds from its start in which a run has to succeed; twice the time that
-                99.9 % of the last day's runs took, if not given.
+            horizon: seconds from its start in which a run has to succeed, if its deadline does not
+                say less; twice the time that 99.9 % of the last day's runs took, if not given.
             sticky_by: what stays in one arm together: "run", "tenant", or a function of the inputs.
             gather: seconds from the first run of what stays together, in which its runs count; it
                 is judged as one after that.
@@ -1022,7 +1028,7 @@ class Runtime:
                     raise
             else:
                 if new and routed is not None:
-                    self._releases.started(routed, checked["run_id"])
+                    self._releases.started(routed, checked["run_id"], checked.get("deadline"))
                 if not new and on_existing == "error":
                     if watch:
                         core.unwatch(key)

@@ -131,6 +131,7 @@ class StoredRecord:
             started=facts["started"] / 1e9 if self.kind == "done" else None,
             due=facts["due"] / 1e9 if "due" in facts else None,
             value=number if self.kind in ("chosen", "opened") else None,
+            score=facts.get("score"),
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -71,6 +73,74 @@ def test_a_success_after_the_horizon_is_a_failure() -> None:
     trial.ended("late", HORIZON + 1, GOOD)
     trial.verdict(HORIZON + 1)
     assert trial.evidence()[0].canary == 1.0
+
+
+def test_a_deadline_before_the_horizon_is_the_horizon_of_its_run() -> None:
+    trial = made()
+    trial.started("short", "canary", 0.0, deadline=5.0)
+    trial.started("long", "baseline", 0.0, deadline=2 * HORIZON)
+    assert judged(trial, 5.0) == 0
+    assert judged(trial, 5.1) == 1
+    assert judged(trial, HORIZON) == 1
+    assert judged(trial, HORIZON + 0.1) == 2
+    trial.started("late", "canary", 100.0, deadline=5.0)
+    trial.ended("late", 106.0, GOOD)
+    assert judged(trial, 106.0) == 3
+    assert trial.evidence()[0].canary == 1.0
+
+
+def test_what_runs_have_started_counts_as_theirs_in_whatever_order_it_ends() -> None:
+    whole = Outcome(
+        result="succeeded",
+        cost=7,
+        retries=3,
+        first_attempts={"a": 3, "b": 2},
+        handoffs=4,
+        accepted=3,
+        slot_seconds={"a": 2.0},
+        queue_delay=3.0,
+    )
+    own = Outcome(result="succeeded", cost=4, retries=1, first_attempts={"a": 1}, queue_delay=1.0)
+    first = Outcome(result="failed", cost=2, first_attempts={"a": 2}, slot_seconds={"a": 2.0})
+    second = Outcome(
+        result="cancelled",
+        cost=1,
+        retries=2,
+        first_attempts={"b": 2},
+        handoffs=4,
+        accepted=3,
+        queue_delay=3.0,
+    )
+    ends: list[Callable[[Trial], None]] = [
+        lambda trial: trial.ended("r", 1.0, own, started=1),
+        lambda trial: trial.part_ended("r", "r/a", first, started=1),
+        lambda trial: trial.part_ended("r", "r/a/b", second, depth=2),
+    ]
+    expected = made()
+    expected.started("r", "canary", 0.0)
+    expected.ended("r", 1.0, whole)
+    expected.verdict(1.0)
+    for order in permutations(ends):
+        trial = made()
+        trial.started("r", "canary", 0.0)
+        for number, end in enumerate(order):
+            assert judged(trial, 1.0) == 0
+            end(trial)
+            if number:
+                end(trial)  # told twice, it counts once
+            trial = Trial.restored(json.loads(json.dumps(trial.state())))
+        assert judged(trial, 1.0) == 1
+        assert trial.evidence() == expected.evidence()
+
+
+def test_what_never_ends_holds_its_root_up_until_the_horizon() -> None:
+    trial = made()
+    trial.started("r", "canary", 0.0)
+    trial.ended("r", 1.0, GOOD, started=1)
+    assert judged(trial, HORIZON) == 0
+    assert judged(trial, HORIZON + 0.1) == 1
+    assert trial.evidence()[0].canary == 0.0
+    trial.part_ended("r", "r/a", BAD)
 
 
 def test_a_run_that_a_user_cancelled_counts_nowhere() -> None:

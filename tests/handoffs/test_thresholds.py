@@ -257,3 +257,53 @@ def test_a_changed_threshold_is_told_by_diff_and_leaves_the_graph_digest_alone()
     assert old.digest == new.digest
     (change,) = ps.diff(old, new).changes
     assert (change.place, change.what) == ("bare/threshold", "at 0.5 -> 0.7")
+
+
+@ps.step
+async def better(x: int) -> int:
+    return abs(x)
+
+
+@ps.workflow
+def laddered(flow: ps.Flow, x: ps.Node[int]) -> ps.Node[int]:
+    good = flow.call(replaced, flow.sleep(x, 1.0))
+    return flow.cascade((rescue, better), good, accept=GOOD)
+
+
+@virtual
+async def test_scores_are_in_the_history(task: Task) -> None:
+    async with ps.Runtime(task=task) as rt:
+        for x, scores in ((60, [0.6, -0.6]), (49, [0.49, 0.49])):
+            run = await rt.start(laddered, x)
+            followed = asyncio.ensure_future(_all(run))
+            await run.result()
+            history = await run.history()
+            judged = [(it.value, it.score) for it in history if it.kind == "chosen"]
+            assert judged == [(int(it >= 0.5), it) for it in scores]
+            assert [it for it in await followed if it.kind != "started"] == history[1:]
+            assert all(it.score is None for it in history if it.kind != "chosen")
+
+
+async def _all(run: ps.Run[Any]) -> list[ps.Event]:
+    return [it async for it in run.events() if isinstance(it, ps.Event)]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [(1 / 3, 1 / 3), (1e300, 1e300), (0, 0.0), (True, 1.0), (float("inf"), None)]
+)
+def test_scores_are_kept_by_the_store_to_the_last_bit(
+    tmp_path: Path, said: float, kept: float | None
+) -> None:
+    @ps.step(accept=ps.Threshold(lambda x: said, at=-1.0))
+    async def judged(x: int) -> int:
+        return x
+
+    async def main() -> list[ps.Event]:
+        async with ps.Runtime(store=tmp_path / "a.db") as rt:
+            await rt.run(judged, 1, run_id="r")
+        async with ps.Runtime(store=tmp_path / "a.db", workflows=[judged]) as rt:
+            run = rt.get("r")
+            return await run.history()
+
+    history = asyncio.run(main())
+    assert [(it.value, it.score) for it in history if it.kind == "chosen"] == [(1, kept)]

@@ -298,3 +298,23 @@ def test_the_slowest_item_of_a_map_is_on_the_critical_path(tmp_path: Path) -> No
     assert "\x1b" not in text
     assert "* mapped/slow[2]" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_score_of_a_value_is_told_where_the_value_came_from() -> None:
+    drawn = graph(
+        ("f/x", "input", []),
+        ("f/draft", "step", [0]),
+        ("f/spare", "step", [0]),
+        ("f/scored", "merge", [1, 2]),
+        ("f/threshold", "accept", [3]),
+    )
+    records = [
+        record(0, "accepted"),
+        failed(1, "f/draft", 0, then="final"),
+        done(2, "f/spare", 1),
+        record(2, "chosen", "f/threshold", outcome=1, score=0.83),
+        record(2, "ended", status="succeeded"),
+    ]
+    told = explain(records, drawn)
+    assert {it.path: it.score for it in told.nodes} == {"f/draft": None, "f/spare": 0.83}
+    assert "f/spare score 0.83" in report(told, width=100)

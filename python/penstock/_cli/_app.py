@@ -10,6 +10,7 @@ import typer
 from ._compare import baseline, compare
 from ._coverage import coverage
 from ._diff import diff
+from ._frontier import frontier
 from ._graph import graph
 from ._lint import lint
 from ._model import model
@@ -20,6 +21,7 @@ from ._releases import releases
 from ._runs import dead_letters, runs
 from ._scorecard import explain, scorecard
 from ._show import show
+from ._simulate import simulate
 from ._stability import stability
 from ._upkeep import export, prune, verify
 
@@ -42,6 +44,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         risks,
     ),
     "Runs of a store": (runs, show, explain, scorecard, releases, dead_letters, export),
+    "Forecasts": (simulate, frontier),
     "Questions to a store": (compare, value, storms, predictors, impact),
     "Orders to the runtime that has a store open": (
         cancel,
@@ -57,5 +60,5 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
-app.add_typer(model, rich_help_panel="Models")
+app.add_typer(model, rich_help_panel="Forecasts")
 app.add_typer(baseline, rich_help_panel="Questions to a store")

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from penstock._diff import interface, parsed
 from penstock._errors import DefinitionError
+from penstock._policies import Queue
 from penstock._settings import Setting
 from penstock._stages import Step
 from penstock._workflows import Workflow
@@ -64,6 +65,14 @@ def settings(target: str) -> list[Setting[Any]]:
         return []
     values: list[Any] = list(vars(_module(target.removesuffix(":"))).values())
     return [value for value in values if isinstance(value, Setting)]
+
+
+def queues(target: str) -> list[Queue]:
+    """The queues that a target's module defines or imports: steps may only name them."""
+    source = target.rpartition(":")[0] if ":" in target else target
+    values: list[Any] = list(vars(_module(source)).values())
+    found = {value.name: value for value in values if isinstance(value, Queue)}
+    return list(found.values())
 
 
 def side(target: str) -> dict[str, Any]:

@@ -142,6 +142,8 @@ def _what(record: StoredRecord, *, full: bool) -> Text:
     for name in ("signal", "outcome", "count", "status"):
         if name in facts:
             what.append(f" {facts[name]}")
+    if "score" in facts:
+        what.append(f" at a score of {facts['score']:.6g}")
     if "cmd" in facts:
         what.append(f" (by command {facts['cmd']})", style="dim")
     if record.value is not None:

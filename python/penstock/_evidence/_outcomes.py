@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 from penstock._policies import Policy, number, seconds, whole
 from penstock._policies._checks import one_of
 
 from ._margins import Margin
+
+N = TypeVar("N", int, float)
 
 Result: TypeAlias = Literal["succeeded", "failed", "cancelled"]
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -18,7 +20,7 @@ NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
 class Outcome(Policy):
-    """What is known of a run, with its children and forks folded in.
+    """What is known of a run, with the runs that it has started folded in.
 
     Attributes:
         result: "cancelled" is by a user: such a run counts nowhere. What was compensated, or ended
@@ -86,8 +88,27 @@ class Outcome(Policy):
             degraded=bool(degraded),
         )
 
+    def with_part(self, part: Outcome) -> Outcome:
+        """The same run, with what a run that it has started did counted as its own."""
+        return Outcome(
+            result=self.result,
+            cost=self.cost + part.cost,
+            unpriced=self.unpriced or part.unpriced,
+            retries=self.retries + part.retries,
+            first_attempts=_summed(self.first_attempts, part.first_attempts),
+            handoffs=self.handoffs + part.handoffs,
+            accepted=self.accepted + part.accepted,
+            slot_seconds=_summed(self.slot_seconds, part.slot_seconds),
+            queue_delay=max(self.queue_delay, part.queue_delay),
+            degraded=self.degraded or part.degraded,
+        )
+
     def __reduce__(self) -> tuple[object, ...]:
         return Outcome.from_dict, (self.to_dict(),)
+
+
+def _summed(own: Mapping[str, N], other: Mapping[str, N]) -> dict[str, N]:
+    return {name: own.get(name, 0) + other.get(name, 0) for name in {**own, **other}}
 
 
 class Seen(NamedTuple):

@@ -36,33 +36,76 @@ FULL: Final = 0.85
 class _Run:
     """A run until it is judged."""
 
-    __slots__ = ("at", "canary", "ended", "lanes", "name", "outcome", "scores", "share", "unit")
+    __slots__ = (
+        "at",
+        "canary",
+        "ended",
+        "horizon",
+        "lanes",
+        "levels",
+        "name",
+        "outcome",
+        "part",
+        "parts",
+        "scores",
+        "share",
+        "unit",
+    )
 
-    def __init__(self, name: str, *, canary: bool, at: float, share: float, unit: str) -> None:
+    def __init__(
+        self, name: str, *, canary: bool, at: float, share: float, unit: str, horizon: float
+    ) -> None:
         self.name, self.canary, self.at, self.share, self.unit = name, canary, at, share, unit
+        self.horizon = horizon
         self.ended: float | None = None
         self.outcome: Outcome | None = None
+        self.part: Outcome | None = None
+        self.parts: list[str] = []
+        self.levels: list[list[int]] = []
         self.scores: dict[str, float] = {}
         self.lanes = 0
 
-    def seen(self, horizon: float) -> Seen:
+    def seen(self) -> Seen:
+        outcome = self.outcome
+        if outcome is not None and self.part is not None:
+            outcome = outcome.with_part(self.part)
         if self.ended is None:
-            return Seen(succeeded=False, elapsed=inf, outcome=self.outcome, scores=self.scores)
+            return Seen(succeeded=False, elapsed=inf, outcome=outcome, scores=self.scores)
         elapsed = self.ended - self.at
-        good = self.outcome is not None and self.outcome.result == "succeeded"
-        return Seen(good and elapsed <= horizon, elapsed, self.outcome, self.scores)
+        good = outcome is not None and outcome.result == "succeeded"
+        return Seen(good and elapsed <= self.horizon, elapsed, outcome, self.scores)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, and all that it has started, directly or not."""
+        if self.ended is None or self.cancelled:
+            return self.ended is not None
+        below = [*self.levels[1:], [0, 0]]
+        return all(up[1] <= down[0] for up, down in zip(self.levels, below, strict=True))
+
+    def counts(self, depth: int, started: int) -> None:
+        """A run at a depth, 0 for this one, has ended, and has started so many others."""
+        while len(self.levels) <= depth:
+            self.levels.append([0, 0])
+        self.levels[depth][0] += 1
+        self.levels[depth][1] += started
 
     def state(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in self.__slots__}
         outcome = None if self.outcome is None else self.outcome.to_dict()
-        return kept | {"outcome": outcome, "scores": dict(self.scores)}
+        part = None if self.part is None else self.part.to_dict()
+        copies = {"scores": dict(self.scores), "parts": list(self.parts)}
+        levels = [list(level) for level in self.levels]
+        return kept | copies | {"outcome": outcome, "part": part, "levels": levels}
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> _Run:
-        names = ("canary", "at", "share", "unit")
+        names = ("canary", "at", "share", "unit", "horizon")
         run = cls(state["name"], **{name: state[name] for name in names})
-        outcome = state["outcome"]
+        outcome, part = state["outcome"], state["part"]
         run.outcome = None if outcome is None else Outcome.from_dict(outcome)
+        run.part = None if part is None else Outcome.from_dict(part)
+        run.parts, run.levels = list(state["parts"]), [list(it) for it in state["levels"]]
         run.ended, run.lanes, run.scores = state["ended"], state["lanes"], dict(state["scores"])
         return run
 
@@ -76,18 +119,20 @@ class _Run:
 class Trial:
     """Judges one release, run by run.
 
-    A run has succeeded if it did within `horizon` seconds of its start; one that is older and has
-    not ended counts as failed. Runs are judged in start order, and none before each older one, of
+    A run has succeeded if it did within `horizon` seconds of its start, or by its deadline where
+    that is earlier; one that is older and has not ended counts as failed. What runs that it has
+    started spend and do counts as its own, and is waited for as long; whether it succeeded is its
+    own matter. Runs are judged in start order, and none before each older one, of
     either arm, has ended or passed the horizon: else an arm that merely takes longer, or fails
     earlier, would look different from what it is.
 
-    Commands: `started`, `ended`, `so_far`, `scored`, `changed_share`, `forecast`. Then `settled`
-    and `verdict` say what they amount to; they look after every run that is judged, and once that
-    has decided they stay with it.
+    Commands: `started`, `ended`, `part_ended`, `so_far`, `scored`, `changed_share`, `forecast`.
+    Then `settled` and `verdict` say what they amount to; they look after every run that is judged,
+    and once that has decided they stay with it.
 
     Args:
         criteria: what the candidate is judged by.
-        horizon: seconds; the runs' deadline, else twice the p99.9 of the baseline.
+        horizon: seconds, for runs without an earlier deadline; twice the p99.9 of the baseline.
         began: when the release began, on the clock of all other times.
         share: of the runs that go to the canary, more than 0 and less than 1.
         max_runs: canary runs that are judged at most; units, where runs stay together.
@@ -148,7 +193,15 @@ class Trial:
         self._shown_at: float | None = None
         self._final: Verdict | None = None
 
-    def started(self, run: str, arm: Arm, at: float, *, unit: str | None = None) -> None:
+    def started(
+        self,
+        run: str,
+        arm: Arm,
+        at: float,
+        *,
+        unit: str | None = None,
+        deadline: float | None = None,
+    ) -> None:
         """A run has started. Call it in start order.
 
         Args:
@@ -156,11 +209,13 @@ class Trial:
             arm: "canary" or "baseline".
             at: when.
             unit: what stays in its arm together, such as the tenant; None for the run by itself.
+            deadline: seconds from its start, by which it must have ended; None for none.
         """
         if self._final is not None or run in self._runs:
             return
         canary = one_of(arm, "the arm of a run", get_args(Arm)) == "canary"
-        record = _Run(run, canary=canary, at=at, share=self.share, unit=unit or "")
+        within = self.horizon if deadline is None else min(deadline, self.horizon)
+        record = _Run(run, canary=canary, at=at, share=self.share, unit=unit or "", horizon=within)
         self._runs[run] = record
         record.lanes = 1
         self._lanes[""].append(record)
@@ -171,11 +226,41 @@ class Trial:
         self._balance.started(canary=canary, share=self.share)
         self._started = True
 
-    def ended(self, run: str, at: float, outcome: Outcome) -> None:
-        """A run has ended. One that is not known, or was judged as too old, changes nothing."""
+    def ended(self, run: str, at: float, outcome: Outcome, *, started: int = 0) -> None:
+        """A run has ended. One that is not known, or was judged as too old, changes nothing.
+
+        Args:
+            run: its id.
+            at: when.
+            outcome: of itself.
+            started: how many runs it has started that are of its arm, and are told of.
+        """
         record = self._runs.get(run)
         if record is not None and record.ended is None:
             record.ended, record.outcome = at, outcome
+            record.counts(0, started)
+
+    def part_ended(
+        self, run: str, part: str, outcome: Outcome, *, depth: int = 1, started: int = 0
+    ) -> None:
+        """A run has ended that another run has started, or one that comes from that one.
+
+        Args:
+            run: the id of the first of them, which was sent to its arm.
+            part: its own id.
+            outcome: what it has spent and done; whether it succeeded is no matter.
+            depth: 1 if that run has started it, 2 if one that it has started has, and so on.
+            started: how many it has started itself.
+        """
+        record = self._runs.get(run)
+        if record is not None and part not in record.parts:
+            record.parts.append(part)
+            record.part = outcome if record.part is None else record.part.with_part(outcome)
+            record.counts(depth, started)
+
+    def is_canary(self, run: str) -> bool:
+        """Whether a run that is not judged yet is the canary's."""
+        return run in self._runs and self._runs[run].canary
 
     def so_far(self, run: str, outcome: Outcome) -> None:
         """What is known of a run that may outlive the horizon, such as its spend."""
@@ -260,10 +345,10 @@ class Trial:
 
     def _ready(self, run: _Run, lane: str, now: float) -> bool:
         if not lane:
-            return run.ended is not None or now - run.at > self.horizon
+            return run.over or now - run.at > run.horizon
         # Only what succeeded is waited for: nothing else is to be scored.
         late = run.ended is None or now > run.ended + self.score_within
-        return lane in run.scores or late or not run.seen(self.horizon).succeeded
+        return lane in run.scores or late or not run.seen().succeeded
 
     def _judge_run(self, run: _Run, lane: str) -> Verdict | None:
         if not lane and not run.cancelled:
@@ -277,7 +362,7 @@ class Trial:
             return None
         if not lane:
             self._newest = run.at
-        reading = self._judge.read(run.seen(self.horizon), lane)
+        reading = self._judge.read(run.seen(), lane)
         if run.unit:
             self._units[lane].add(run.unit, reading, canary=run.canary, share=run.share, at=run.at)
             return None

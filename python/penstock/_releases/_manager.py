@@ -66,6 +66,7 @@ class Active:
         record: what is known of it.
         trial: that judges it.
         plans: the engine's number by arm.
+        parts: the numbers of what runs of these may start.
         assignment: which run goes where.
         facts: of nodes, by path.
         needed: how many runs and dollars it takes to tell, in a sentence.
@@ -82,6 +83,7 @@ class Active:
     def __init__(self, record: ReleaseRecord, trial: Trial, assignment: Assignment) -> None:
         self.record, self.trial, self.assignment = record, trial, assignment
         self.plans: dict[ArmName, int] = {}
+        self.parts: set[int] = set()
         self.facts: Mapping[str, NodeFacts] = {}
         self.needed = ""
         self.drift: DriftAlarm | None = None
@@ -97,16 +99,22 @@ class Active:
             self.other_runs += 1
             return
         self.canary_runs += 1
+        self.weigh_part(outcome)
+
+    def weigh_part(self, outcome: Outcome) -> None:
+        """What a run has held of queues that a run of the candidate has started."""
         for queue, seconds in outcome.slot_seconds.items():
             self.held[queue] = self.held.get(queue, 0.0) + seconds
 
-    def started(self, run_id: str, arm: ArmName, unit: str, at: float) -> None:
+    def started(
+        self, run_id: str, arm: ArmName, unit: str, at: float, deadline: float | None
+    ) -> None:
         """A run has started."""
         if at > self.newest[0]:
             self.newest = (at, [])
         self.newest[1].append(run_id)
         if self.record.state == "running":
-            self.trial.started(run_id, arm, at, unit=unit or None)
+            self.trial.started(run_id, arm, at, unit=unit or None, deadline=deadline)
 
     def state(self) -> str:
         """What it goes on from, as JSON."""
@@ -252,15 +260,15 @@ class Releases:
                 parts = self._changes_of(arm.overlay)
             number = registry.plan(workflow, parts)
             active.plans[name] = number
+            active.parts |= registry.started_by(number)
             active.playbooks |= {
                 node.step.name: node.step.playbook
                 for node in workflow.graph.nodes
                 if node.step is not None and node.step.playbook
             }
         facts = registry.facts()
-        active.facts = {
-            path: fact for (name, _, path), fact in facts.items() if name == record.workflow
-        }
+        within = {record.workflow, *(registry.workflows[number][0] for number in active.parts)}
+        active.facts = {path: fact for (name, _, path), fact in facts.items() if name in within}
 
     def _changes_of(self, digest: str) -> Changes:
         for active in self._by_name.values():
@@ -298,22 +306,52 @@ class Releases:
             tags.append((OVERLAY_TAG, overlay))
         return Routed(active.plans[arm], tags, active, assigned)
 
-    def started(self, routed: Routed, run_id: str) -> None:
-        """A run that was sent somewhere has been accepted."""
+    def started(self, routed: Routed, run_id: str, deadline: float | None) -> None:
+        """A run that was sent somewhere has been accepted; its deadline is from its start."""
         if routed.assigned is not None:
             arm, unit = routed.assigned.arm, routed.assigned.unit
-            routed.active.started(run_id, arm, unit, self.now())
+            routed.active.started(run_id, arm, unit, self.now(), deadline)
 
-    def closed(self, run_id: str, plan: int, accepted: float, ended: float, body: str) -> None:
-        """A watched run has ended."""
+    def closed(
+        self,
+        run_id: str,
+        plan: int,
+        accepted: float,
+        ended: float,
+        body: str,
+        root: tuple[str, int] | None,
+    ) -> None:
+        """A watched run has ended; what comes from another, by spawns, is a part of that one."""
+        figures = json.loads(body)
+        started = figures.get("spawned", 0)
         for active in self._by_plan.get(plan, ()):
-            outcome = outcome_of(json.loads(body), active.facts)
+            outcome = outcome_of(figures, active.facts)
+            if root is not None:
+                self._part_closed(active, root, run_id, outcome, started)
+                continue
+            if plan not in active.plans.values():
+                continue
             if active.record.state == "promoted":
                 self._drifts(active, plan, outcome, ended - accepted)
             elif active.record.state == "running":
                 active.weigh(outcome, canary=plan == active.plans["canary"])
-                active.trial.ended(run_id, ended, outcome)
+                active.trial.ended(run_id, ended, outcome, started=started)
                 self._look(active)
+
+    def _part_closed(
+        self,
+        active: Active,
+        root: tuple[str, int],
+        run_id: str,
+        outcome: Outcome,
+        started: int,
+    ) -> None:
+        name, depth = root
+        if active.record.state == "running":
+            if active.trial.is_canary(name):
+                active.weigh_part(outcome)
+            active.trial.part_ended(name, run_id, outcome, depth=depth, started=started)
+            self._look(active)
 
     def scored(self, run_id: str, kind: str, value: float) -> None:
         """A run was scored."""
@@ -414,7 +452,7 @@ class Releases:
                 del self._routes[record.workflow]
         plans: dict[int, list[Active]] = {}
         for active in self._routes.values():
-            for number in active.plans.values():
+            for number in {*active.plans.values(), *active.parts}:
                 plans.setdefault(number, []).append(active)
         for number in self._by_plan.keys() | plans.keys():
             self._core.watch_plan(number, number in plans)
@@ -527,15 +565,20 @@ class Releases:
         if record.state == "promoted" and active.drift is None:
             active.drift = _alarm(active)
 
-    def catch_up(self, runs: Callable[[ReleaseRecord, float], Iterable[RunInfo]]) -> None:
+    def catch_up(
+        self,
+        runs: Callable[[ReleaseRecord, float], Iterable[RunInfo]],
+        deadline: Callable[[str], float | None],
+    ) -> None:
         """Take in what happened after the states were kept, once the store's runs are there.
 
         Args:
             runs: of a release, accepted at a time or later.
+            deadline: of a run, in seconds since 1970; None if it has none.
         """
         for active in self._routes.values():
             since, known = active.newest
-            # A fork keeps the tags of its run, and is no run of the release's own.
+            # Forks and what runs have started have the tags, and are no runs of the release's own.
             late = [
                 it
                 for it in runs(active.record, since)
@@ -544,7 +587,9 @@ class Releases:
             for info in sorted(late, key=lambda it: it.accepted):
                 arm: ArmName = "canary" if info.tags.get(ARM_TAG) == "canary" else "baseline"
                 unit = (info.tenant or "") if active.record.sticky_by == "tenant" else ""
-                active.started(info.run_id, arm, unit, info.accepted)
+                until = deadline(info.run_id)
+                within = None if until is None else max(until - info.accepted, 0.0)
+                active.started(info.run_id, arm, unit, info.accepted, within)
         for row in self._core.recounted():
             self.closed(*row)
 

@@ -47,6 +47,7 @@ class NodeAccount:
         spend: by resource.
         waste: the same by what became of it.
         critical: whether the run's end waited for it.
+        score: of its value, if a threshold judged it.
     """
 
     path: str
@@ -56,6 +57,7 @@ class NodeAccount:
     spend: Mapping[str, Spend]
     waste: Waste
     critical: bool
+    score: float | None = None
 
     @property
     def cost(self) -> Spend:
@@ -126,11 +128,13 @@ def explain(
     until = float(last["at"]) if last is not None else max(now or latest, latest)
     status = "running" if last is None else str(last["facts"].get("status", "ended"))
     paths = Paths(records, graph, accepted)
-    spends = _spends(records, paths, status)
+    spends, scores = _spends(records, paths, status), paths.scores()
     critical = _critical(paths, accepted, until)
     on_path = {node for node, _ in critical}
     nodes = [
-        _account(paths, path, until, spends.get(path, {}), critical=path in on_path)
+        _account(
+            paths, path, until, spends.get(path, {}), score=scores.get(path), on=path in on_path
+        )
         for path in dict.fromkeys([*paths.instances, *spends])
         if path
     ]
@@ -149,7 +153,9 @@ def explain(
     )
 
 
-def _account(paths: Paths, path: str, until: float, spend: Body, *, critical: bool) -> NodeAccount:
+def _account(
+    paths: Paths, path: str, until: float, spend: Body, *, score: float | None, on: bool
+) -> NodeAccount:
     records = paths.records.get(path, ())
     attempts = max((int(it.get("attempt") or 0) for it in records), default=0)
     return NodeAccount(
@@ -159,7 +165,8 @@ def _account(paths: Paths, path: str, until: float, spend: Body, *, critical: bo
         stretches=tuple(stretches(paths, path, until)),
         spend=_priced(spend),
         waste=_wasted(spend),
-        critical=critical,
+        critical=on,
+        score=score,
     )
 
 

@@ -133,6 +133,8 @@ def _nodes(told: Explanation, width: int, most: int) -> RenderableType:
         name = Text(f"{'* ' if node.critical else '  '}{node.path}", style="cyan")
         if node.state not in ("done", "fired"):
             name.append(f" {node.state}", style="yellow")
+        if node.score is not None:
+            name.append(f" score {node.score:.4g}", style="dim")
         row: list[RenderableType] = [name]
         if bar:
             row.append(_bar(node.stretches, told.accepted, told.ended, length))

@@ -83,6 +83,29 @@ class Paths:
         known = [(end, path) for end, path in ends if end is not None]
         return max(known)[1] if known else None
 
+    def scores(self) -> dict[str, float]:
+        """Scores of the instances whose value was judged by a threshold."""
+        found: dict[str, float] = {}
+        for path, records in self.records.items():
+            given = [it["facts"]["score"] for it in records if "score" in it["facts"]]
+            judged = self._source(path) if given else None
+            if judged is not None:
+                found[judged] = float(given[-1])
+        return found
+
+    def _source(self, path: str) -> str | None:
+        """The instance that the value of a node without time of its own comes from."""
+        stack, seen = self._inputs(path), set[str]()
+        ends: list[tuple[float, str]] = []
+        while stack:
+            top = stack.pop()
+            if top not in self.instances:
+                stack += [it for it in self._inputs(top) if it not in seen]
+                seen.update(stack)
+            elif (end := self.end(top)) is not None and self.state(top) == "done":
+                ends.append((end, top))
+        return max(ends)[1] if ends else None
+
     def _found(self) -> dict[str, None]:
         """What has time of its own: steps with records, and waits that were reached."""
         found: dict[str, None] = {}

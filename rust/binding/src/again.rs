@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::plan::PlanParts;
 use crate::recovery::{DEAD_LETTER, How};
 use crate::state::Effects;
+use crate::tags::without_root;
 
 /// What came of a wish to try again: the run's key, or why not.
 pub(crate) type Wish = Result<RunKey, String>;
@@ -98,7 +99,8 @@ impl Core {
             // Whoever starts a run of this id with that input means this one.
             fingerprint: row.fingerprint,
             parent: Some(row.run_id.clone()),
-            tags: row.tags.clone(),
+            // It is no part of what a run came to that was over.
+            tags: without_root(row.tags.clone()),
             generation: 0,
         };
         let taken = this.restore(py, &row, (&kept, &kept), How::Fork(&fork))?;

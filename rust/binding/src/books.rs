@@ -5,16 +5,17 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use penstock_engine::{
     Amount, AttemptKey, AttemptKind, AttemptMetrics, Counts, Distribution, Engine, Event,
-    HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, Spending,
-    StepId, WINDOW_NS, Waste,
+    HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, RunKey,
+    Spending, StepId, WINDOW_NS, Waste,
 };
-use penstock_journal::{Batch, Note, Rollup};
+use penstock_journal::{Batch, Note, Rollup, RunRow};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use serde_json::{Map, Value as Json, json};
 
 use crate::core::Core;
 use crate::state::State;
+use crate::tags::root_of;
 
 /// What may be spent, each known by a number.
 #[derive(Default)]
@@ -109,9 +110,10 @@ pub(crate) type FigureRow = (f64, String, String, String);
 /// `(window in nanoseconds, kind, key, number, body)`.
 pub(crate) type RollupRow = (u64, String, String, u64, String);
 
-/// A watched run that has ended: `(run id, workflow's number, accepted, ended, body)`; the body is that of a row of
-/// `runs`, with `held` in nanoseconds by queue and the longest `delay_ns`.
-pub(crate) type ClosedRow = (String, u32, f64, f64, String);
+/// A watched run that has ended: `(run id, workflow's number, accepted, ended, body, root | None)`; the body is that of a
+/// row of `runs`, with `held` in nanoseconds by queue, the longest `delay_ns`, and how many runs it has `spawned`; the
+/// root is the run that it comes from, with the number of spawns between the two.
+pub(crate) type ClosedRow = (String, u32, f64, f64, String, Option<(String, u32)>);
 
 /// `(id, name, at, body)`.
 pub(crate) type NoteRow = (i64, String, f64, String);
@@ -166,12 +168,16 @@ impl State {
         }
     }
 
-    /// Watched runs that have ended since the last time; `run_id` is that of one whose key is not known.
-    pub(crate) fn closed_rows(&mut self, run_id: Option<&str>) -> Vec<ClosedRow> {
+    /// Watched runs that have ended since the last time; `row` is that of one whose key is not known.
+    pub(crate) fn closed_rows(&mut self, row: Option<&RunRow>) -> Vec<ClosedRow> {
         let closed = self.engine.take_closed();
         let rows = closed.into_iter().filter_map(|it| {
             let known = it.run.and_then(|run| self.store.id(run)).map(ToString::to_string);
-            let run_id = known.or_else(|| run_id.map(str::to_owned))?;
+            let run_id = known.or_else(|| row.map(|row| row.run_id.clone()))?;
+            let root = match row {
+                Some(row) => root_of(&row.tags),
+                None => it.run.and_then(|run| self.root_of_run(run)),
+            };
             let mut body = self.cohort(&it.page);
             let mut held = Map::new();
             for &(queue, held_ns) in &it.load.held_ns {
@@ -181,10 +187,18 @@ impl State {
             let content = body.as_object_mut()?;
             put(content, "held", held);
             put(content, "delay_ns", it.load.delay_ns);
+            put(content, "spawned", it.spawned);
             let (accepted, ended) = (it.accepted_ns as f64 / 1e9, it.ended_ns as f64 / 1e9);
-            Some((run_id, it.page.key.plan.0, accepted, ended, body.to_string()))
+            let root = root.map(|(root, depth)| (root.to_owned(), depth));
+            Some((run_id, it.page.key.plan.0, accepted, ended, body.to_string(), root))
         });
         rows.collect()
+    }
+
+    /// The run that a run comes from, that is over but for its side.
+    fn root_of_run(&self, run: RunKey) -> Option<(&str, u32)> {
+        let side = self.sides.get(crate::state::slot(run.0))?.as_ref()?;
+        root_of(side.tags())
     }
 
     /// Whose figures a page has.

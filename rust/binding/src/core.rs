@@ -81,7 +81,7 @@ pub(crate) struct Hooks {
 
 /// What Python registers for a node: `(contract, detail, policy | None, codec | None)`; see
 /// [`NodePart::new`].
-type RegisteredNode<'py> =
+pub(crate) type RegisteredNode<'py> =
     (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<PolicyParts>, Bound<'py, PyAny>);
 
 /// An attempt that is ready to be called.
@@ -565,6 +565,7 @@ impl Core {
             plan: plan.plan.clone(),
             digest,
             overlay,
+            spawns: parts.iter().any(|part| matches!(part, NodePart::Spawn(_))),
             nodes: parts,
             codecs,
         }));

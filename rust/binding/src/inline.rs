@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use penstock_engine::{Evaluation, Event, NodeId, Place, PlanId, RunKey};
+use penstock_engine::{Evaluation, Event, NodeId, Place, PlanId, RunKey, Score};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence, PyTuple};
@@ -15,6 +15,7 @@ use crate::plan::{NodePart, PlanParts};
 use crate::python::{call, copy_context, within};
 use crate::runs::RunOptions;
 use crate::state::Effects;
+use crate::tags::inherited;
 use crate::values::Payload;
 
 /// An inline node to evaluate.
@@ -31,8 +32,8 @@ enum Answer {
     Value(Py<PyAny>),
     Outcome(u64),
     Count(u32),
-    /// Whether a tier of a cascade is good enough.
-    Judged(bool),
+    /// Whether a value is good enough, how good it is if it has to reach a threshold, and whether it is a cascade's.
+    Judged(bool, Option<Score>, bool),
 }
 
 /// What an inline node is evaluated with.
@@ -58,8 +59,13 @@ impl Core {
             Ok((Answer::Value(value), payload)) => {
                 Event::Decided { run, node, value: state.values.insert_with(value, payload) }
             }
-            Ok((Answer::Outcome(outcome), _)) => Event::Chosen { run, node, outcome },
-            Ok((Answer::Judged(accepted), _)) => Event::Judged { run, node, accepted },
+            Ok((Answer::Outcome(outcome), _)) => Event::Chosen { run, node, outcome, score: None },
+            Ok((Answer::Judged(accepted, score, true), _)) => {
+                Event::Judged { run, node, accepted, score }
+            }
+            Ok((Answer::Judged(accepted, score, false), _)) => {
+                Event::Chosen { run, node, outcome: u64::from(accepted), score }
+            }
             Ok((Answer::Count(count), _)) => Event::Counted { run, node, count },
             Err((payload, error, refusal)) => {
                 let error = state.values.insert_with(error, payload);
@@ -159,7 +165,7 @@ impl Core {
         Ok(Answer::Value(PyList::new(py, items)?.into_any().unbind()))
     }
 
-    /// Accepts a detached run, which inherits tenant and priority. Its id says where it comes from.
+    /// Accepts a detached run, which inherits tenant, tags and priority. Its id says where it comes from.
     fn spawn(
         &self,
         py: Python<'_>,
@@ -168,7 +174,7 @@ impl Core {
         given: Given,
         spawned: &mut Effects,
     ) -> PyResult<Answer> {
-        let (run_id, parent, tenant, priority, durability) = {
+        let (run_id, parent, tenant, tags, priority, durability) = {
             let state = self.lock(py);
             let path = state.engine.path(inline.run, inline.node).unwrap_or_default();
             let place = path.split_once('/').map_or("", |(_, place)| place);
@@ -177,7 +183,10 @@ impl Core {
             let priority =
                 state.engine.run(inline.run).and_then(penstock_engine::Run::own_priority);
             let durability = state.engine.run(inline.run).map(penstock_engine::Run::durability);
-            (format!("{parent}/{place}"), parent, tenant, priority, durability.unwrap_or_default())
+            let tags = state.side(inline.run).map_or(&[][..], |side| side.tags());
+            let tags = inherited(tags, &parent);
+            let run_id = format!("{parent}/{place}");
+            (run_id, parent, tenant, tags, priority, durability.unwrap_or_default())
         };
         let inputs = PyTuple::new(py, given.arguments)?;
         let options = RunOptions {
@@ -186,6 +195,7 @@ impl Core {
             tenant,
             admitted: true,
             durability,
+            tags,
             parent: self.durable.then_some(parent),
             // The id says it all: after a crash the same child is found by it.
             fingerprint: self.durable.then_some(SPAWNED),
@@ -234,12 +244,14 @@ fn decide(py: Python<'_>, part: &NodePart, arguments: &[Py<PyAny>]) -> PyResult<
         NodePart::Predicate(function) => yes(function),
         NodePart::Accept(function, at, is_tier) => {
             let said = call(function.bind(py), arguments)?;
-            let accepted = match at {
-                None => said.is_truthy()?,
-                Some(at) => said.extract::<f64>()? >= *at,
+            let (accepted, score) = match at {
+                None => (said.is_truthy()?, None),
+                Some(at) => {
+                    let score = said.extract::<f64>()?;
+                    (score >= *at, Score::of(score))
+                }
             };
-            let outcome = Answer::Outcome(u64::from(accepted));
-            Ok(if *is_tier { Answer::Judged(accepted) } else { outcome })
+            Ok(Answer::Judged(accepted, score, *is_tier))
         }
         NodePart::Acquire(function) => {
             let key = match function {

@@ -19,6 +19,7 @@ mod durable;
 mod effects;
 mod faults;
 mod flight;
+mod forecast;
 mod graph;
 mod inline;
 mod notes;
@@ -36,6 +37,7 @@ mod report;
 mod runs;
 mod state;
 mod store;
+mod tags;
 mod values;
 
 use pyo3::prelude::*;
@@ -52,6 +54,8 @@ mod _engine {
     use crate::core::Core;
     #[pymodule_export]
     use crate::faults::inject_faults;
+    #[pymodule_export]
+    use crate::forecast::{Scenario, Simulation, play};
     #[pymodule_export]
     use crate::plan::Plan;
     #[pymodule_export]

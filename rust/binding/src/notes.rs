@@ -1,6 +1,6 @@
 //! Those who follow a run, and what they are told.
 
-use penstock_engine::{AttemptKey, Body, Record, RunKey, Start, Then};
+use penstock_engine::{AttemptKey, Body, Record, RunKey, Score, Start, Then};
 use pyo3::prelude::*;
 
 use crate::report::{HistoryRow, detail};
@@ -16,13 +16,15 @@ pub(crate) struct Note {
     detail: &'static str,
     when_ns: u64,
     number: u64,
+    score: Option<f64>,
 }
 
 impl Note {
-    /// As Python takes it: `(at, kind, path, attempt, detail, when, number)`; times in seconds since 1970.
+    /// As Python takes it: `(at, kind, path, attempt, detail, when, number, score)`; times in seconds since 1970.
     pub(crate) fn row(&self) -> HistoryRow {
         let (at, when) = (self.at_ns as f64 / 1e9, self.when_ns as f64 / 1e9);
-        (at, self.kind, self.path.to_string(), self.attempt, self.detail, when, self.number)
+        let path = self.path.to_string();
+        (at, self.kind, path, self.attempt, self.detail, when, self.number, self.score)
     }
 }
 
@@ -94,11 +96,15 @@ impl State {
             detail: detail(&record.body),
             when_ns,
             number: match record.body {
-                Body::Chosen { outcome } => outcome,
+                Body::Chosen { outcome, .. } => outcome,
                 Body::Failed { then: Then::Park { denial, .. }, .. } => denial as u64 + 1,
                 Body::Opened { count } => count.into(),
                 Body::Signal { signal, .. } => signal.into(),
                 _ => 0,
+            },
+            score: match record.body {
+                Body::Chosen { score, .. } => score.map(Score::number),
+                _ => None,
             },
         };
         effects.rest().notes.push((followers, note));
@@ -121,6 +127,7 @@ impl State {
             detail: "",
             when_ns: 0,
             number: 0,
+            score: None,
         };
         vec![(followers, note)]
     }

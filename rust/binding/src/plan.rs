@@ -245,6 +245,8 @@ pub(crate) struct PlanParts {
     pub(crate) nodes: Vec<NodePart>,
     /// How the nodes' values are written to a durable store; empty without one.
     pub(crate) codecs: Vec<Option<Arc<Codec>>>,
+    /// Whether its runs may start others.
+    pub(crate) spawns: bool,
 }
 
 impl PlanParts {

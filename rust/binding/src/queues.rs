@@ -55,7 +55,7 @@ fn rate((units, seconds, burst): (f64, f64, u32)) -> Rate {
 }
 
 impl QueueParts {
-    fn model(self, tenants: &mut Tenants) -> PyResult<QueueModel> {
+    pub(crate) fn model(self, tenants: &mut Tenants) -> PyResult<QueueModel> {
         let fairness = match self.fairness {
             None => None,
             Some((by, weights)) => Some(FairnessModel {

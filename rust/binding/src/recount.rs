@@ -58,7 +58,7 @@ impl State {
             let ended_ns = lines.iter().map(|line| line.record.at_ns).max().unwrap_or(0);
             self.engine.recount_ended((plan, tenant), &run, ended_ns);
             if self.engine.has_closed() {
-                let rows = self.closed_rows(Some(&row.run_id));
+                let rows = self.closed_rows(Some(&row));
                 self.counted.recounted.extend(rows);
             }
         }

@@ -19,6 +19,7 @@ use crate::durable::Accepting;
 use crate::plan::PlanParts;
 use crate::python::current_context;
 use crate::state::{Effects, Ended, Extra, FailedAt, Past, Side, State};
+use crate::tags::overlay_of;
 use crate::values::Payload;
 
 /// What came of opening a store: how many runs go on, which are kept aside, with the reason, and of how many the
@@ -189,8 +190,15 @@ impl Core {
                 How::Fork(run) => state.fork(now_ns, &restore, run, holding),
                 _ => state.restored(now_ns, &restore, row, lines),
             };
-            let extra = tenant.map(|tenant| {
-                Box::new(Extra { tenant: Some(tenant.into_any().unbind()), ..Extra::default() })
+            let tags = match how {
+                How::Fork(run) => &run.tags,
+                _ => &row.tags,
+            };
+            let tags = state.tags_to_keep(plan, tags.clone());
+            let some = tenant.is_some() || !tags.is_empty();
+            let extra = some.then(|| {
+                let tenant = tenant.map(|tenant| tenant.into_any().unbind());
+                Box::new(Extra { tenant, tags, ..Extra::default() })
             });
             state.put_side(key, Side { context, waiter: None, plan, extra });
             // A run may end by being restored; its result is read first.
@@ -454,9 +462,6 @@ fn find_templates(parts: &PlanParts, layout: &Layout, taken: &mut Taken) {
     }
 }
 
-/// The tag that names the overlay a run is served with.
-const OVERLAY_TAG: &str = "penstock.overlay";
-
 impl State {
     /// The workflow that a run was started with, under the overlay that it was.
     pub(crate) fn plan_for(&self, row: &RunRow) -> Option<PlanId> {
@@ -600,11 +605,6 @@ impl State {
         let values: Vec<_> = values.iter().map(|&value| self.values.take(value)).collect();
         (side, values)
     }
-}
-
-/// Digest of the overlay that a run is pinned to; empty if to none.
-fn overlay_of(row: &RunRow) -> &str {
-    row.tags.iter().find(|(key, _)| key == OVERLAY_TAG).map_or("", |(_, digest)| digest)
 }
 
 fn is_of(parts: &PlanParts, row: &RunRow) -> bool {

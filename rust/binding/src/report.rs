@@ -11,9 +11,9 @@ use pyo3::types::PyDict;
 
 use crate::state::State;
 
-/// A record of a run: `(at, kind, path, attempt, detail, due, number)`; times in seconds since 1970. The
-/// number is a decision's outcome or how many items a map has.
-pub(crate) type HistoryRow = (f64, &'static str, String, u32, &'static str, f64, u64);
+/// A record of a run: `(at, kind, path, attempt, detail, due, number, score)`; times in seconds since 1970. The
+/// number is a decision's outcome or how many items a map has; the score is that of a value that was judged.
+pub(crate) type HistoryRow = (f64, &'static str, String, u32, &'static str, f64, u64, Option<f64>);
 
 /// What an attempt belongs to: `(run id, path, attempt, deadline | None, tenant | None, failure | None,
 /// generation of its keys)`; the failure is that of the tier before: `(cause, exception | None)`.
@@ -53,7 +53,7 @@ pub(crate) fn history(state: &State, run: RunKey) -> Option<Vec<HistoryRow>> {
                 let (at, when) = (entry.at_ns as f64 / 1e9, time_ns as f64 / 1e9);
                 let attempt = u32::from(entry.attempt);
                 let path = path.unwrap_or_default();
-                (at, entry.kind(), path, attempt, entry.detail(), when, number)
+                (at, entry.kind(), path, attempt, entry.detail(), when, number, entry.score())
             })
             .collect(),
     )

@@ -436,9 +436,11 @@ impl State {
             Ok(key) => {
                 self.store.accept(key, now_ns, options.run_id.as_deref(), options.fingerprint);
                 self.accept_on_disk((key, plan, now_ns), &values, payload, &options);
-                let extra = (options.watch || options.tenant.is_some()).then(|| {
-                    let handles = u32::from(options.watch);
-                    Box::new(Extra { tenant: options.tenant, handles, ..Extra::default() })
+                let tags = self.tags_to_keep(plan, options.tags);
+                let some = options.watch || options.tenant.is_some() || !tags.is_empty();
+                let extra = some.then(|| {
+                    let (tenant, handles) = (options.tenant, u32::from(options.watch));
+                    Box::new(Extra { tenant, tags, handles, ..Extra::default() })
                 });
                 self.put_side(key, Side { context, waiter: None, plan, extra });
                 Ok(key)

@@ -86,6 +86,8 @@ pub(crate) struct Side {
 #[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) tenant: Option<Py<PyAny>>,
+    /// What it is found by, if runs that it starts are to know.
+    pub(crate) tags: Box<[(String, String)]>,
     pub(crate) waiters: Vec<Py<PyAny>>,
     pub(crate) followers: Vec<Py<PyAny>>,
     /// Live handles: the outcome is kept for them beyond the store's last ones.
@@ -97,12 +99,18 @@ impl Side {
         let tenant = self.extra.as_ref()?.tenant.as_ref();
         tenant.map(|tenant| tenant.clone_ref(py))
     }
+
+    /// Its tags, as far as they are kept here.
+    pub(crate) fn tags(&self) -> &[(String, String)] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.tags)
+    }
 }
 
 impl Extra {
     fn is_empty(&self) -> bool {
         self.handles == 0
             && self.tenant.is_none()
+            && self.tags.is_empty()
             && self.waiters.is_empty()
             && self.followers.is_empty()
     }
@@ -389,7 +397,7 @@ impl State {
         let mut waiters: SmallVec<[Py<PyAny>; 2]> = waiter.into_iter().collect();
         effects.garbage.push(context);
         if let Some(extra) = extra {
-            let Extra { tenant, waiters: more, followers, handles } = *extra;
+            let Extra { tenant, tags: _, waiters: more, followers, handles } = *extra;
             waiters.extend(more);
             effects.garbage.extend(tenant);
             self.followed -= followers.len();

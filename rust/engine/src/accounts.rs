@@ -389,6 +389,11 @@ impl Accounts {
         self.table.get(account.0)?.waiting.front().copied()
     }
 
+    /// Everybody who waits for money.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Waiting> {
+        self.table.iter().flat_map(|(_, account)| account.waiting.iter().copied())
+    }
+
     pub(crate) fn pop(&mut self, account: AccountId) {
         if let Some(account) = self.table.get_mut(account.0) {
             account.waiting.pop_front();

@@ -6,7 +6,7 @@ use crate::accounts::AccountModel;
 use crate::failure::{Failure, Refusal};
 use crate::ids::{AttemptKey, Lsn, Place, PlanId, QueueId, ResourceId, RunKey, TenantId, ValueId};
 use crate::queues::Limits;
-use crate::record::Durability;
+use crate::record::{Durability, Score};
 
 /// Something that happened outside, for [`crate::Engine::handle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,8 @@ pub enum Event {
         node: Place,
         /// Which.
         outcome: u64,
+        /// Of a value that has to reach a threshold: how good it is.
+        score: Option<Score>,
     },
     /// A tier of a cascade was judged. As `Chosen`, but where a budget is nearly spent it is taken all the same.
     Judged {
@@ -102,6 +104,8 @@ pub enum Event {
         node: Place,
         /// Whether its value is good enough.
         accepted: bool,
+        /// How good it is, if it has to reach a threshold.
+        score: Option<Score>,
     },
     /// A map's items were counted.
     Counted {

@@ -24,6 +24,14 @@ impl Keys {
         }
     }
 
+    /// A node that has stood still asks for a key, unless it does so still. O(those who wait for it).
+    pub(crate) fn ask_again(&mut self, key: u64, run: RunKey, node: Place) {
+        let waits = self.lines.get(&key).is_some_and(|line| line.contains(&(run, node)));
+        if !waits && !self.turns.contains(&(key, run, node)) {
+            self.ask(key, run, node);
+        }
+    }
+
     /// A node that had the key already has it again.
     pub(crate) fn hold(&mut self, key: u64) {
         self.lines.entry(key).or_default();
@@ -38,6 +46,12 @@ impl Keys {
                 self.lines.remove(&key);
             }
         }
+    }
+
+    /// Those who wait for a key, or have been given one and have not heard of it.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (RunKey, Place)> {
+        let turns = self.turns.iter().map(|&(_, run, node)| (run, node));
+        self.lines.values().flatten().copied().chain(turns)
     }
 
     /// Whether some node may have its key.

@@ -38,7 +38,10 @@ pub use books::{
     Page, PageKey, RunEnd, Spending, WINDOW_NS, Waste,
 };
 pub use coverage::{Coverage, Exception};
-pub use engine::{Again, Closed, Config, Engine, Load, Resolution, Restore, kept};
+pub use engine::{
+    Again, AttemptView, Closed, Config, Engine, Hold, Inspection, Load, QueueCounts, Resolution,
+    Restore, Stage, kept,
+};
 pub use event::{Accept, AcceptError, Event};
 pub use failure::{Cause, Failure, Refusal};
 pub use ids::{
@@ -54,7 +57,7 @@ pub use queues::{
     DEFAULT_PRIORITY, Entry, FairnessModel, Limits, NEVER, News, OnDenial, Order, QueueModel,
     QueueView, Rate, ReadyQueue, ShedModel, TOKEN,
 };
-pub use record::{Body, Denial, Durability, Record, Then};
+pub use record::{Body, Denial, Durability, Record, Score, Then};
 pub use retry::{Jitter, RetryPolicy, draw, mix};
 pub use run::{Base, Blame, Cell, Identity, Run, Source};
 pub use stability::{Demand, Stability};

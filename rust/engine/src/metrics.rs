@@ -97,6 +97,19 @@ impl Distribution {
         self.longest_ns
     }
 
+    /// The mean of the counted times, each taken as the middle of its bucket; 0 if there are none. O(buckets).
+    pub fn mean_ns(&self) -> f64 {
+        let mut sum = 0.0;
+        for (power, counts) in self.powers.iter().enumerate() {
+            for (place, &count) in counts.iter().flat_map(|counts| counts.iter().enumerate()) {
+                let bucket = (power << PER_POWER_LOG) + place;
+                let first = if bucket == 0 { 0 } else { last_of(bucket - 1) + 1 };
+                sum += f64::from(count) * (first + last_of(bucket)) as f64 / 2.0;
+            }
+        }
+        if self.len == 0 { 0.0 } else { sum / self.len as f64 }
+    }
+
     /// The longest time counted.
     pub const fn longest_ns(&self) -> u64 {
         self.longest_ns

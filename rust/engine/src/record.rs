@@ -106,6 +106,8 @@ pub enum Body {
     Chosen {
         /// Which.
         outcome: u64,
+        /// Of a value that has to reach a threshold: how good it is.
+        score: Option<Score>,
     },
     /// A map opened its frames.
     Opened {
@@ -171,6 +173,32 @@ pub enum Body {
         /// How.
         status: RunStatus,
     },
+}
+
+/// How good a value is: a finite number, kept by its bits so that records can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Score(u64);
+
+impl Score {
+    /// The score of this number; `None` of one that is infinite or none.
+    pub fn of(score: f64) -> Option<Self> {
+        score.is_finite().then(|| Self(score.to_bits()))
+    }
+
+    /// Its bits, as [`Self::of_bits`] takes them.
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The score of these bits; `None` as in [`Self::of`].
+    pub fn of_bits(bits: u64) -> Option<Self> {
+        Self::of(f64::from_bits(bits))
+    }
+
+    /// The number.
+    pub const fn number(self) -> f64 {
+        f64::from_bits(self.0)
+    }
 }
 
 /// What follows a failure.
@@ -302,5 +330,23 @@ impl Body {
             Self::Compensating => "compensating",
             Self::Ended { .. } => "ended",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_takes_80_bytes() {
+        assert_eq!(size_of::<Record>(), 80);
+    }
+
+    #[test]
+    fn a_score_is_a_finite_number() {
+        for none in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(Score::of(none), None);
+        }
+        assert_eq!(Score::of(0.7).map(Score::number), Some(0.7));
     }
 }

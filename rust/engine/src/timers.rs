@@ -133,6 +133,11 @@ impl Timers {
         self.heap.len()
     }
 
+    /// Pending timers, stale ones included, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Timer> {
+        self.heap.iter()
+    }
+
     /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()

@@ -8,7 +8,7 @@ pub struct Entry {
     /// Engine time.
     pub at_ns: u64,
     /// When the attempt was dispatched, for one that succeeded; when the next one is due, for one that
-    /// failed and will be retried; the outcome of a decision; the number of a map's items; nano-dollars spent,
+    /// failed and will be retried; the outcome of a decision, or the score it was taken by; the number of a map's items; nano-dollars spent,
     /// asked for in vain, or to be spent at most; else 0.
     pub when_ns: u64,
     /// The node; 0 where it is about the run.
@@ -19,7 +19,7 @@ pub struct Entry {
     detail: u8,
 }
 
-const KINDS: [&str; 30] = [
+const KINDS: [&str; 31] = [
     "accepted",
     "done",
     "failed",
@@ -50,7 +50,10 @@ const KINDS: [&str; 30] = [
     "budgeted",
     "degraded",
     "denied",
+    "chosen",
 ];
+/// A decision with a score, whose outcome is the detail.
+const SCORED: u8 = 30;
 const CAUSES: [&str; 14] = [
     "",
     "error",
@@ -81,7 +84,8 @@ const fn kind(body: &Body) -> u8 {
         Body::Failed { .. } => 2,
         Body::Started => 3,
         Body::Decided { .. } => 4,
-        Body::Chosen { .. } => 5,
+        Body::Chosen { score: None, .. } => 5,
+        Body::Chosen { score: Some(_), .. } => SCORED,
         Body::Opened { .. } => 6,
         Body::Fired => 7,
         Body::Signal { .. } => 8,
@@ -124,11 +128,17 @@ impl Entry {
     /// parked: a [`Denial`], from 1.
     pub fn time_or_number(&self) -> (u64, u64) {
         match self.kind() {
+            "chosen" if self.kind == SCORED => (0, u64::from(self.detail)),
             "chosen" | "opened" | "signal" | "recovered" | "retried" | "spent" | "budgeted"
             | "denied" => (0, self.when_ns),
             "failed" => (self.when_ns, u64::from(self.detail >> 4)),
             _ => (self.when_ns, 0),
         }
+    }
+
+    /// How good the value was that was judged, if it was by a threshold.
+    pub fn score(&self) -> Option<f64> {
+        (self.kind == SCORED).then(|| f64::from_bits(self.when_ns))
     }
 
     /// The cause of a failure, the status a run ended with, why a step is parked, who did not pay, or nothing.
@@ -138,6 +148,7 @@ impl Entry {
             "ended" => penstock_engine::RUN_STATES[detail].name(),
             "denied" => Payer::ALL[detail].name(),
             "parked" => Denial::ALL[detail].name(),
+            "chosen" => "",
             _ => CAUSES[detail & 15],
         }
     }
@@ -173,7 +184,9 @@ impl From<&Record> for Entry {
                 (unpaid.payer as u8, unpaid.asked_nanos.max(0).cast_unsigned())
             }
             Body::Parked { denial } => (denial as u8, 0),
-            Body::Chosen { outcome } => (0, outcome),
+            // The outcomes of what is judged are few.
+            Body::Chosen { outcome, score: Some(score) } => (outcome as u8, score.to_bits()),
+            Body::Chosen { outcome, score: None } => (0, outcome),
             Body::Opened { count } | Body::Recovered { count } => (0, u64::from(count)),
             Body::Retried { generation, .. } => (0, u64::from(generation)),
             Body::Signal { signal, .. } => (0, u64::from(signal)),
@@ -194,7 +207,7 @@ impl From<&Record> for Entry {
 mod tests {
     use super::*;
     use penstock_engine::{
-        AccountModel, Cause, Lsn, ResourceId, RunEnd, RunKey, Unpaid, ValueId, WhenSpent,
+        AccountModel, Cause, Lsn, ResourceId, RunEnd, RunKey, Score, Unpaid, ValueId, WhenSpent,
     };
 
     #[test]
@@ -219,7 +232,8 @@ mod tests {
             (Body::Budgeted { model }, "", 8),
             (Body::Started, "", 0),
             (Body::Decided { value }, "", 0),
-            (Body::Chosen { outcome: 3 }, "", 3),
+            (Body::Chosen { outcome: 3, score: None }, "", 3),
+            (Body::Chosen { outcome: 2, score: Score::of(0.5) }, "", 0.5_f64.to_bits()),
             (Body::Opened { count: 7 }, "", 7),
             (Body::Fired, "", 0),
             (Body::Signal { signal: 2, value }, "", 2),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use penstock_engine::{
     AccountModel, Body, Cause, Denial, Lsn, Payer, Place, Record, Refusal, ResourceId, RunEnd,
-    RunKey, Then, Unpaid, ValueId, WhenSpent,
+    RunKey, Score, Then, Unpaid, ValueId, WhenSpent,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -132,7 +132,13 @@ impl Line {
                     fields.word("refusal", refusal.name());
                 }
             }
-            Body::Chosen { outcome } => fields.number("outcome", outcome),
+            Body::Chosen { outcome, score } => {
+                fields.number("outcome", outcome);
+                if let Some(score) = score {
+                    // As Debug has it, a number is the shortest JSON that reads as the same one.
+                    fields.json("score", &format!("{:?}", score.number()));
+                }
+            }
             Body::Opened { count } | Body::Recovered { count } => {
                 fields.number("count", count.into());
             }
@@ -289,6 +295,7 @@ struct Fields<'a> {
     then: Option<&'a str>,
     denial: Option<&'a str>,
     outcome: Option<u64>,
+    score: Option<f64>,
     count: Option<u32>,
     generation: Option<u32>,
     keys: Option<u32>,
@@ -365,7 +372,10 @@ impl Fields<'_> {
             },
             "started" => Body::Started,
             "decided" => Body::Decided { value },
-            "chosen" => Body::Chosen { outcome: needed(self.outcome, "outcome")? },
+            "chosen" => Body::Chosen {
+                outcome: needed(self.outcome, "outcome")?,
+                score: self.score.and_then(Score::of),
+            },
             "opened" => Body::Opened { count: needed(self.count, "count")? },
             "fired" => Body::Fired,
             "signal" => Body::Signal { signal: needed(self.signal, "signal")?, value },

@@ -4,8 +4,8 @@ mod harness;
 
 use harness::Folder;
 use penstock_engine::{
-    Body, Cause, Denial, Lsn, Place, RUN_STATES, Record, Refusal, ResourceId, RunEnd, RunKey, Then,
-    ValueId,
+    Body, Cause, Denial, Lsn, Place, RUN_STATES, Record, Refusal, ResourceId, RunEnd, RunKey,
+    Score, Then, ValueId,
 };
 use penstock_journal::{Batch, INLINE_MAX, Line, Reader, SqliteStore, Store, StoreOptions};
 use proptest::prelude::*;
@@ -77,7 +77,10 @@ fn body() -> impl Strategy<Value = Body> {
         (causes, number(), then, refusal).prop_map(|(cause, started_ns, then, refusal)| {
             Body::Failed { cause, started_ns, then, refusal }
         }),
-        number().prop_map(|outcome| Body::Chosen { outcome }),
+        (number(), prop::option::of(any::<f64>())).prop_map(|(outcome, score)| Body::Chosen {
+            outcome,
+            score: score.and_then(Score::of)
+        }),
         any::<u32>().prop_map(|count| Body::Opened { count }),
         any::<u32>().prop_map(move |signal| Body::Signal { signal, value }),
         any::<u32>().prop_map(|count| Body::Recovered { count }),

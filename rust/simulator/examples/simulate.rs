@@ -1,28 +1,38 @@
-//! Plays one world: `cargo run -p penstock-simulator --example simulate -- stormy SEED RUNS`.
+//! Plays worlds: one of them, or very many. `make simulate` calls it.
 
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use penstock_simulator::{Workload, simulate};
+use penstock_simulator::{Report, Violation, WORLDS, Workload, simulate};
+
+const USAGE: &str = "usage: simulate [--world NAME] [--seeds N] [--from SEED] [--threads N]   every seed from SEED \
+                     on, twice\n       simulate WORLD SEED [RUNS]                                       \
+                     one world, with its report";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |place: usize| arguments.get(place).and_then(|text| text.parse::<u64>().ok());
-    let (Some(seed), Some(runs)) = (number(1), number(2)) else {
-        eprintln!("usage: simulate stormy|winding|steady SEED RUNS");
-        return ExitCode::from(2);
+    let wanted = if arguments.first().is_some_and(|it| !it.starts_with("--")) {
+        one(&arguments)
+    } else {
+        Sweep::from(&arguments).map(|sweep| sweep.play())
     };
-    let workload = match arguments[0].as_str() {
-        "stormy" => Workload::stormy(seed, runs),
-        "winding" => Workload::winding(seed, runs),
-        "steady" => Workload::steady(seed, runs),
-        other => {
-            eprintln!("there is no world {other}: choose stormy, winding or steady");
-            return ExitCode::from(2);
-        }
-    };
+    wanted.unwrap_or_else(|| {
+        eprintln!("{USAGE}\nworlds: {}", WORLDS.join(", "));
+        ExitCode::from(2)
+    })
+}
+
+/// Plays one world and shows what came of it.
+fn one(arguments: &[String]) -> Option<ExitCode> {
+    let seed = arguments.get(1)?.parse().ok()?;
+    let mut workload = Workload::named(&arguments[0], seed)?;
+    if let Some(runs) = arguments.get(2) {
+        workload.runs = runs.parse().ok()?;
+    }
     let began = Instant::now();
-    match simulate(&workload) {
+    Some(match simulate(&workload) {
         Ok(report) => {
             let rate = report.events as f64 / began.elapsed().as_secs_f64();
             println!("{report:#?}\n{rate:.0} events/s");
@@ -32,5 +42,92 @@ fn main() -> ExitCode {
             eprintln!("{violation}");
             ExitCode::FAILURE
         }
+    })
+}
+
+/// Many seeds of one world, or of every one in turn.
+struct Sweep {
+    world: Option<String>,
+    seeds: u64,
+    from: u64,
+    threads: u64,
+}
+
+impl Sweep {
+    fn from(arguments: &[String]) -> Option<Self> {
+        let mut sweep = Self { world: None, seeds: 10_000, from: 0, threads: 2 };
+        for pair in arguments.chunks(2) {
+            let [option, value] = pair else { return None };
+            match option.as_str() {
+                "--world" => {
+                    Workload::named(value, 0)?;
+                    sweep.world = Some(value.clone());
+                }
+                "--seeds" => sweep.seeds = value.parse().ok()?,
+                "--from" => sweep.from = value.parse().ok()?,
+                "--threads" => sweep.threads = value.parse().ok().filter(|&it| it > 0)?,
+                _ => return None,
+            }
+        }
+        Some(sweep)
     }
+
+    fn play(&self) -> ExitCode {
+        // A panic of the engine is a violation, which names its seed.
+        std::panic::set_hook(Box::new(|_| {}));
+        let (next, over) = (AtomicU64::new(0), AtomicBool::new(false));
+        let (sums, failures) = (Mutex::new(Report::default()), Mutex::new(Vec::new()));
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        let nth = next.fetch_add(1, Ordering::Relaxed);
+                        if nth >= self.seeds {
+                            break;
+                        }
+                        match twice(&self.workload(nth)) {
+                            Ok(report) => lock(&sums).merge(&report),
+                            Err(violation) => {
+                                lock(&failures).push(violation);
+                                over.store(true, Ordering::Relaxed);
+                            }
+                        }
+                        if nth % 100 == 99 {
+                            let rate = (nth + 1) as f64 / began.elapsed().as_secs_f64();
+                            eprint!("\r{} of {} seeds, {rate:.0} a second ", nth + 1, self.seeds);
+                        }
+                    }
+                });
+            }
+        });
+        eprintln!();
+        let mut failures = lock(&failures);
+        failures.sort_by_key(|violation| violation.seed);
+        let played = next.load(Ordering::Relaxed).min(self.seeds);
+        println!("{played} seeds, each played twice, in {:.0} s", began.elapsed().as_secs_f64());
+        println!("{}", lock(&sums).summary());
+        failures.iter().for_each(|violation| eprintln!("{violation}"));
+        if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn workload(&self, nth: u64) -> Workload {
+        let seed = self.from + nth;
+        let world = self.world.as_deref().unwrap_or(WORLDS[(seed % WORLDS.len() as u64) as usize]);
+        Workload::named(world, seed).unwrap_or_else(|| unreachable!("its name was looked at"))
+    }
+}
+
+/// Plays a world twice, which must give the same.
+fn twice(workload: &Workload) -> Result<Report, Violation> {
+    let report = simulate(workload)?;
+    if simulate(workload)? == report {
+        Ok(report)
+    } else {
+        Err(Violation::of(workload, "it plays differently the second time".into()))
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,11 +1,11 @@
 //! What must hold after every event, checked beside the engine with books of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use penstock_engine::{
     Base, Body, CancelCause, Durability, Engine, GraphSpec, Lane, Lsn, NodeId, NodeKind, NodeState,
-    Outcome, Place, PlanId, Policy, Record, Run, RunKey, RunStatus, Start, ValueId, draw,
+    Outcome, Place, PlanId, Policy, QueueId, Record, RunKey, RunStatus, Start, ValueId, draw,
 };
 
 use crate::coverage::Coverage;
@@ -22,16 +22,36 @@ pub struct Violation {
     pub seed: u64,
     /// Its number of runs.
     pub runs: u64,
-    /// What happened.
+    /// What happened, with the number of the invariant.
     pub what: String,
+    /// The commit it happened at; "unknown" outside a repository.
+    pub commit: String,
+}
+
+impl Violation {
+    /// What must not happen has happened in a world.
+    pub fn of(workload: &Workload, what: String) -> Self {
+        let (world, seed, runs) = (workload.name, workload.seed, workload.runs);
+        Self { world, seed, runs, what, commit: commit() }
+    }
+}
+
+/// The commit that is checked out where this was built.
+fn commit() -> String {
+    let mut git = std::process::Command::new("git");
+    git.args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let said = git.stderr(std::process::Stdio::null()).output().ok();
+    let hash =
+        said.filter(|it| it.status.success()).and_then(|it| String::from_utf8(it.stdout).ok());
+    hash.map_or_else(|| "unknown".into(), |hash| hash.trim().into())
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { world, seed, runs, what } = self;
+        let Self { world, seed, runs, what, commit } = self;
         write!(
             formatter,
-            "seed {seed}: {what}\nreplay: cargo run -p penstock-simulator --example simulate -- {world} {seed} {runs}"
+            "seed {seed}: {what}\nat commit {commit}\nreplay: make simulate SEED={seed} WORLD={world} RUNS={runs}"
         )
     }
 }
@@ -39,6 +59,11 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 pub(crate) type Checked = Result<(), String>;
+
+/// An invariant does not hold: its number stands before what happened.
+pub(crate) fn broken<T>(invariant: u8, what: String) -> Result<T, String> {
+    Err(format!("I{invariant}: {what}"))
+}
 
 pub(crate) struct Checker<'a> {
     workload: &'a Workload,
@@ -63,6 +88,12 @@ pub(crate) struct Checker<'a> {
     nothing: Vec<Vec<bool>>,
     touched: Vec<RunKey>,
     starts: u64,
+    /// When the last tick came.
+    pub(crate) ticked_ns: u64,
+    /// By queue, how many attempts of it may be under way.
+    limits: Vec<u32>,
+    /// Inline nodes that the driver was asked for and has not answered.
+    pub(crate) asked: BTreeSet<(RunKey, Place)>,
     /// The last record on disk, as far as the engine knows.
     synced: Lsn,
     /// Runs that are over, as long as that is not on disk.
@@ -96,6 +127,9 @@ impl<'a> Checker<'a> {
             nothing: workload.graphs.iter().map(|(spec, _)| may_be_nothing(spec)).collect(),
             touched: Vec::new(),
             starts: 0,
+            ticked_ns: 0,
+            limits: limits(workload),
+            asked: BTreeSet::new(),
             synced: if workload.config.journaled { Lsn(0) } else { Lsn(u64::MAX) },
             leaving: Vec::new(),
         }
@@ -162,7 +196,7 @@ impl<'a> Checker<'a> {
     /// Who has which concurrency key.
     fn note_key(&mut self, record: &Record, kind: NodeKind) {
         match (record.body, kind) {
-            (Body::Chosen { outcome }, NodeKind::Acquire { .. }) => {
+            (Body::Chosen { outcome, .. }, NodeKind::Acquire { .. }) => {
                 self.keys.insert((record.run, record.node), outcome);
             }
             (Body::Acquired, NodeKind::Acquire { key: Some(key) }) => {
@@ -217,6 +251,8 @@ impl<'a> Checker<'a> {
         self.keys.clear();
         self.holders.clear();
         self.touched.clear();
+        self.asked.clear();
+        self.limits = limits(self.workload);
         self.synced = cut;
         Ok(crashed)
     }
@@ -270,7 +306,8 @@ impl<'a> Checker<'a> {
             }
             self.touched.push(start.run);
         }
-        let late = engine.deadline_ns(start.run).is_some_and(|at_ns| at_ns < engine.now_ns());
+        let ticked_ns = self.ticked_ns;
+        let late = engine.deadline_ns(start.run).is_some_and(|at_ns| at_ns < ticked_ns);
         if late && kind == NodeKind::Step {
             return Err(format!("{start:?} after the deadline of its run"));
         }
@@ -291,9 +328,7 @@ impl<'a> Checker<'a> {
         self.count(policy, 1);
         let config = &self.workload.config;
         let queue = policy.queue.0 as usize;
-        let limit =
-            queue.checked_sub(1).map_or(u32::MAX, |it| self.workload.queues[it].concurrency);
-        let within = self.running[queue] <= limit
+        let within = self.running[queue] <= self.limits[queue]
             && self.running_in_all <= config.concurrency
             && self.threads <= config.threads;
         // Copies hold their slots while others are started, and with a journal attempts do while their start is
@@ -306,9 +341,19 @@ impl<'a> Checker<'a> {
             && counts(engine.running(), self.running_in_all);
         match (within, agrees) {
             (true, true) => Ok(()),
-            (false, _) => Err(format!("{start:?} is past a limit")),
-            (_, false) => Err(format!("the engine miscounts what runs at {start:?}")),
+            (false, _) => broken(10, format!("{start:?} is past a limit")),
+            (_, false) => broken(10, format!("the engine miscounts what runs at {start:?}")),
         }
+    }
+
+    /// A queue may have so many attempts under way from now on; those that are have begun.
+    pub(crate) fn limits(&mut self, queue: QueueId, concurrency: u32, engine: &Engine) {
+        self.limits[queue.0 as usize] = concurrency.max(engine.queue(queue).running);
+    }
+
+    /// What must be on disk before what, for a run under way.
+    pub(crate) fn durability(&mut self, run: RunKey) -> Result<Durability, String> {
+        self.shadow(run).map(|shadow| shadow.durability)
     }
 
     /// An attempt has really ended.
@@ -374,7 +419,7 @@ impl<'a> Checker<'a> {
         run: RunKey,
         outcome: Outcome,
     ) -> Result<u64, String> {
-        let workload = self.workload;
+        let (workload, ticked_ns) = (self.workload, self.ticked_ns);
         let shadow = self.shadow(run)?;
         if !shadow.over {
             return Err(format!("{run:?} ended without a record of it"));
@@ -389,7 +434,7 @@ impl<'a> Checker<'a> {
             let plan = engine.plan(shadow.plan);
             watched.effects.check(plan, spec, &over.layout(), &states, shadow.status)?;
         }
-        if matches!(outcome, Outcome::Succeeded(_)) && shadow.is_late(engine.now_ns()) {
+        if matches!(outcome, Outcome::Succeeded(_)) && shadow.is_late(ticked_ns) {
             return Err(format!("{run:?} succeeded after its deadline"));
         }
         let number = shadow.number;
@@ -416,32 +461,6 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    /// A run for which nothing will happen by itself waits for somebody, or for what never ends.
-    pub(crate) fn waits_for_something(&self, engine: &Engine, key: RunKey) -> Checked {
-        let status = engine.status(key);
-        let is_step = |node: Place| {
-            let plan = engine.plan_of(key).map(|plan| engine.plan(plan));
-            let template = engine.template(key, node);
-            plan.zip(template).is_some_and(|(plan, template)| plan.kind(template).is_step())
-        };
-        let mut nodes = (0..).map(Place).zip(engine.run(key).into_iter().flat_map(Run::states));
-        let waits = self.busy.keys().any(|(run, _)| *run == key)
-            || matches!(status, Some(RunStatus::Paused | RunStatus::CompensationFailed))
-            || nodes.any(|(node, state)| match state {
-                NodeState::Awaiting | NodeState::Unknown => true,
-                // For a key that somebody holds, or a queue whose slots are taken.
-                NodeState::Parked => !is_step(node) || engine.running() > 0,
-                NodeState::Ready => engine.running() > 0,
-                _ => false,
-            });
-        if waits {
-            Ok(())
-        } else {
-            let nodes: Vec<_> = engine.run(key).into_iter().flat_map(Run::states).collect();
-            Err(format!("{key:?}, {status:?}, {nodes:?}, waits for nothing, and does not end"))
-        }
-    }
-
     /// To be asked about a run that an action names.
     pub(crate) fn is_under_way(&mut self, run: RunKey) -> Checked {
         self.shadow(run).map(|_| ())
@@ -452,6 +471,7 @@ impl<'a> Checker<'a> {
         if tick && self.workload.watch_one_in == 1 {
             self.touched.extend(self.runs.iter().flatten().map(|shadow| shadow.key));
         }
+        let ticked_ns = self.ticked_ns;
         while let Some(key) = self.touched.pop() {
             let Some(Some(shadow)) = self.runs.get_mut(slot(key)) else { continue };
             let Some(run) = engine.run(key).filter(|_| shadow.key == key) else { continue };
@@ -492,7 +512,7 @@ impl<'a> Checker<'a> {
                 let anew = from == NodeState::Unknown || from.is_terminal();
                 watched.moved(node, kind, now, Until { now_ns, total_ns, anew });
             }
-            if let Some(node) = watched.overdue(restored_ns, now_ns) {
+            if let Some(node) = watched.overdue(restored_ns, ticked_ns) {
                 return Err(format!("{node:?} of {key:?} waits for longer than it is to"));
             }
         }
@@ -543,7 +563,9 @@ impl<'a> Checker<'a> {
         }
         let policy = self.policy(start.plan, start.template);
         let model = engine.queue_model(policy.queue);
-        if (model.aging_share_ppm > 0 && policy.queue.0 > 0) || policy.hedge.is_some() {
+        // The default queue's patience outlasts a world in which the clock does not jump.
+        let ages = policy.queue.0 > 0 || self.workload.behaviour.jumps > 0;
+        if (model.aging_share_ppm > 0 && ages) || policy.hedge.is_some() {
             return Ok(()); // What stood too long gets a share, and a copy has stood in no line.
         }
         let rank = |policy: &Policy, run: RunKey| engine.run(run).map(|run| run.priority(policy));
@@ -557,7 +579,7 @@ impl<'a> Checker<'a> {
                 let Some(other) = other else { continue };
                 if (other.queue, other.lane) == (policy.queue, policy.lane)
                     && rank(other, shadow.key) < own
-                    && engine.node_state(shadow.key, node) == Some(NodeState::Ready)
+                    && engine.run(shadow.key).is_some_and(|run| run.is_lined(node))
                     && !self.busy.contains_key(&(shadow.key, node))
                     && shadow.status == RunStatus::Running
                     && engine.deadline_ns(shadow.key).is_none()
@@ -568,6 +590,10 @@ impl<'a> Checker<'a> {
         }
         Ok(())
     }
+}
+
+fn limits(workload: &Workload) -> Vec<u32> {
+    [u32::MAX].into_iter().chain(workload.queues.iter().map(|queue| queue.concurrency)).collect()
 }
 
 /// The place of another node of the same frame.

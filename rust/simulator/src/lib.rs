@@ -6,20 +6,26 @@
 //! [`Report`]; the same workload gives the same report, the hash of every action included.
 #![forbid(unsafe_code)]
 
+mod calm;
 mod checker;
 mod coverage;
 mod crash;
 mod dice;
+mod disk;
 mod effects;
+mod faults;
+pub mod forecast;
 mod limited;
 mod shadow;
+mod standing;
 mod steps;
 mod users;
 mod winding;
 mod workload;
 mod world;
 
+pub use calm::ENDS_WITHIN_NS;
 pub use checker::Violation;
 pub use coverage::Coverage;
-pub use workload::{Behaviour, Workload};
+pub use workload::{Behaviour, WORLDS, Workload};
 pub use world::{Report, simulate};

@@ -85,6 +85,9 @@ impl World<'_> {
         }
         if number + 1 < self.workload.runs {
             self.schedule(gap_ns, Happening::Arrival(number + 1));
+        } else {
+            let after_ns = exponential(20 * behaviour.duration_ns, dice(9));
+            self.schedule(after_ns, Happening::Calm);
         }
         self.drain(false)
     }

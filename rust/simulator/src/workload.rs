@@ -8,6 +8,7 @@ use penstock_engine::{
 };
 
 use crate::dice::Dice;
+use crate::faults::draw_faults;
 use crate::limited::limit;
 use crate::winding::winding;
 
@@ -27,6 +28,10 @@ pub struct Workload {
     /// One in so many runs is compared with the fold of its records after each of its events, and one in
     /// so many starts with all that stands in line.
     pub watch_one_in: u64,
+    /// After one in so many calls every run and all that the engine keeps is looked at.
+    pub inspect_one_in: u64,
+    /// The process goes down at this point of those at which it may, counted from 1, besides the crashes drawn.
+    pub down_at: Option<u64>,
     /// How the engine is made.
     pub config: Config,
     /// Queues besides the default one.
@@ -76,9 +81,32 @@ pub struct Behaviour {
     pub behind: u64,
     /// How often the process goes down. Not a share; needs a journal.
     pub crashes: u64,
+    /// Transactions of the store that take many times as long as others.
+    pub slow: u64,
+    /// Transactions of the store that are refused, so that they have to be tried again.
+    pub refusing: u64,
+    /// Timers of the loop that come late.
+    pub late: u64,
+    /// How often the clock jumps ahead, by minutes. Not a share.
+    pub jumps: u64,
+    /// How often a queue is given other limits. Not a share.
+    pub reconfigured: u64,
 }
 
+/// The worlds in which everything happens, by name.
+pub const WORLDS: [&str; 2] = ["stormy", "winding"];
+
 impl Workload {
+    /// The world of this name, with its usual number of runs.
+    pub fn named(name: &str, seed: u64) -> Option<Self> {
+        match name {
+            "stormy" => Some(Self::stormy(seed, 60)),
+            "winding" => Some(Self::winding(seed, 25)),
+            "steady" => Some(Self::steady(seed, 100_000)),
+            _ => None,
+        }
+    }
+
     /// A world of flat graphs in which everything happens, drawn from the seed.
     pub fn stormy(seed: u64, runs: u64) -> Self {
         let mut dice = Dice::new(seed);
@@ -93,12 +121,15 @@ impl Workload {
             runs,
             gap_ns,
             watch_one_in: 1,
+            inspect_one_in: [1, 3, 7][(seed % 3) as usize],
+            down_at: None,
             config: Config { journaled: config.journaled || behaviour.crashes > 0, ..config },
             queues,
             graphs,
             behaviour,
         };
         limit(&mut workload);
+        draw_faults(&mut workload);
         workload
     }
 
@@ -144,6 +175,8 @@ impl Workload {
             runs,
             gap_ns: MS,
             watch_one_in: 256,
+            inspect_one_in: 65_536,
+            down_at: None,
             config: Config { seed, ..Config::default() },
             queues: Vec::new(),
             graphs: vec![(GraphSpec::flat("steady", "1", specs, 5), policies)],
@@ -166,6 +199,11 @@ impl Workload {
                 sync_ns: 0,
                 behind: 0,
                 crashes: 0,
+                slow: 0,
+                refusing: 0,
+                late: 0,
+                jumps: 0,
+                reconfigured: 0,
             },
         }
     }
@@ -221,6 +259,11 @@ fn stormy_behaviour(dice: &mut Dice) -> Behaviour {
         sync_ns: dice.below(20) * MS,
         behind: if dice.one_in(3) { dice.below(1_000) } else { 0 },
         crashes: if dice.one_in(2) { 1 + dice.below(8) } else { 0 },
+        slow: 0,
+        refusing: 0,
+        late: 0,
+        jumps: 0,
+        reconfigured: 0,
     }
 }
 

@@ -1,17 +1,18 @@
 //! Virtual time, and what happens in it: the driver of the simulated engine.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use penstock_engine::{
     Action, AttemptKey, CancelCause, Cause, Engine, Evaluation, Event, Failure, Lsn, NodeId,
-    NodeKind, Outcome, Place, Record, ResourceId, Run, RunKey, Start, draw,
+    NodeKind, Outcome, Place, Record, ResourceId, RunKey, Score, Start, draw,
 };
 
-use crate::checker::{Checked, Checker, Violation};
+use crate::checker::{Checked, Checker, Violation, broken};
 use crate::coverage::Coverage;
+use crate::disk::{Disk, Point};
 use crate::workload::Workload;
 
 /// What came of a simulation.
@@ -45,6 +46,18 @@ pub struct Report {
     pub elapsed_ns: u64,
     /// A digest of every action and start, in order.
     pub hash: u64,
+    /// Points passed at which the process may go down.
+    pub points: u64,
+    /// Where it did: records written down, handed over, on disk, told to be, a step about to be called.
+    pub down_at: [u64; 5],
+    /// Transactions that were refused.
+    pub refusals: u64,
+    /// Times that the loop's timer came late.
+    pub late_ticks: u64,
+    /// Jumps of the clock.
+    pub jumps: u64,
+    /// Time from the last fault to the last run's end.
+    pub calmed_ns: u64,
     /// Moves that were seen.
     pub coverage: Coverage,
 }
@@ -63,10 +76,55 @@ pub fn simulate(workload: &Workload) -> Result<Report, Violation> {
             Err(_) => "the engine panicked".into(),
         },
     };
-    Err(Violation { world: workload.name, seed: workload.seed, runs: workload.runs, what })
+    Err(Violation::of(workload, what))
 }
 
 impl Report {
+    /// Adds what came of another world.
+    pub fn merge(&mut self, other: &Self) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.late += other.late;
+        self.refused += other.refused;
+        self.vanished += other.vanished;
+        self.stalled += other.stalled;
+        self.unknown += other.unknown;
+        self.crashes += other.crashes;
+        self.restored += other.restored;
+        self.attempts += other.attempts;
+        self.events += other.events;
+        self.elapsed_ns += other.elapsed_ns;
+        self.hash ^= other.hash;
+        self.points += other.points;
+        self.down_at.iter_mut().zip(other.down_at).for_each(|(sum, it)| *sum += it);
+        self.refusals += other.refusals;
+        self.late_ticks += other.late_ticks;
+        self.jumps += other.jumps;
+        self.calmed_ns = self.calmed_ns.max(other.calmed_ns);
+        self.coverage.merge(&other.coverage);
+    }
+
+    /// What was covered, for people.
+    pub fn summary(&self) -> String {
+        let Self { succeeded, failed, cancelled, late, refused, vanished, .. } = self;
+        let Self { stalled, unknown, crashes, restored, attempts, events, coverage, .. } = self;
+        let Self { down_at, refusals, late_ticks, jumps, .. } = self;
+        format!(
+            "runs: {succeeded} succeeded, {failed} failed, {cancelled} cancelled, {late} late, {refused} refused, \
+             {vanished} vanished with a crash\n\
+             {attempts} attempts, {events} events, {unknown} outcomes unknown, {stalled} compensations stalled\n\
+             {crashes} crashes, after which {restored} runs went on; {down_at:?} with records written down, handed \
+             over, on disk, told to be, a step about to be called\n\
+             {refusals} transactions refused, {late_ticks} late ticks, {jumps} jumps of the clock\n\
+             the last run was over {:.1} s after the last fault\n\
+             rows of the state tables visited: {} of runs, {} of nodes",
+            self.calmed_ns as f64 / 1e9,
+            coverage.runs.len(),
+            coverage.nodes.len()
+        )
+    }
+
     /// How many runs ended in a way, which is known by its tag in the hash.
     pub(crate) const fn ended(&mut self, tag: u64) -> &mut u64 {
         match tag {
@@ -77,9 +135,6 @@ impl Report {
         }
     }
 }
-
-/// Times that a world may have to be brought to its end.
-const CLOSINGS_MAX: u32 = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Happening {
@@ -93,7 +148,19 @@ pub(crate) enum Happening {
     Resolves(RunKey, Place),
     Signal(RunKey, u32),
     Answered(Question),
+    /// What nobody waits for is handed over to the store.
+    Flush,
+    /// A transaction ends.
+    Commits(Lsn),
     Synced(Lsn),
+    /// The clock jumps ahead.
+    Jumps(u64),
+    /// A queue gets other limits.
+    Reconfigured(usize, u64),
+    /// Faults stop.
+    Calm,
+    /// People see to what waits for them.
+    Attends,
 }
 
 /// What the engine wants to know of an inline node.
@@ -144,17 +211,22 @@ pub(crate) struct World<'a> {
     /// Attempts under way, by slot of their key.
     pub(crate) attempts: Vec<Option<Start>>,
     pub(crate) evaluating: Vec<Question>,
-    /// How often nothing was left to happen by itself. From the first time on compensations succeed.
-    closings: u32,
+    /// When faults stopped.
+    pub(crate) calm_ns: Option<u64>,
+    /// When time moved the last time, and how many calls had been made.
+    pub(crate) moved: (u64, u64),
+    /// The deadline that the loop's timer was set for, and when it comes.
+    pub(crate) wakes: Option<(u64, u64)>,
+    /// Whether nothing could be started the last time.
+    pub(crate) drained: bool,
     records: Vec<Record>,
     /// The number that the next run to be accepted will have.
     pub(crate) number: u64,
-    /// The last record on disk, as far as the engine knows.
-    pub(crate) synced: Lsn,
-    /// Records, first and last, that came of one call and may not be on disk.
-    pub(crate) batches: VecDeque<(Lsn, Lsn)>,
-    /// The process goes down once so many calls have been made.
-    pub(crate) doomed: Option<u64>,
+    pub(crate) disk: Disk,
+    /// The process goes down at this point, after it was passed so often.
+    pub(crate) doomed: Option<(Point, u64)>,
+    /// It has: nothing of it reaches the disk or a step any more.
+    pub(crate) down: bool,
     /// By number, how runs ended that may have to be restored.
     pub(crate) ends: BTreeMap<u64, u64>,
     pub(crate) report: Report,
@@ -188,12 +260,15 @@ impl<'a> World<'a> {
             scheduled: 0,
             attempts: Vec::new(),
             evaluating: Vec::new(),
-            closings: 0,
+            calm_ns: None,
+            moved: (0, 0),
+            wakes: None,
+            drained: true,
             records: Vec::new(),
             number: 0,
-            synced: Lsn(0),
-            batches: VecDeque::new(),
+            disk: Disk::after(Lsn(0)),
             doomed: None,
+            down: false,
             ends: BTreeMap::new(),
             report: Report::default(),
             booked: 0,
@@ -202,18 +277,21 @@ impl<'a> World<'a> {
 
     fn play(mut self) -> Result<Report, String> {
         self.schedule(0, Happening::Arrival(0));
-        self.schedule_crashes();
+        self.schedule_faults();
         loop {
-            if self.is_doomed() {
+            if self.is_down() {
                 self.crash()?;
             }
             self.start_what_can_start()?;
+            self.is_in_time()?;
+            let over = self.is_calm() && self.engine.run_count() == 0 && self.engine.running() == 0;
             let coming = self.coming.peek().map(|Reverse((at_ns, ..))| *at_ns);
-            match (coming, self.engine.next_deadline_ns()) {
-                (None, None) if self.engine.run_count() + self.engine.running() as usize == 0 => {
-                    break;
+            let deadline = self.engine.next_deadline_ns().map(|at_ns| self.wakes_ns(at_ns));
+            match (coming, deadline) {
+                _ if over => break,
+                (None, None) => {
+                    return broken(8, format!("nothing will ever happen: {:?}", self.stuck()));
                 }
-                (None, None) => self.close()?,
                 (Some(at_ns), deadline) if deadline.is_none_or(|deadline| at_ns < deadline) => {
                     self.now_ns = self.now_ns.max(at_ns);
                     if let Some(Reverse((_, _, happening))) = self.coming.pop() {
@@ -229,47 +307,20 @@ impl<'a> World<'a> {
         self.checker.finish(&self.engine)?;
         self.sums_are_exact()?;
         self.report.elapsed_ns = self.now_ns;
+        let calm_ns = self.calm_ns.unwrap_or_default();
+        self.report.calmed_ns = self.now_ns - calm_ns.min(self.now_ns);
         self.report.coverage = self.checker.coverage;
         Ok(self.report)
     }
 
-    /// Nothing more will happen by itself: users lose patience, and attempts that hang come to an end.
-    fn close(&mut self) -> Checked {
-        let runs: Vec<RunKey> = self.engine.runs().collect();
-        self.closings += 1;
-        if self.closings > CLOSINGS_MAX {
-            let states = |run: RunKey| -> Vec<String> {
-                let places = (0..).map(Place);
-                let states = self.engine.run(run).into_iter().flat_map(Run::states);
-                let open = places.zip(states).filter(|(_, state)| !state.is_terminal());
-                open.filter_map(|(it, state)| {
-                    Some(format!("{} {state:?}", self.engine.path(run, it)?))
-                })
-                .collect()
-            };
-            let stuck = runs.iter().map(|&run| (run, self.engine.status(run), states(run)));
-            return Err(format!("some runs never end: {:?}", stuck.collect::<Vec<_>>()));
-        }
-        for &run in &runs {
-            self.checker.waits_for_something(&self.engine, run)?;
-        }
-        for run in runs {
-            for node in self.engine.unknown(run) {
-                self.happen(Happening::Resolves(run, node))?;
-            }
-            self.happen(Happening::UserCancels(run))?;
-            self.happen(Happening::Resumes(run))?;
-        }
-        for slot in 0..self.attempts.len() {
-            if let Some(start) = self.attempts[slot] {
-                self.happen(Happening::Ends(start.attempt, End::Cancelled))?;
-            }
-        }
-        Ok(())
+    /// Whether the process has gone down, or has nothing left to do.
+    pub(crate) const fn is_down(&self) -> bool {
+        self.down
     }
 
     fn start_what_can_start(&mut self) -> Checked {
         while let Some(start) = self.engine.dispatch(self.now_ns) {
+            self.drained = false;
             self.report.attempts += 1;
             let parts =
                 [start.attempt.0, start.run.0, u64::from(start.node.0), start.number.into()];
@@ -281,12 +332,14 @@ impl<'a> World<'a> {
                 self.attempts.resize(slot + 1, None);
             }
             self.attempts[slot] = Some(start);
-            if self.is_doomed() {
+            self.reach(Point::Called);
+            if self.is_down() {
                 self.crash()?;
                 continue;
             }
             self.run_step(&start)?;
         }
+        self.drained = true;
         // Starts that are to reach the disk first were recorded, though none was given.
         self.drain(false)
     }
@@ -307,7 +360,7 @@ impl<'a> World<'a> {
         let undoes = matches!(kind, NodeKind::Undo { .. });
         let stalls = undoes && once(9) < behaviour.stalling;
         let end = match share(1) {
-            _ if undoes && self.closings > 0 => End::Done,
+            _ if self.is_calm() => End::Done,
             _ if stalls => End::FailedForGood,
             _ if undoes && interrupted => End::Interrupted,
             _ if undoes => End::Done,
@@ -317,7 +370,7 @@ impl<'a> World<'a> {
             _ => End::Done,
         };
         let length_ns = exponential(behaviour.duration_ns, dice(3));
-        let hangs = share(4) < behaviour.hanging && !undoes;
+        let hangs = share(4) < behaviour.hanging && !undoes && !self.is_calm();
         let instant = share(5) < behaviour.instant;
         let attempt = start.attempt;
         if instant && !hangs {
@@ -331,7 +384,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn happen(&mut self, happening: Happening) -> Checked {
+    pub(crate) fn happen(&mut self, happening: Happening) -> Checked {
         match happening {
             Happening::Arrival(number) => self.arrive(number),
             Happening::Heartbeat(attempt) => {
@@ -339,16 +392,39 @@ impl<'a> World<'a> {
                 self.spend(attempt)
             }
             Happening::Synced(lsn) => {
-                self.synced = self.synced.max(lsn);
-                while self.batches.front().is_some_and(|(_, last)| *last <= lsn) {
-                    self.batches.pop_front();
-                }
                 self.checker.synced(lsn);
-                self.handle(Event::Synced { lsn })
+                self.handle(Event::Synced { lsn })?;
+                self.reach(Point::Told);
+                Ok(())
             }
+            Happening::Flush => {
+                self.flush_lazily();
+                Ok(())
+            }
+            Happening::Commits(lsn) => {
+                self.commits(lsn);
+                Ok(())
+            }
+            Happening::Jumps(by_ns) => {
+                self.now_ns += if self.is_calm() { 0 } else { by_ns };
+                self.report.jumps += 1;
+                Ok(())
+            }
+            Happening::Reconfigured(queue, concurrency) => {
+                if self.is_calm() {
+                    Ok(())
+                } else {
+                    self.configure(queue, concurrency)
+                }
+            }
+            Happening::Calm => self.calm(),
+            Happening::Attends => self.attend(),
             Happening::Crash => {
-                let calls = draw(self.workload.seed, [11, self.now_ns, 0, 0]) % 6;
-                self.doomed = Some(self.report.events + calls);
+                let dice = |what| draw(self.workload.seed, [11, what, self.now_ns, 0]);
+                if !self.is_calm() {
+                    let point = Point::ALL[(dice(1) % Point::ALL.len() as u64) as usize];
+                    self.doomed = Some((point, dice(2) % 6));
+                }
                 Ok(())
             }
             Happening::Resolves(run, node) => self.resolve(run, node),
@@ -458,21 +534,25 @@ impl<'a> World<'a> {
     pub(crate) fn take(&mut self, tick: bool) -> Checked {
         self.records.extend_from_slice(self.engine.records());
         self.engine.clear_records();
-        for record in &self.records {
+        let mut records = std::mem::take(&mut self.records);
+        for record in &records {
             self.checker.recorded(&self.engine, record)?;
         }
-        if let (Some(first), Some(last)) = (self.records.first(), self.records.last())
-            && self.workload.config.journaled
-        {
-            let (first, last) = (first.lsn, last.lsn);
-            self.batches.push_back((first, last));
-            self.schedule(self.workload.behaviour.sync_ns, Happening::Synced(last));
-        }
-        self.records.clear();
+        self.appended(&records)?;
+        records.clear();
+        self.records = records;
         while let Some(action) = self.engine.poll() {
             self.perform(&action)?;
         }
-        self.checker.settle(&self.engine, tick)
+        if tick {
+            self.checker.ticked_ns = self.now_ns;
+        }
+        self.checker.settle(&self.engine, tick)?;
+        if !self.report.events.is_multiple_of(self.workload.inspect_one_in) {
+            return Ok(());
+        }
+        crate::standing::check(self.workload, &self.engine, &self.checker.asked, self.drained)
+            .map(|_| ())
     }
 
     fn answer(&mut self, question: Question) -> Checked {
@@ -483,6 +563,7 @@ impl<'a> World<'a> {
     /// Answers at random.
     fn answer_now(&mut self, question: Question) -> Checked {
         let Question { run, node, template, what } = question;
+        self.checker.asked.remove(&(run, node));
         self.report.events += 1;
         let number = self.engine.number(run).unwrap_or_default();
         let dice = |what| draw(self.workload.seed, [7, what, number, self.report.events]);
@@ -509,7 +590,12 @@ impl<'a> World<'a> {
         };
         let event = match (what, outcomes) {
             (What::Count, _) => Event::Counted { run, node, count: (dice(2) % 4) as u32 },
-            (_, Some(outcomes)) => Event::Chosen { run, node, outcome: dice(2) % outcomes },
+            (_, Some(outcomes)) => {
+                let outcome = dice(2) % outcomes;
+                let judged = matches!(kind, Some(NodeKind::Accept { .. }));
+                let score = judged.then(|| Score::of(outcome as f64 / 2.0)).flatten();
+                Event::Chosen { run, node, outcome, score }
+            }
             _ => Event::Decided { run, node, value: self.checker.value() },
         };
         self.engine.handle(self.now_ns, event);
@@ -521,6 +607,7 @@ impl<'a> World<'a> {
             Action::Evaluate { run, node, template, what } => {
                 self.hash([1, run.0, node.0.into(), 0]);
                 self.evaluating.push(Question { run, node, template, what: what.into() });
+                self.checker.asked.insert((run, node));
                 self.checker.is_under_way(run)
             }
             Action::Cancel { attempt, cause } => {
@@ -579,7 +666,7 @@ impl<'a> World<'a> {
         let dice = |what: u64| draw(self.workload.seed, [what, attempt.0, self.now_ns, 2]);
         let share = dice(1) % 1_000;
         let quickly_ns = exponential(1 + behaviour.duration_ns / 10, dice(2));
-        if share >= behaviour.stuck + behaviour.stubborn {
+        if self.is_calm() || share >= behaviour.stuck + behaviour.stubborn {
             self.schedule(quickly_ns, Happening::Ends(attempt, End::Cancelled));
         } else if share >= behaviour.stuck {
             let late_ns = self.workload.config.cancel_grace_ns + quickly_ns;

@@ -1,11 +1,11 @@
-"""Taken: which nodes of a run carried a value, and which step's value that was."""
+"""Taken: which nodes of a run carried a value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from penstock._graph import Case, Loop, Map, Recurse
+from penstock._graph import Case
 
 if TYPE_CHECKING:
     from penstock._graph import Graph, GraphNode
@@ -39,27 +39,6 @@ class Taken:
     def reached(self, node: GraphNode) -> bool:
         """Whether what a node needs carried values."""
         return all(self.nodes[place] for place in (*node.inputs, *node.gates))
-
-    def giver(self) -> str | None:
-        """The step whose value the run has given, through joins and what was chosen."""
-        givers: list[str | None] = []
-        for place, node in enumerate(self._graph.nodes):
-            step: str | None = None
-            if self.nodes[place]:
-                made = self._body(node) or node
-                if made.step is not None:
-                    step = made.step.name
-                else:
-                    given = (givers[it] for it in node.inputs if it < place and self.nodes[it])
-                    step = next((it for it in given if it is not None), None)
-            givers.append(step)
-        return givers[self._graph.output]
-
-    def _body(self, node: GraphNode) -> GraphNode | None:
-        """What gives the values of a node that repeats a body."""
-        if not isinstance(node.detail, Map | Loop | Recurse):
-            return None
-        return self._graph.nodes[self._graph.regions[node.detail.body].output]
 
     def _is_taken(self, node: GraphNode, done: set[str], chosen: Mapping[str, int]) -> bool:
         if not all(self.nodes[gate] for gate in node.gates):

@@ -7,7 +7,7 @@ use crate::failure::{Cause, Failure, Refusal};
 use crate::ids::{AttemptKey, Place, RunKey, TenantId, ValueId};
 use crate::plan::{Lane, NodeKind};
 use crate::queues::{BreakerState, News, OnDenial, Verdict};
-use crate::record::{Body, Denial, Then};
+use crate::record::{Body, Denial, Score, Then};
 use crate::retry::draw;
 use crate::state::{NodeState, RunStatus};
 use crate::timers::TimerKind;
@@ -58,22 +58,26 @@ impl Engine {
 
     /// Tells an attempt to stop, once; an attempt that has not suspended hears of it when it does.
     pub(super) fn cancel_attempt(&mut self, key: AttemptKey, cause: CancelCause) {
+        let Some(twin) = self.attempts.get(key.0).map(|attempt| attempt.twin) else { return };
+        self.stop(key, cause);
+        // Each copy has a timeout of its own.
+        let own = matches!(cause, CancelCause::Timeout | CancelCause::HeartbeatTimeout);
+        if !own && twin != AttemptKey::NONE {
+            self.stop(twin, cause);
+        }
+    }
+
+    fn stop(&mut self, key: AttemptKey, cause: CancelCause) {
         let Some(attempt) = self.attempts.get_mut(key.0) else { return };
         if attempt.phase != Phase::Running {
             return;
         }
         attempt.phase = Phase::Cancelling(cause);
         self.timers.cancel(usize::from(std::mem::take(&mut attempt.timers)));
-        let twin = attempt.twin;
         if !attempt.called {
             self.uncalled(key, cause);
         } else if attempt.suspended {
             self.deliver_cancel(key, cause);
-        }
-        // Each copy has a timeout of its own.
-        let own = matches!(cause, CancelCause::Timeout | CancelCause::HeartbeatTimeout);
-        if !own && twin != AttemptKey::NONE {
-            self.cancel_attempt(twin, cause);
         }
     }
 
@@ -213,7 +217,7 @@ impl Engine {
     }
 
     /// A decision was taken; a share of a tier's accepted values goes on to the next tier all the same.
-    pub(super) fn chosen(&mut self, key: RunKey, node: Place, outcome: u64) {
+    pub(super) fn chosen(&mut self, key: RunKey, node: Place, outcome: u64, score: Option<Score>) {
         let mut outcome = outcome;
         if let Some(run) = self.runs.get(key.0) {
             let plan = &self.plans[run.plan.0 as usize].plan;
@@ -226,7 +230,7 @@ impl Engine {
                 outcome += u64::from(explores);
             }
         }
-        self.evaluated(key, node, Body::Chosen { outcome });
+        self.evaluated(key, node, Body::Chosen { outcome, score });
     }
 
     pub(super) fn evaluation_failed(

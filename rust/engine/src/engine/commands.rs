@@ -126,7 +126,7 @@ impl Engine {
         let keys = run.more.as_ref().map(|more| &more.keys).into_iter().flatten();
         let parked = |it: &(&Place, &u64)| run.cells[it.0.index()].state == NodeState::Parked;
         for (&node, &ask) in keys.filter(parked) {
-            self.keys.ask(ask, key, node);
+            self.keys.ask_again(ask, key, node);
         }
         let denied: Vec<Place> = (0..run.cells.len() as u32)
             .map(Place)

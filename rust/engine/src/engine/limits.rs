@@ -29,8 +29,8 @@ pub(super) enum Turned {
 /// nothing of the driver.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    turned: VecDeque<(RunKey, Place, Turned)>,
-    news: VecDeque<(QueueId, News)>,
+    pub(super) turned: VecDeque<(RunKey, Place, Turned)>,
+    pub(super) news: VecDeque<(QueueId, News)>,
     /// Second copies of slow attempts, to be started.
     pub(super) copies: VecDeque<Start>,
     is_set: bool,
@@ -162,6 +162,11 @@ impl Engine {
     /// An entry loses its place in line.
     fn turn_away(&mut self, turn: Turn, entry: &Entry) {
         self.queues.turn_away(turn);
+        let queue = turn.line.queue();
+        // It may have stood between a parked node and a free slot.
+        if self.queues.get(queue).has_parked() {
+            self.arm(queue);
+        }
         let Some(run) = self.runs.get_mut(entry.run.0) else { return };
         run.lined(entry.node, None);
         let policy = self.plans[run.plan.0 as usize].policy(entry.template);

@@ -4,6 +4,7 @@ mod again;
 mod attempts;
 mod commands;
 mod hedges;
+mod inspect;
 mod limits;
 mod paying;
 mod restore;
@@ -14,6 +15,7 @@ mod watch;
 
 pub use again::kept;
 pub use commands::Resolution;
+pub use inspect::{AttemptView, Hold, Inspection, QueueCounts, Stage};
 pub use restore::{Again, Restore};
 pub use watch::{Closed, Load};
 
@@ -593,8 +595,10 @@ impl Engine {
             Event::Decided { run, node, value } => {
                 self.evaluated(run, node, Body::Decided { value });
             }
-            Event::Chosen { run, node, outcome } => self.chosen(run, node, outcome),
-            Event::Judged { run, node, accepted } => self.judged(run, node, accepted),
+            Event::Chosen { run, node, outcome, score } => self.chosen(run, node, outcome, score),
+            Event::Judged { run, node, accepted, score } => {
+                self.judged(run, node, accepted, score);
+            }
             Event::Counted { run, node, count } => {
                 self.evaluated(run, node, Body::Opened { count });
             }

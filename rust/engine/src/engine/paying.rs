@@ -12,7 +12,7 @@ use crate::failure::Cause;
 use crate::ids::{AttemptKey, Place, PlanId, RunKey, TenantId};
 use crate::plan::Policy;
 use crate::queues::Entry;
-use crate::record::{Body, Denial};
+use crate::record::{Body, Denial, Score};
 use crate::run::Run;
 use crate::state::{NodeState, RunStatus};
 use crate::timers::TimerKind;
@@ -180,15 +180,21 @@ impl Engine {
 
     /// A tier of a cascade was judged. One that was not good enough is taken all the same where a budget is
     /// nearly spent, and none is explored further.
-    pub(super) fn judged(&mut self, key: RunKey, node: Place, accepted: bool) {
+    pub(super) fn judged(
+        &mut self,
+        key: RunKey,
+        node: Place,
+        accepted: bool,
+        score: Option<Score>,
+    ) {
         if self.accounts.is_some() && self.saves(key) {
             let waits = self.runs.get(key.0).is_some_and(|run| run.awaits_answer(node));
             if waits && !accepted {
                 self.degraded(key);
             }
-            return self.evaluated(key, node, Body::Chosen { outcome: 1 });
+            return self.evaluated(key, node, Body::Chosen { outcome: 1, score });
         }
-        self.chosen(key, node, u64::from(accepted));
+        self.chosen(key, node, u64::from(accepted), score);
     }
 
     /// What an attempt has spent is taken from the accounts of its run.

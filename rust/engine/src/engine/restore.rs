@@ -58,6 +58,14 @@ pub(super) struct Restored {
     asked: Vec<Asked>,
 }
 
+impl Restored {
+    /// The nodes that wait, for their turn or for a key.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (RunKey, Place)> {
+        let eligible = self.eligible.iter().map(|it| (it.run, it.node));
+        eligible.chain(self.asked.iter().map(|it| (it.run, it.node)))
+    }
+}
+
 /// A concurrency key that a restored run asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Asked {

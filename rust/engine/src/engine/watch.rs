@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 use super::Engine;
 use crate::attempt::Attempt;
 use crate::books::{Page, PageKey, WINDOW_NS};
-use crate::ids::{PlanId, QueueId, RunKey};
-use crate::run::Run;
+use crate::ids::{NodeId, PlanId, QueueId, RunKey};
+use crate::plan::{NodeKind, Plan};
+use crate::run::{End, Frame, Run};
 
 /// What a run has asked of queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Closed {
     pub page: Page,
     /// What it has asked of queues, in this process.
     pub load: Load,
+    /// How many detached runs it has started.
+    pub spawned: u32,
 }
 
 /// Which workflows are watched, and what was seen of their runs.
@@ -102,6 +105,21 @@ impl Engine {
         page.close(&registered.plan, &registered.policies, run, latency_ns);
         let load = key.and_then(|key| self.watching.loads.remove(&key)).unwrap_or_default();
         let accepted_ns = run.accepted_ns;
-        self.watching.closed.push(Closed { run: key, accepted_ns, ended_ns, page, load });
+        let spawned = spawned(&registered.plan, run);
+        self.watching.closed.push(Closed { run: key, accepted_ns, ended_ns, page, load, spawned });
     }
+}
+
+/// How many detached runs a run has started. O(nodes).
+fn spawned(plan: &Plan, run: &Run) -> u32 {
+    let has_started = |frame: Frame, node: NodeId| {
+        matches!(plan.kind(node), NodeKind::Spawn)
+            && run.cells[frame.place(node).index()].end() == Some(End::Succeeded)
+    };
+    let frames = run.all_frames(plan).map(|(region, frame)| {
+        let region = &plan.regions[region];
+        let nodes = (region.start..region.start + region.len).map(NodeId);
+        nodes.filter(|&node| has_started(frame, node)).count() as u32
+    });
+    frames.sum()
 }

@@ -139,6 +139,11 @@ impl Fair {
         }
     }
 
+    /// Every entry, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.tenants.iter().flat_map(|tenant| tenant.waiting.iter())
+    }
+
     /// What was charged so far counts no more: from now on another unit does.
     pub(crate) fn start_over(&mut self) {
         self.now = 0;

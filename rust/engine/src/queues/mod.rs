@@ -39,8 +39,8 @@ pub use ready::{BANDS, Claim, DEFAULT_PRIORITY, Entry, NEVER, Order, ReadyQueue}
 pub use shed::ShedModel;
 
 #[derive(Debug)]
-struct Line {
-    entries: ReadyQueue,
+pub(crate) struct Line {
+    pub(crate) entries: ReadyQueue,
     /// Passed over until [`Queues::unblock`].
     blocked: bool,
     /// Place in `Queues::heads`, or `ABSENT`.

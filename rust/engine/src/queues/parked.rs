@@ -65,6 +65,11 @@ impl Parked {
         None
     }
 
+    /// Every entry, withdrawn ones included.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ParkedEntry> {
+        self.lines.iter().flatten().flatten()
+    }
+
     /// A popped entry stood for its node.
     pub(crate) const fn released(&mut self) {
         self.len -= 1;

@@ -84,7 +84,7 @@ pub(crate) struct Queue {
     closed: bool,
     opens_ns: u64,
     /// By lane.
-    pub(super) lines: [Line; LANES],
+    pub(crate) lines: [Line; LANES],
     /// Dispatches and the time between them, smoothed: what `retry_after` is estimated from.
     last_ns: u64,
     gap_ns: u64,
@@ -460,7 +460,17 @@ impl Queue {
         self.parked.compact(keep);
     }
 
+    /// Entries of what is parked, withdrawn ones included.
+    pub(crate) fn parked(&self) -> impl Iterator<Item = &ParkedEntry> {
+        self.parked.iter()
+    }
+
     // Its timer.
+
+    /// Whether nothing but its timer will bring on what waits for it.
+    pub(crate) fn must_wake(&self) -> bool {
+        self.closed || (!self.parked.is_empty() && self.spare() > 0)
+    }
 
     /// As [`Queue::roll`], with what has come of the budget meanwhile.
     pub(crate) fn look(&mut self, now_ns: u64) -> Option<News> {

@@ -152,6 +152,12 @@ impl ReadyQueue {
         self.occupied == 0
     }
 
+    /// Every entry, withdrawn ones included, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        let fair = self.fair.iter().flat_map(|fair| fair.iter()).flat_map(Fair::iter);
+        self.bands.iter().flat_map(Flow::iter).chain(fair)
+    }
+
     /// Adds an entry to the band of its priority.
     #[expect(clippy::inline_always, reason = "on the dispatch path")]
     #[inline(always)]
@@ -377,6 +383,11 @@ impl Flow {
         self.undated
             .front()
             .is_none_or(|entry| dated.due_ns <= entry.eligible_ns.saturating_add(patience_ns))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        let dated = self.dated.iter().flat_map(|dated| dated.iter()).map(|it| &it.entry);
+        self.undated.iter().chain(dated)
     }
 
     pub(crate) fn compact(&mut self, mut keep: impl FnMut(&Entry) -> bool) {

@@ -390,7 +390,7 @@ impl Run {
             }
             Body::Started => self.cells[node.index()].flags |= STARTED,
             Body::Decided { value } => self.decided(plan, node, value, changes),
-            Body::Chosen { outcome } => self.chosen(plan, node, outcome, changes),
+            Body::Chosen { outcome, .. } => self.chosen(plan, node, outcome, changes),
             Body::Opened { count } => self.opened(plan, node, count, changes),
             Body::Fired => self.fired(plan, node, changes),
             Body::Signal { signal, value } => self.signalled(plan, signal, value, changes),
@@ -552,6 +552,26 @@ impl Run {
         self.running == 0 && self.cells.iter().all(|cell| cell.state != NodeState::Ready)
     }
 
+    /// Attempts and inline evaluations that it waits for.
+    pub const fn under_way(&self) -> u32 {
+        self.running
+    }
+
+    /// Whether it has begun to end: a node failed for good, somebody cancelled it, or it is late.
+    pub const fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Whether the driver has been asked for a node and has not answered.
+    pub fn is_asked(&self, node: Place) -> bool {
+        self.cells.get(node.index()).is_some_and(|cell| cell.is(EVALUATED))
+    }
+
+    /// Whether a step stays parked until somebody sees to the run.
+    pub fn stays_parked(&self, node: Place) -> bool {
+        self.is_parked_for_good(node)
+    }
+
     /// Whether it has neither begun to end nor stalled.
     pub(crate) fn goes_on(&self) -> bool {
         self.ending.is_none() && !self.status.is_terminal()
@@ -605,7 +625,7 @@ impl Run {
     }
 
     /// Whether a node stands in its queue's line.
-    pub(crate) fn is_lined(&self, node: Place) -> bool {
+    pub fn is_lined(&self, node: Place) -> bool {
         let cell = &self.cells[node.index()];
         cell.state == NodeState::Ready && cell.value.is_some()
     }

@@ -287,7 +287,7 @@ fn a_cascade_stays_on_the_tier_it_is_on_when_a_budget_is_nearly_spent() {
         spend(&mut play.world, cheap, spent);
         play.done("cheap");
         let (run, node) = play.world.to_evaluate[0];
-        play.world.handle(Event::Judged { run, node, accepted: false });
+        play.world.handle(Event::Judged { run, node, accepted: false, score: None });
         play.go_on();
         assert_eq!(play.has_succeeded(), degrades);
         let [page] = play.world.engine.books().pages() else { panic!("one window") };
@@ -309,7 +309,7 @@ fn a_value_that_is_good_enough_makes_no_run_degraded() {
     spend(&mut play.world, cheap, 90);
     play.done("cheap");
     let (run, node) = play.world.to_evaluate[0];
-    play.world.handle(Event::Judged { run, node, accepted: true });
+    play.world.handle(Event::Judged { run, node, accepted: true, score: None });
     assert!(play.has_succeeded());
     assert!(!play.world.bodies(run).contains(&"degraded"));
 }

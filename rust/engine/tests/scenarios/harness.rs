@@ -642,9 +642,11 @@ impl World {
             Evaluation::Count => {
                 Event::Counted { run, node, count: scripted.unwrap_or_default() as u32 }
             }
-            Evaluation::Until => Event::Chosen { run, node, outcome: scripted.unwrap_or(1) },
+            Evaluation::Until => {
+                Event::Chosen { run, node, outcome: scripted.unwrap_or(1), score: None }
+            }
             Evaluation::Function if decides => {
-                Event::Chosen { run, node, outcome: scripted.unwrap_or_default() }
+                Event::Chosen { run, node, outcome: scripted.unwrap_or_default(), score: None }
             }
             _ => Event::Decided { run, node, value: self.value() },
         };

@@ -1,7 +1,7 @@
 //! Concurrency keys: one holder at a time, in the order in which they asked.
 
 use penstock_engine::NodeState::{Cancelled, Parked};
-use penstock_engine::{Base, NodeKind};
+use penstock_engine::{Base, Hold, NodeKind};
 
 use crate::play::Play;
 use crate::sketch::Sketch;
@@ -142,4 +142,22 @@ fn a_retry_keeps_the_key() {
     let value = play.done("step");
     assert_eq!(play.result(), Some(Base::Value(value)));
     assert_eq!(play.running(), ["1:step"]);
+}
+
+/// Found by simulation: each pause while a run waited for a key left one more place in its line.
+#[test]
+fn a_run_that_was_paused_waits_for_its_key_once() {
+    let mut play = Play::new(section(Some(7)));
+    let second = play.another();
+    for _ in 0..3 {
+        assert!(play.world.pause(second) && play.world.resume(second));
+    }
+    let waits = |play: &Play| {
+        let holds = play.world.engine.inspect().holds;
+        holds.iter().filter(|(run, _, hold)| (*run, *hold) == (second, Hold::Key)).count()
+    };
+    assert_eq!(waits(&play), 1);
+    play.all_done(&["a", "b"]);
+    assert_eq!(waits(&play), 0);
+    assert!(play.running().contains(&"1:a"));
 }

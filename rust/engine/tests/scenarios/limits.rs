@@ -158,3 +158,32 @@ fn a_dead_letter_that_was_torn_stands_still_all_the_same() {
     world.sync(world.engine.lsn());
     assert_eq!(world.started().number, 2);
 }
+
+/// Found by simulation: a node was parked while another stood in line for the only slot, and that one was turned
+/// away as it could not end in time. Nothing woke the queue then, and what was parked stayed for ever.
+#[test]
+fn what_is_parked_comes_back_though_who_stood_before_it_was_turned_away() {
+    let mut world = World::new();
+    let model = QueueModel { concurrency: 1, ..budget(OnDenial::Park) };
+    let queue = world.engine.add_queue(model);
+    let plan = world.single(step(&[]).queue(queue).attempts(3));
+    for _ in 0..40 {
+        world.accept(plan);
+        let known = world.suspended();
+        world.advance(10 * SECOND);
+        world.done(known);
+    }
+    world.engine.set_tokens(world.engine.now_ns(), queue, 0);
+    let run = world.accept(plan);
+    let start = world.suspended();
+    let deadline_ns = world.now_ns + 15 * SECOND;
+    let late = world.accept_with(plan, |accept| accept.deadline_ns = Some(deadline_ns));
+    world.advance(10 * SECOND);
+    world.fail_with(start, FAILED);
+    assert_eq!(world.engine.node_state(run, Place(0)), Some(NodeState::Parked));
+    assert!(world.start().is_none());
+    world.advance(0);
+    assert!(world.outcome(late).is_some());
+    world.advance(60 * SECOND);
+    assert_eq!(world.started().run, run);
+}

@@ -1,6 +1,6 @@
 //! The four timeouts of a step.
 
-use penstock_engine::{CancelCause, Cause, Config, Event, Outcome, Place, QueueModel};
+use penstock_engine::{CancelCause, Cause, Config, Event, Hedge, Outcome, Place, QueueModel};
 
 use crate::harness::{MS, SECOND, World, step};
 
@@ -195,4 +195,24 @@ fn timers_of_ended_steps_do_not_pile_up_behind_one_that_is_far_away() {
     }
     assert!(world.engine.timer_count() < 5_000, "{} timers", world.engine.timer_count());
     world.done(keeps_the_head_live);
+}
+
+/// Found by simulation: a run that ended while the first of two copies was out of time left the second running.
+#[test]
+fn both_copies_of_an_attempt_are_told_to_stop_though_one_was_already() {
+    let mut world = World::new();
+    let plan = world.single(step(&[]).timeout(10 * SECOND).policy(|policy| {
+        policy.hedge = Some(Hedge::After(5 * SECOND));
+    }));
+    let run = world.accept(plan);
+    let first = world.suspended();
+    world.advance(5 * SECOND);
+    let copy = world.suspended();
+    world.advance(5 * SECOND);
+    assert_eq!(world.take_cancels(), [(first.attempt, CancelCause::Timeout)]);
+    world.cancel(run);
+    assert_eq!(world.take_cancels(), [(copy.attempt, CancelCause::Withdrawn)]);
+    world.end_cancelled(copy);
+    world.end_cancelled(first);
+    assert_eq!(world.outcome(run), Some(Outcome::Cancelled));
 }

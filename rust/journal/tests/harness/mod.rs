@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use penstock_engine::{
     AccountModel, Body, Cause, Denial, Durability, Lsn, Payer, Place, Record, Refusal, ResourceId,
-    RunEnd, RunKey, RunStatus, Then, Unpaid, ValueId, WhenSpent,
+    RunEnd, RunKey, RunStatus, Score, Then, Unpaid, ValueId, WhenSpent,
 };
 use penstock_journal::{Batch, Head, Journal, Line, NewRun, Note, Options, Rollup};
 
@@ -113,7 +113,7 @@ pub fn every_kind(run: u64, lsn: u64) -> Batch {
         failed(Cause::Exhausted, Then::Final),
         Body::Done { value, started_ns: u64::MAX, copy: false },
         Body::Decided { value },
-        Body::Chosen { outcome: u64::MAX },
+        Body::Chosen { outcome: u64::MAX, score: None },
         Body::Opened { count: 3 },
         Body::Fired,
         Body::Signal { signal: 2, value },
@@ -181,6 +181,7 @@ pub fn kinds_of_version_2(run: u64, lsn: u64) -> Batch {
     }));
     bodies.extend([Body::Degraded, Body::Parked { denial: Denial::Money }]);
     bodies.extend(Refusal::ALL.map(|refusal| refused(Some(refusal))));
+    bodies.extend([0.1 + 0.2, -1e-300].map(|it| Body::Chosen { outcome: 1, score: Score::of(it) }));
     let lines = bodies.into_iter().zip(0..).map(|(body, seq)| {
         let mut line = Line::new(run, record(lsn + u64::from(seq), seq, body));
         match body {

@@ -1,0 +1,175 @@
+"""Measures: a forecast from what was played: each figure with the interval that its batches give.
+
+The batches of one simulation are nearly independent: how they differ says how sure a mean of them
+is (batch means; Law and Kelton, *Simulation Modeling and Analysis*, 9.5.3). A ratio's interval is
+that of its residuals, a quantile's that of the batches' quantiles; Student's t with one degree of
+freedom less than there are batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import sqrt
+from typing import Any, Final, TypeAlias
+
+from penstock._scorecard._histogram import quantiles
+from penstock._scorecard._metrics import FAILURES
+
+from ._forecast import NO_DATA, Estimate, Forecast
+from ._scene import Scene
+
+Batch: TypeAlias = Mapping[str, Any]
+Count: TypeAlias = Callable[[Batch], Any]
+
+
+def forecast_of(scene: Scene, played: Mapping[str, Any]) -> Forecast:
+    """What was played, in figures. O(batches)."""
+    batches: Sequence[Batch] = played["batches"]
+    offered = sum(batch["offered"] for batch in batches)
+
+    def ratio(
+        part: Count, whole: Count, *, least: float = 0.0, most: float | None = None
+    ) -> Estimate:
+        return _ratio(batches, part, whole, least, most)
+
+    metrics: dict[str, Estimate] = {
+        "success": ratio(_succeeded, _over, most=1.0),
+        "quality": ratio(lambda it: it["rated"][1], lambda it: it["rated"][0], most=1.0),
+    }
+    for name, field in (("latency", "latency"), ("queue_delay", "queue_delay")):
+        for share in _SHARES:
+            metrics[f"{name}_p{share:g}"] = _quantile(batches, field, share / 100)
+    metrics["retry_burden"] = ratio(_attempts("retry"), _attempts("first"))
+    metrics["amplification"] = ratio(_sent, _attempts("first"))
+    metrics["cost"] = ratio(lambda it: it["nanos"] / 1e9, _succeeded)
+    for number, resource in enumerate(scene.resources):
+        spent = _spent(number)
+        metrics[f"cost:{resource}"] = ratio(spent, _succeeded)
+    metrics["waste"] = ratio(_wasted, lambda it: it["nanos"], most=1.0)
+    for number, (queue, slots) in scene.slots.items():
+        held = _held(number)
+        if any(map(held, batches)):
+            room = _room(slots)
+            metrics[f"utilisation:{queue}"] = ratio(held, room)
+    metrics["human_minutes"] = ratio(lambda it: it["minutes"], _offered)
+    metrics["throughput"] = ratio(_succeeded, lambda it: it["span"])
+    metrics["slot_seconds"] = ratio(lambda it: sum(it["held"]), _offered)
+    metrics["refused"] = ratio(lambda it: it["refused"], _offered, most=1.0)
+    unfinished = played["unfinished"] / offered if offered else None
+    metrics["unfinished"] = Estimate(unfinished, unfinished, unfinished)
+    return Forecast(
+        metrics=metrics,
+        runs=offered,
+        extrapolated=(*scene.extrapolated, *_beyond(scene, played)),
+    )
+
+
+def _beyond(scene: Scene, played: Mapping[str, Any]) -> list[str]:
+    """Steps of which many attempts had more beside them than the model has seen."""
+    return [
+        f"{path}: {beyond / attempts:.0%} of its attempts had more beside them than was seen"
+        for path, (attempts, beyond) in zip(scene.paths, played["beyond"], strict=True)
+        if attempts and beyond / attempts > _MANY
+    ]
+
+
+def _ratio(
+    batches: Sequence[Batch], part: Count, whole: Count, least: float, most: float | None
+) -> Estimate:
+    parts, wholes = [float(part(it)) for it in batches], [float(whole(it)) for it in batches]
+    total = sum(wholes)
+    if not total:
+        return NO_DATA
+    value = sum(parts) / total
+    rest = sum((x - value * y) ** 2 for x, y in zip(parts, wholes, strict=True))
+    count = len(batches)
+    return _interval(
+        value, count, sqrt(rest * count / (count - 1)) / total if count > 1 else None, least, most
+    )
+
+
+def _quantile(batches: Sequence[Batch], field: str, share: float) -> Estimate:
+    merged: dict[str, int] = {}
+    each: list[float] = []
+    for batch in batches:
+        for bucket, count in batch[field].items():
+            merged[bucket] = merged.get(bucket, 0) + count
+        found = quantiles(batch[field], share)
+        each += found or ()
+    value = quantiles(merged, share)
+    if value is None:
+        return NO_DATA
+    count = len(each)
+    mean = sum(each) / count
+    error = sqrt(sum((it - mean) ** 2 for it in each) / (count - 1) / count) if count > 1 else None
+    return _interval(value[0], count, error, 0.0, None)
+
+
+def _interval(
+    value: float, count: int, error: float | None, least: float, most: float | None
+) -> Estimate:
+    if error is None:
+        return Estimate(value, None, None)
+    reach = student(count - 1) * error
+    high = value + reach
+    return Estimate(value, max(value - reach, least), high if most is None else min(high, most))
+
+
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t (Hill's expansion in 1/freedom from the normal one's).
+
+    >>> round(student(19), 2), round(student(9), 2)
+    (2.09, 2.26)
+    """
+    if freedom <= len(_FEW):
+        return _FEW[max(freedom, 1) - 1]
+    z, n = 1.959964, float(freedom)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / n + second / n**2 + third / n**3
+
+
+def _succeeded(batch: Batch) -> Any:
+    return batch["ended"].get("succeeded", 0)
+
+
+def _over(batch: Batch) -> Any:
+    ended = batch["ended"]
+    return _succeeded(batch) + sum(ended.get(cause, 0) for cause in FAILURES)
+
+
+def _offered(batch: Batch) -> Any:
+    return batch["offered"]
+
+
+def _attempts(kind: str) -> Count:
+    return lambda batch: batch["attempts"].get(kind, 0)
+
+
+def _sent(batch: Batch) -> Any:
+    attempts = batch["attempts"]
+    return attempts.get("first", 0) + attempts.get("retry", 0) + batch["hedges"]
+
+
+def _wasted(batch: Batch) -> Any:
+    return sum(nanos for why, nanos in batch["waste"].items() if why != "useful")
+
+
+def _spent(number: int) -> Count:
+    return lambda batch: batch["resources"][number][1] / 1e9
+
+
+def _held(number: int) -> Count:
+    return lambda batch: batch["held"][number]
+
+
+def _room(slots: int) -> Count:
+    return lambda batch: slots * batch["span"]
+
+
+_SHARES: Final = (50, 95, 99)
+_MANY: Final = 0.01
+"""The share of attempts beyond what was seen from which on a figure is called extrapolated."""
+_FEW: Final = (12.706, 4.303, 3.182, 2.776, 2.571)
+"""The quantile of 1 to 5 degrees of freedom, where the expansion is not good enough."""
