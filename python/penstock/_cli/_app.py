@@ -12,7 +12,7 @@ from ._coverage import coverage
 from ._diff import diff
 from ._graph import graph
 from ._lint import lint
-from ._orders import cancel, fork, pause, resolve, resume, retry, signal
+from ._orders import budget, cancel, fork, pause, resolve, resume, retry, signal
 from ._pages import contracts, interfaces, risks
 from ._questions import impact, predictors, storms, value
 from ._releases import releases
@@ -46,6 +46,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         cancel,
         pause,
         resume,
+        budget,
         retry,
         fork,
         signal,
