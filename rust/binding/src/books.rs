@@ -126,8 +126,17 @@ impl State {
         } else {
             self.engine.books().pages().to_vec()
         };
+        let mut rows = self.rows_of(&pages);
+        self.delays(now_ns, take, &mut rows);
+        self.asked(now_ns, take, &mut rows);
+        rows.extend(self.counted.beside.iter().cloned());
+        rows
+    }
+
+    /// The rows that pages of the books become.
+    fn rows_of(&self, pages: &[Page]) -> Vec<Rollup> {
         let mut rows = Vec::new();
-        for page in &pages {
+        for page in pages {
             let key = self.key_of(page);
             let row =
                 |kind, body: Json| rollup(page.key.window_ns, kind, key.clone(), body.to_string());
@@ -139,10 +148,19 @@ impl State {
                 rows.push(row("cash", self.spending(&page.cash)));
             }
         }
-        self.delays(now_ns, take, &mut rows);
-        self.asked(now_ns, take, &mut rows);
-        rows.extend(self.counted.beside.iter().cloned());
         rows
+    }
+
+    /// Has the engine book what no record tells, as the run is over; the rows of it go to the store at once.
+    fn book_late(&mut self, now_ns: u64, book: impl FnOnce(&mut Self)) {
+        let usual = std::mem::take(self.engine.books_mut());
+        book(self);
+        let late = std::mem::replace(self.engine.books_mut(), usual);
+        let rollups = self.rows_of(late.pages());
+        if let Some(durable) = &mut self.durable {
+            durable.put_beside(Batch { rollups, ..Batch::default() });
+            durable.flush(now_ns);
+        }
     }
 
     /// What was asked of queues since the last time.
@@ -394,11 +412,13 @@ impl Core {
         }
     }
 
-    /// Books lines one by one; `book` is asked without a line first, whether it takes any.
+    /// Books lines one by one; `book` is asked without a line first, whether it takes any, and `is_late` whether it is
+    /// for a run that is over.
     fn book(
         &self,
         py: Python<'_>,
         lines: Vec<(u32, u64, Option<i64>)>,
+        is_late: impl Fn(&Engine) -> bool,
         book: impl Fn(&mut Engine, u64, Option<Line>) -> bool,
     ) -> PyResult<bool> {
         let now_ns = self.read_clock(py);
@@ -415,9 +435,16 @@ impl Core {
                 return Err(PyOverflowError::new_err("more than 9.2 billion dollars in all"));
             };
             state.spent = sum;
-            for (resource, units, nanos) in lines {
-                book(&mut state.engine, now_ns, Some((ResourceId(resource), units, nanos)));
-                state.drain_into(py, &mut all);
+            let book_all = |state: &mut State| {
+                for (resource, units, nanos) in lines {
+                    book(&mut state.engine, now_ns, Some((ResourceId(resource), units, nanos)));
+                    state.drain_into(py, &mut all);
+                }
+            };
+            if is_late(&state.engine) && state.durable.is_some() {
+                state.book_late(now_ns, book_all);
+            } else {
+                book_all(&mut state);
             }
         }
         self.perform(py, all);
@@ -527,7 +554,10 @@ impl Core {
         lines: Vec<(u32, u64, Option<i64>)>,
     ) -> PyResult<bool> {
         let attempt = AttemptKey(attempt);
-        self.book(py, lines, |engine, now_ns, line| match line {
+        let is_late = |engine: &Engine| {
+            engine.attempt(attempt).is_some_and(|(run, ..)| engine.run(run).is_none())
+        };
+        self.book(py, lines, is_late, |engine, now_ns, line| match line {
             Some((resource, units, nanos)) => {
                 engine.handle(now_ns, Event::Spent { attempt, resource, units, nanos });
                 true
@@ -553,11 +583,16 @@ impl Core {
             let mut nodes = engine.awaiting(run).iter().copied();
             nodes.find(|&node| engine.path(run, node).as_deref() == Some(path))
         };
-        self.book(py, lines, |engine, now_ns, line| match (awaiting(engine), line) {
-            (None, _) => false,
-            (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
-            (Some(_), None) => true,
-        })
+        self.book(
+            py,
+            lines,
+            |_| false,
+            |engine, now_ns, line| match (awaiting(engine), line) {
+                (None, _) => false,
+                (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
+                (Some(_), None) => true,
+            },
+        )
     }
 
     /// What a run has spent, as long as it is known here.

@@ -223,7 +223,7 @@ class Reader:
                     pass
         if self._signals:
             self._answers(info, told)
-        if scored and (name := self._giver(told)) is not None:
+        if scored and (name := Taken(self._graph, told).giver()) is not None:
             seen.values[info.run_id] = name
 
     def _attempts_of(self, run: int, records: Sequence[StoredRecord]) -> None:
