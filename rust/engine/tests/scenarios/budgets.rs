@@ -539,8 +539,8 @@ fn what_people_spend_on_a_review_is_paid_from_the_same_accounts() {
 #[test]
 fn no_step_of_a_run_starts_with_what_another_gave_back_as_the_run_was_paused() {
     let mut world = World::new();
-    let nodes = vec![dear(60, &[]), dear(60, &[]), dear(60, &[])];
-    let run = started(&mut world, 100, WhenSpent::Fail, nodes);
+    let nodes = [5, 3, 1].map(|priority| dear(60, &[]).priority(priority));
+    let run = started(&mut world, 100, WhenSpent::Fail, nodes.into());
     let first = world.started();
     assert!(world.start().is_none(), "the others wait for what it has reserved");
     world.done(first);
