@@ -204,6 +204,12 @@ impl Engine {
         let Some(&attempt) = self.attempts.get(key.0) else { return };
         let payers =
             |accounts: &Accounts| accounts.payers(attempt.run, attempt.plan, attempt.tenant);
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::TenantIsNotCharged)
+            && accounts.tenant_account(attempt.tenant).is_some()
+        {
+            return;
+        }
         accounts.spend(self.now_ns, key, nanos, payers);
     }
 
@@ -308,9 +314,9 @@ impl Engine {
         if when_spent == WhenSpent::Fail || fallback || !stands_still {
             return self.fail_wait(key, node, Cause::Budget);
         }
-        self.stand_still(key);
         self.commit(key, node, 0, Body::Parked { denial: Denial::Money });
         self.commit(key, Place(0), 0, Body::Paused);
+        self.stand_still(key);
         self.settle(key);
         self.actions.push_back(Action::Stalled { run: key, node, cause: Cause::Budget });
         self.sleeps(key, &unpaid);
