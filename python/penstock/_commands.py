@@ -125,8 +125,8 @@ class Commands:
             _refuse(f"the run spends no more: it is {status}")
         told = f"it may spend {limit} in place of {Usd(before[2])}"
         # Others pause runs, too: whom it was its own money that lacked goes on.
-        waits = status == "paused" and unpaid is not None and unpaid[0] == "run"
-        if waits and limit.nanos > before[2] == unpaid[3] and core.resume(key):
+        lacked = unpaid is not None and (unpaid[0], unpaid[3]) == ("run", before[2])
+        if lacked and status == "paused" and limit.nanos > before[2] and core.resume(key):
             told += f", and goes on; it is {core.status(key)} now"
         return told
 

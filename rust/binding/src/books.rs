@@ -1,6 +1,6 @@
 //! What runs spend, and the rows that the books become.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use penstock_engine::{
@@ -8,7 +8,7 @@ use penstock_engine::{
     HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, RunKey,
     Spending, StepId, WINDOW_NS, Waste,
 };
-use penstock_journal::{Batch, Note, Rollup, RunRow};
+use penstock_journal::{Batch, Note, Reader, Rollup, RunRow, StoreError};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use serde_json::{Map, Value as Json, json};
@@ -94,6 +94,9 @@ pub(crate) struct Counted {
     asked: HashMap<QueueId, Counts>,
     /// Rows that others have made, where no store takes them.
     beside: VecDeque<Rollup>,
+    /// What attempts of steps had cost before, by the step's name; and the steps that know it.
+    costs_before: HashMap<String, Distribution>,
+    learned: HashSet<u32>,
     /// Watched runs that had ended in an earlier process, and were counted at open.
     pub(crate) recounted: Vec<ClosedRow>,
     /// Whether figures are written when somebody says so, and not by themselves.
@@ -392,6 +395,10 @@ impl State {
         }
         let counted = Some(self.engine.lsn().0);
         let rollups = self.figures(now_ns, true);
+        let mut states = states;
+        if !rollups.is_empty() {
+            states.extend(self.costs().map(|costs| (COSTS.to_owned(), costs)));
+        }
         if let Some(durable) = &mut self.durable
             && !(rollups.is_empty() && states.is_empty())
         {
@@ -399,6 +406,58 @@ impl State {
         }
     }
 }
+
+impl State {
+    /// What attempts of steps have cost, by the step's name; `None` where nothing of it is known.
+    fn costs(&self) -> Option<String> {
+        let mut costs = Map::new();
+        let mut by_name: HashMap<&str, Distribution> = HashMap::new();
+        for (step, seen) in self.engine.costs() {
+            let name = self.counted.steps.get(&step.0).map_or("", String::as_str);
+            by_name.entry(name).or_default().merge(seen);
+        }
+        for (name, seen) in by_name {
+            put(&mut costs, name, buckets(&seen.since(&Distribution::default())));
+        }
+        (!costs.is_empty()).then(|| Json::Object(costs).to_string())
+    }
+
+    /// Takes in what an earlier process has kept of that.
+    pub(crate) fn read_costs(&mut self, reader: &Reader) -> Result<(), StoreError> {
+        let text = reader.state(COSTS)?.unwrap_or_default();
+        let kept: Json = serde_json::from_str(&text).unwrap_or_default();
+        for (name, counts) in kept.as_object().into_iter().flatten() {
+            let mut costs = Distribution::default();
+            for (bucket, count) in counts.as_object().into_iter().flatten() {
+                let count = count.as_u64().and_then(|count| u32::try_from(count).ok());
+                if let (Ok(bucket), Some(count)) = (bucket.parse(), count) {
+                    costs.add(bucket, count);
+                }
+            }
+            self.counted.costs_before.insert(name.clone(), costs);
+        }
+        self.learn_costs();
+        Ok(())
+    }
+
+    /// Lets steps that are new here know what they had cost before.
+    pub(crate) fn learn_costs(&mut self) {
+        let Counted { costs_before, learned, steps, .. } = &mut self.counted;
+        if costs_before.is_empty() {
+            return;
+        }
+        for (&step, name) in steps.iter() {
+            if let Some(costs) = costs_before.get(name)
+                && learned.insert(step)
+            {
+                self.engine.learn(StepId(step), costs);
+            }
+        }
+    }
+}
+
+/// The key of what attempts have cost.
+const COSTS: &str = "costs";
 
 type Line = (ResourceId, u64, Option<i64>);
 

@@ -9,7 +9,8 @@ use crate::accounts::{
 use crate::action::Action;
 use crate::books::Ledger;
 use crate::failure::Cause;
-use crate::ids::{AttemptKey, Place, PlanId, RunKey, TenantId};
+use crate::ids::{AttemptKey, Place, PlanId, RunKey, StepId, TenantId};
+use crate::metrics::Distribution;
 use crate::plan::Policy;
 use crate::queues::Entry;
 use crate::record::{Body, Denial, Score};
@@ -83,6 +84,16 @@ impl Engine {
         self.settle(key);
         self.take_turns();
         true
+    }
+
+    /// What attempts of steps have cost so far, in nano-dollars; nothing as long as there is no account.
+    pub fn costs(&self) -> impl Iterator<Item = (StepId, &Distribution)> {
+        self.accounts.iter().flat_map(|accounts| accounts.costs())
+    }
+
+    /// What attempts of a step had cost before this engine was there: it is reserved for the next ones.
+    pub fn learn(&mut self, step: StepId, costs: &Distribution) {
+        self.accounts_mut().learn(step, costs);
     }
 
     /// How an account stands.
