@@ -45,6 +45,10 @@ def test_a_command_of_the_page_can_be_called(line: str) -> None:
     group.commands[name].make_context(name, arguments)
 
 
+def test_every_command_that_forecasts_is_on_the_page() -> None:
+    assert {line.split()[1] for line in LINES} == {"simulate", "frontier", "capacity", "forecasts"}
+
+
 def test_the_vary_file_of_the_page_is_one_of_its_workflow(tmp_path: Path, page: ModuleType) -> None:
     (text,) = blocks(TEXT, "toml")
     file = tmp_path / "vary.toml"

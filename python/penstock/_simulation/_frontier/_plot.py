@@ -214,7 +214,8 @@ def _axes(along: Axis, up: Axis) -> Iterator[str]:
     for tick in up.ticks(of_time=True):
         y = up(tick)
         yield (
-            f'<line class="grid" x1="{along.start:.1f}" x2="{along.end}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<line class="grid" x1="{along.start:.1f}" x2="{along.end:.1f}" '
+            f'y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{along.start - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">'
             f"{escape(told('latency_p95', tick))}</text>"
         )
