@@ -51,10 +51,11 @@ def off(share: float, count: int) -> Any:
     return pytest.approx(share, abs=4 * sqrt(share * (1 - share) / count))
 
 
-def test_it_is_a_model_of_the_workflow(model: Model, tmp_path: Path) -> None:
+def test_it_is_a_model_of_the_workflow(store: Path, model: Model, tmp_path: Path) -> None:
     assert model.check(support) == ()
     assert model.fitted is not None
     assert (model.fitted.runs, model.fitted.draft) == (RUNS, False)
+    assert Model.fit(store, "support") == model
     for name in ("m.toml", "m.json"):
         model.write(tmp_path / name)
         assert Model.read(tmp_path / name) == model
@@ -105,7 +106,6 @@ def test_decisions_are_found(model: Model) -> None:
     assert count.mean() == pytest.approx(2.0, abs=4 * 1.9 / sqrt(RUNS))
     (keys,) = [it.keys for it in choices.values() if it.keys]
     assert keys == pytest.approx(Truth.keys, abs=1)
-    # The scores themselves are journaled.
     assert model.steps["small"].accepts(Truth.at) == off(1 - Truth.at, low)
 
 
@@ -141,9 +141,16 @@ def test_what_is_not_known_is_said(model: Model) -> None:
     # No attempt was seen to take longer than its timeout.
     assert not gap or "1.4" in gap or "1.3" in gap
     assert not any("never explored" in gap for gap in model.fitted.gaps)
-    # What is good is what the branches give that meet before the last step.
+
+
+def test_quality_is_that_of_who_gave_the_value(model: Model) -> None:
+    """A value above a half was given 0.8, and another one 0.4."""
     assert model.steps["large"].quality == pytest.approx(0.8)
     assert model.steps["apologise"].quality == pytest.approx(0.4)
+    good = 0.5 / (1 - Truth.at)
+    count = int(0.8 * RUNS * (1 - Truth.at))
+    low, high = model.steps["small"].quality, 0.4 * 4 * sqrt(good * (1 - good) / count)
+    assert low == pytest.approx(0.4 + 0.4 * good, abs=high)
     assert model.steps["join"].quality is None
 
 

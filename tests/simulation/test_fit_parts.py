@@ -273,12 +273,14 @@ def test_outages_are_found_and_kept_out_of_the_usual_failures() -> None:
         time += dice.expovariate(1.0)
         out = any(start <= time < end for start, end in at)
         fails = dice.random() < (0.9 if out else 0.02)
-        every.append(attempt(start=time, end=time + 1, how="error" if fails else "done"))
+        took = (4.0 if out else 1.0) * dice.uniform(0.9, 1.1)
+        every.append(attempt(start=time, end=time + took, how="error" if fails else "done"))
     (outage,) = mark_outages(every, 0.0, 36_000.0)
     assert outage.queue == "gpt"
     assert outage.lasts == pytest.approx(110, rel=0.1)
     assert outage.every == pytest.approx(36_000 / 3, rel=0.1)
     assert outage.error == pytest.approx(0.9, abs=0.06)
+    assert outage.slower == pytest.approx(4.0, rel=0.05)
     rest = [it for it in every if not it.outage]
     assert sum(it.how == "error" for it in rest) / len(rest) == pytest.approx(0.02, abs=0.004)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import log
+from statistics import median
 from typing import Final
 
 from penstock._simulation._places import Outage
@@ -42,6 +43,7 @@ def mark_outages(attempts: Iterable[Attempt], since: float, until: float) -> lis
                     every=rounded(quiet / len(spans)),
                     lasts=rounded(max(lasted / len(spans), 1.0)),
                     error=rounded(sum(_failed(it) for it in inside) / len(inside)),
+                    slower=_slower(inside, [it for it in tried if not it.outage]),
                 )
             )
     return found
@@ -95,6 +97,16 @@ def _sharpened(tried: Sequence[Attempt], span: Span, usual: float) -> Span | Non
     return found
 
 
+def _slower(inside: Sequence[Attempt], outside: Sequence[Attempt]) -> float:
+    """By how much longer what fails takes than at other times; 1 where that is not shown."""
+    failed = [it.seconds for it in inside if _failed(it)]
+    usual = [it.seconds for it in outside if _failed(it)]
+    if len(failed) < _SLOW or len(usual) < _SLOW or not median(usual) or not median(failed):
+        return 1.0
+    factor = median(failed) / median(usual)
+    return rounded(factor) if abs(log(factor)) > log(_SHOWN) else 1.0
+
+
 def _within(time: float, spans: Iterable[Span]) -> bool:
     return any(start <= time <= end for start, end in spans)
 
@@ -111,3 +123,5 @@ _MINUTE: Final = 60
 _HALF: Final = 0.5
 _LEAST: Final = 10
 _FAR: Final = 3.0
+_SLOW: Final = 30
+_SHOWN: Final = 1.25

@@ -223,8 +223,8 @@ class Reader:
                     pass
         if self._signals:
             self._answers(info, told)
-        if scored and (step := Taken(self._graph, told).giver()) is not None:
-            seen.values[info.run_id] = step
+        if scored and (name := Taken(self._graph, told).giver()) is not None:
+            seen.values[info.run_id] = name
 
     def _attempts_of(self, run: int, records: Sequence[StoredRecord]) -> None:
         before: dict[str, How] = {}
