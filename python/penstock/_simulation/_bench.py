@@ -55,7 +55,11 @@ class Bench:
         given = {queue.name: queue for queue in queues} | dict(change.queues)
         default = given.pop(DEFAULT.name, None)
         registry = Registry(
-            cast("Core", self), cast("Driver", driver), given.values(), own_task=False
+            cast("Core", self),
+            cast("Driver", driver),
+            given.values(),
+            own_task=False,
+            prices="auto",
         )
         self.plan = registry.plan(workflow)
         if change.retry:
