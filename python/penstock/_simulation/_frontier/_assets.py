@@ -12,6 +12,7 @@ header h1 { font-size: 24px; }
 .tile[data-n] { cursor: pointer; }
 .tile .note { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .tile p { font-size: 13.5px; }
+.tile small { font-size: 13px; font-weight: 400; letter-spacing: 0; color: var(--quiet); }
 .tile strong { font-weight: 640; color: var(--c2); }
 .tile.cheapest, .tile.knee, .tile.present { border-top: 3px solid var(--ink); }
 .picture {
