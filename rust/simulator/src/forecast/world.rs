@@ -17,7 +17,7 @@ use super::figures::{Batch, Played, tenant_of};
 use super::luck::Luck;
 use super::model::{End, NodeModel, Outage, Scene, StepModel};
 use super::outages::Weather;
-use super::people::{Line, Question};
+use super::people::{DAY_NS, Line, Question};
 
 /// How far a scene is, and whether it is to stop: shared with who waits for it.
 #[derive(Debug, Default)]
@@ -215,6 +215,9 @@ const SIGNALS: u64 = 13;
 const TENANTS: u64 = 14;
 const FRAILTY: u64 = 15;
 
+/// When the world begins: as far from 0 as in production, where a time of 0 stands for never, and after whole weeks:
+/// on a Monday at midnight.
+pub(super) const START_NS: u64 = 2_870 * 7 * DAY_NS;
 /// Pages that are collected before they are added up.
 const PAGES: usize = 64;
 /// What has not ended by so long after the last arrival does not end.
@@ -306,7 +309,7 @@ impl<'a> World<'a> {
         let mut engine = Engine::new(config);
         for (number, model) in (0..).zip(&scene.queues) {
             if number == 0 {
-                engine.configure_queue(0, QueueId::DEFAULT, model.clone());
+                engine.configure_queue(START_NS, QueueId::DEFAULT, model.clone());
             } else {
                 engine.add_queue(model.clone());
             }
@@ -323,7 +326,7 @@ impl<'a> World<'a> {
             runs: warm_up + runs,
             engine,
             inputs: vec![VALUE; scene.plan.input_count()],
-            now_ns: 0,
+            now_ns: START_NS,
             coming: BinaryHeap::new(),
             scheduled: 0,
             clock: Clock::new(&scene.model.arrivals, seed),
@@ -400,7 +403,7 @@ impl<'a> World<'a> {
         }
         self.batches.truncate(count);
         self.played.batches = self.batches;
-        self.played.elapsed_ns = self.now_ns;
+        self.played.elapsed_ns = self.now_ns - START_NS;
         self.played.unfinished = self.engine.run_count() as u64;
         self.played
     }
@@ -519,7 +522,7 @@ impl<'a> World<'a> {
         };
         let after = if start.number > 1 { take(&mut known.after, start.node) } else { None };
         let which = Which { run: known.number, node: start.node, number: start.number, copy };
-        let outage = self.weather.at(queue, self.now_ns);
+        let outage = self.weather.at(queue, self.now_ns - START_NS);
         let conditions = Conditions { failing: known.failing, after, beside: *beside, outage };
         let attempt = attempt(model, self.seed, which, conditions);
         let flight = Flight {
@@ -652,7 +655,8 @@ impl<'a> World<'a> {
             };
             let run =
                 self.known.get(slot(record.run.0)).map_or(self.came - 1, |known| known.number);
-            let (at_ns, attempt, kind) = (record.at_ns, record.attempt, record.body.name());
+            let (attempt, kind) = (record.attempt, record.body.name());
+            let at_ns = record.at_ns - START_NS;
             facts.push(Fact { run, at_ns, node, attempt, kind });
         }
     }
