@@ -7,10 +7,11 @@ from typing import Final
 
 import typer
 
+from ._capacity import capacity
 from ._compare import baseline, compare
 from ._coverage import coverage
 from ._diff import diff
-from ._frontier import frontier
+from ._frontier import forecasts, frontier
 from ._graph import graph
 from ._lint import lint
 from ._model import model
@@ -43,8 +44,8 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         contracts,
         risks,
     ),
-    "Forecasts": (frontier,),
     "Runs of a store": (runs, show, explain, scorecard, releases, dead_letters, export),
+    "Forecasts": (simulate, frontier, capacity, forecasts),
     "Questions to a store": (compare, value, storms, predictors, impact),
     "Orders to the runtime that has a store open": (
         cancel,
@@ -55,11 +56,10 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         signal,
         resolve,
     ),
-    "Forecasts": (simulate,),
     "Upkeep of a store": (prune, verify),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
-app.add_typer(model, rich_help_panel="Models")
+app.add_typer(model, rich_help_panel="Forecasts")
 app.add_typer(baseline, rich_help_panel="Questions to a store")

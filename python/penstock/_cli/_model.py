@@ -16,6 +16,7 @@ from penstock._simulation import Model
 from penstock._simulation._fit import MOST_RUNS, Wanted, fit_of_store
 from penstock._simulation._fit._loading import Progress as Told
 from penstock._simulation._making import made
+from penstock._simulation._model import loader
 from penstock._simulation._text import of_model
 
 from ._load import errors, fail, workflow
@@ -81,6 +82,8 @@ def model_fit(
     start = None if since is None else moment(since, "--since")
     end = None if until is None else moment(until, "--until")
     with opened(store) as view:
+        if output is not None:
+            loader(output)  # before the long part
         with _progress() as told:
             found = fit_of_store(
                 view,

@@ -179,7 +179,8 @@ class Distribution(Part):
                 place = q * len(rest)
                 below = min(int(place), len(rest) - 1)
                 low, high = self.values[below : below + 2]
-                return min(low + (high - low) * (place - below), high)
+                part = place - below
+                return min(low * (1 - part) + high * part, high)
             case _:
                 return first
 

@@ -30,7 +30,7 @@ class Requirement:
         bound: the least or the most.
 
     >>> [str(each) for each in requirements("success>=99%, p95<=4")]
-    ['success >= 99.0 %', 'latency_p95 <= 4 s']
+    ['success >= 99.0 %', 'p95 <= 4 s']
     """
 
     metric: str
@@ -38,18 +38,22 @@ class Requirement:
     bound: float
 
     def end(self, figure: Estimate) -> float | None:
-        """The end of an interval where it is worst; None without data."""
-        return figure.low if self.sign == ">=" else figure.high
+        """The end of an interval where it is worst; the value without one, None without data."""
+        end = figure.low if self.sign == ">=" else figure.high
+        return figure.value if end is None else end
 
     def holds(self, forecast: Forecast) -> bool:
         """Whether it holds, as sure as the interval is; without data it does not."""
-        end = self.end(forecast.figure(self.metric))
-        if end is None:
+        return self.met(self.end(forecast.figure(self.metric)))
+
+    def met(self, value: float | None) -> bool:
+        """Whether a value is good enough; none is not."""
+        if value is None:
             return False
-        return end >= self.bound if self.sign == ">=" else end <= self.bound
+        return value >= self.bound if self.sign == ">=" else value <= self.bound
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.sign} {told(self.metric, self.bound)}"
+        return f"{label(self.metric)} {self.sign} {told(self.metric, self.bound)}"
 
 
 def requirements(text: str) -> tuple[Requirement, ...]:
@@ -97,6 +101,12 @@ def named(metric: str) -> str:
 def is_metric(metric: str) -> bool:
     """Whether a forecast may have it."""
     return metric in METRICS or metric.startswith(_BY_NAME)
+
+
+def label(metric: str) -> str:
+    """What a metric is called: "p95", "wait p95", "utilisation:gpt"."""
+    base, colon, name = metric.partition(":")
+    return f"{LABELS.get(base, base)}{colon}{name}" if base != "cost" or not name else metric
 
 
 def told(metric: str, value: float | None) -> str:
@@ -172,7 +182,7 @@ METRICS: Final = (
     "unfinished",
 )
 """The metrics of each forecast."""
-_BY_NAME: Final = ("cost:", "utilisation:")
+_BY_NAME: Final = ("cost:", "utilisation:", "queue_delay_p")
 _SHORT: Final = {
     "p50": "latency_p50",
     "p95": "latency_p95",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock._errors import DefinitionError
 from penstock._graph import GraphNode, Loop
-from penstock._policies import Cost
+from penstock._policies import Cost, seconds
 
 from ._arrivals import Arrivals
 from ._distributions import Distribution
 from ._model import Model
-from ._parts import nearest
+from ._parts import nearest, tried
 from ._places import Choice, SignalModel
 from ._steps import SpendRow, StepModel
 from ._subject import Subject, subject_of
@@ -73,6 +74,9 @@ def _refuse_unknown(
         for name in latency
         if name not in known
     ]
+    given = latency if default is None else {**latency, "all steps": default}
+    for name, value in given.items():
+        tried(partial(seconds, value, f"the latency of {name}", zero=True), "", problems)
     missing = [name for name in subject.steps if name not in latency and default is None]
     if missing:
         problems.append(

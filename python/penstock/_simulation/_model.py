@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -170,7 +170,7 @@ class Model(Part):
             DefinitionError: it can't be read, or with everything that is wrong in it.
         """
         path = Path(path)
-        loads = _loader(path)
+        loads = loader(path)
         try:
             data = loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -199,7 +199,7 @@ class Model(Part):
             DefinitionError: its name ends in neither, or it can't be written.
         """
         path = Path(path)
-        _loader(path)
+        loader(path)
         text = self.to_json() if path.suffix == ".json" else self.to_toml(comments=comments)
         try:
             path.write_text(text, encoding="utf-8")
@@ -257,13 +257,19 @@ class Model(Part):
         return checked(self, workflow)
 
 
-def _loader(path: Path) -> Any:
-    loads = {".toml": tomllib.loads, ".json": json.loads}.get(path.suffix)
-    if loads is None:
-        raise DefinitionError(
-            f"{str(path)!r} is no file of a model", remedy="let its name end in .toml or .json"
-        )
-    return loads
+def loader(path: Path) -> Callable[[str], Any]:
+    """What reads the text of a model's file, by its name.
+
+    Raises:
+        DefinitionError: its name is that of none.
+    """
+    if path.suffix == ".toml":
+        return tomllib.loads
+    if path.suffix == ".json":
+        return json.loads
+    raise DefinitionError(
+        f"{str(path)!r} is no file of a model", remedy="let its name end in .toml or .json"
+    )
 
 
 def _all(given: object, name: str, kind: type[Any]) -> Mapping[str, Any]:

@@ -84,6 +84,7 @@ class SignalModel(Part):
         days: of the week, such as "mon-fri" or "mon,wed"; None for all.
         usd_per_hour: what one of them costs.
         role: what their minutes are booked to.
+        quality: the probability that an answer is right.
     """
 
     latency: Distribution | None
@@ -94,6 +95,7 @@ class SignalModel(Part):
     days: str | None
     usd_per_hour: float | None
     role: str | None
+    quality: float | None
 
     _WORD: ClassVar[str] = "signal"
     _PARTS: ClassVar[Mapping[str, Reader]] = {
@@ -112,6 +114,7 @@ class SignalModel(Part):
         days: str | None = None,
         usd_per_hour: float | None = None,
         role: str | None = None,
+        quality: float | None = None,
     ) -> None:
         for name, value in (("latency", latency), ("minutes", minutes)):
             if value is not None:
@@ -138,6 +141,7 @@ class SignalModel(Part):
                 None if usd_per_hour is None else number(usd_per_hour, "usd_per_hour", least=0)
             ),
             role=None if role is None else word(role, "role"),
+            quality=None if quality is None else share(quality, "quality"),
         )
 
     @property

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock import _engine
 from penstock._errors import DefinitionError
-from penstock._graph import Accept, Acquire, Case, Graph, GraphNode
+from penstock._graph import Accept, Acquire, Case, Graph, GraphNode, Wait
 from penstock._policies import Queue
 
 from ._bench import Bench
 from ._changes import Change
 from ._distributions import Distribution
+from ._givers import givers_of, is_answer
 from ._model import Model
 from ._places import SignalModel
 from ._steps import StepModel
 from ._subject import judged_step, subject_of
-from ._targets import Ladder, Targets
+from ._targets import Targets
 
 if TYPE_CHECKING:
     from penstock._workflows import Workflow
@@ -147,24 +148,24 @@ class _Reader:
         self._tiers = tiers
         self._resources = resources
         self._labels = subject_of(graph).labels
-        # The tiers whose quality counts: that of all of a cascade's, or of none.
-        self._groups: dict[str, int] = {}
-        for number, ladder in enumerate(targets.ladders.values()):
-            if all(step is not None and self._rated(step) for step in ladder.steps):
-                self._groups.update(dict.fromkeys((*_prefixes(ladder), *ladder.judges), number))
-        self._partly = [
-            prefix
-            for ladder in targets.ladders.values()
-            for prefix in _prefixes(ladder)
-            if prefix not in self._groups
-        ]
+        # Nodes of which one gives a value: it counts if it is known of each what that is worth.
+        self._groups: dict[int, int] = {}
+        self._unrated: set[int] = set()
+        for number, places in enumerate((*_tiers(graph, targets), givers_of(graph))):
+            if len(places) > 1 and all(self._quality(place) is not None for place in places):
+                self._groups.update(dict.fromkeys(places, number))
+                self._unrated.difference_update(places)
+            elif len(places) > 1:
+                self._unrated.update(places)
 
     def node(self, place: int) -> dict[str, object]:
         """What the native side takes of a node."""
         node = self._graph.nodes[place]
         if node.step is not None:
             runs = self._graph.nodes[self._tiers.get(place, place)].step or node.step
-            return {"kind": "step", "step": self._step(node, self._model.steps[runs.name])}
+            return {"kind": "step", "step": self._step(place, self._model.steps[runs.name])}
+        if is_answer(node):
+            return {"kind": "answer", "quality": self._worth(place), "group": self._group(place)}
         choice = self._model.choices.get(node.path)
         if isinstance(node.detail, Accept) and node.function is not None:
             return self._judge(node, node.detail)
@@ -181,11 +182,8 @@ class _Reader:
             return {"kind": "count", "shape": choice.count.native()}
         return {"kind": "key", "keys": choice.keys}
 
-    def _step(self, node: GraphNode, model: StepModel) -> dict[str, object]:
+    def _step(self, place: int, model: StepModel) -> dict[str, object]:
         failed = model.failed_latency
-        group = _covering(node.path, self._groups)
-        # Of some of a cascade's tiers it is not known: what the others are worth says nothing.
-        quality = None if _covering(node.path, self._partly) is not None else model.quality
         return {
             "latency": model.latency.native(),
             "failed_latency": None if failed is None else failed.native(),
@@ -202,8 +200,8 @@ class _Reader:
                 )
                 for row in model.spend
             ],
-            "quality": quality,
-            "group": None if group is None else self._groups[group],
+            "quality": self._worth(place),
+            "group": self._group(place),
         }
 
     def _judge(self, node: GraphNode, detail: Accept) -> dict[str, object]:
@@ -212,7 +210,7 @@ class _Reader:
             "kind": "judge",
             "shares": [self._accepted(node, at)],
             "tier": detail.tier,
-            "group": self._groups.get(node.path),
+            "group": self._group(node.inputs[0]),
         }
 
     def _accepted(self, node: GraphNode, at: float | None) -> float:
@@ -233,18 +231,34 @@ class _Reader:
             )
         return choice.outcomes.get("accepted", 0.0)
 
-    def _rated(self, step: str) -> bool:
-        model = self._model.steps.get(step)
-        return model is not None and model.quality is not None
+    def _worth(self, place: int) -> float | None:
+        """What the value of a node is worth, if that counts."""
+        return None if place in self._unrated else self._quality(place)
+
+    def _group(self, place: int) -> int | None:
+        while self._graph.nodes[place].kind in ("merge", "shield"):
+            place = self._graph.nodes[place].inputs[0]
+        return self._groups.get(place)
+
+    def _quality(self, place: int) -> float | None:
+        node = self._graph.nodes[self._tiers.get(place, place)]
+        if isinstance(node.detail, Wait):
+            signal = self._model.signals.get(node.detail.signal.name)
+            return None if signal is None else signal.quality
+        step = None if node.step is None else self._model.steps.get(node.step.name)
+        return None if step is None else step.quality
 
 
-def _covering(path: str, prefixes: Iterable[str]) -> str | None:
-    """The prefix that a path lies at or under."""
-    return next((it for it in prefixes if path == it or path.startswith(f"{it}/")), None)
-
-
-def _prefixes(ladder: Ladder) -> list[str]:
-    return [f"{ladder.path}/{tier}" for tier in ladder.tiers]
+def _tiers(graph: Graph, targets: Targets) -> Iterator[list[int]]:
+    """By cascade, the steps and answers in its tiers."""
+    for ladder in targets.ladders.values():
+        prefixes = [f"{ladder.path}/{tier}" for tier in ladder.tiers]
+        yield [
+            place
+            for place, node in enumerate(graph.nodes)
+            if (node.step is not None or is_answer(node))
+            and any(node.path == it or node.path.startswith(f"{it}/") for it in prefixes)
+        ]
 
 
 def _refuses(graph: Graph, node: GraphNode) -> bool:

@@ -107,7 +107,7 @@ def _wrapped(value: Any) -> str:
     lines, line = ["["], " "
     for item in items:
         text = f" {_value(item)},"
-        if len(line) + len(text) > WIDTH:
+        if line.strip() and len(line) + len(text) > WIDTH:
             lines.append(line)
             line = " "
         line += text

@@ -87,6 +87,8 @@ struct NodeParts {
     #[pyo3(item, default)]
     group: Option<u8>,
     #[pyo3(item, default)]
+    quality: Option<f64>,
+    #[pyo3(item, default)]
     keys: u64,
 }
 
@@ -219,6 +221,7 @@ impl NodeParts {
         let missing = || PyValueError::new_err(format!("a {} node lacks what it needs", self.kind));
         Ok(match self.kind.as_str() {
             "passive" => NodeModel::Passive,
+            "answer" => NodeModel::Answer(self.quality, self.group),
             "step" => NodeModel::Step(Box::new(self.step.ok_or_else(missing)?.model()?)),
             "fails" => NodeModel::Fails(*self.shares.first().ok_or_else(missing)?),
             "choice" => {

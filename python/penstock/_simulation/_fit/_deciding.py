@@ -80,7 +80,7 @@ def acceptance_of(
     return Acceptance({"scores": _scores(scored), "scores_seen": seen}, tuple(gaps))
 
 
-def signals_of(seen: Seen, gaps: list[str]) -> dict[str, SignalModel]:
+def signals_of(seen: Seen, quality: Mapping[str, float], gaps: list[str]) -> dict[str, SignalModel]:
     """When each signal came, and what that cost. One that nobody waited for is left out."""
     found: dict[str, SignalModel] = {}
     for name in seen.subject.signals:
@@ -90,16 +90,16 @@ def signals_of(seen: Seen, gaps: list[str]) -> dict[str, SignalModel]:
             continue
         if len(answers) < LEAST:
             gaps.append(f"signal {name}: waited for {len(answers)} times")
-        found[name] = _signal(answers, seen.human.get(name, ()))
+        found[name] = _signal(answers, seen.human.get(name, ()), quality.get(name))
     return found
 
 
 def quality_of(scores: Mapping[str, float], values: Mapping[str, str], gaps: list[str]) -> Any:
-    """By step whose value runs gave, the mean of their scores.
+    """By the step or signal whose value runs gave, the mean of their scores.
 
     Args:
         scores: by run.
-        values: by run, the step.
+        values: by run, the step or signal.
         gaps: what is not known.
     """
     by_step: dict[str, list[float]] = {}
@@ -109,10 +109,10 @@ def quality_of(scores: Mapping[str, float], values: Mapping[str, str], gaps: lis
     found: dict[str, float] = {}
     for step, given in sorted(by_step.items()):
         if min(given) < 0 or max(given) > 1:
-            gaps.append(f"step {step}: scores of {min(given):g} to {max(given):g} are no quality")
+            gaps.append(f"{step}: scores of {min(given):g} to {max(given):g} are no quality")
             continue
         if len(given) < LEAST:
-            gaps.append(f"step {step}: its quality is the mean of {len(given)} scores")
+            gaps.append(f"{step}: its quality is the mean of {len(given)} scores")
         found[step] = rounded(sum(given) / len(given))
     return found
 
@@ -157,7 +157,7 @@ def _count(path: str, counts: Sequence[int], gaps: list[str]) -> Choice:
         return Choice(count=Distribution.constant(1.0))
     if len(counts) < LEAST:
         gaps.append(f"{path}: reached {len(counts)} times")
-    return Choice(count=sampled([(float(count), 1.0) for count in sorted(counts)]))
+    return Choice(count=sampled([(float(it), 1.0) for it in sorted(counts)], whole=True))
 
 
 def _keys(path: str, counts: Mapping[int, int], gaps: list[str]) -> Choice:
@@ -173,7 +173,7 @@ def _keys(path: str, counts: Mapping[int, int], gaps: list[str]) -> Choice:
     return Choice(keys=max(round(total * (total - 1) / meet), 1))
 
 
-def _signal(answers: Sequence[Answer], lines: Sequence[Line]) -> SignalModel:
+def _signal(answers: Sequence[Answer], lines: Sequence[Line], quality: float | None) -> SignalModel:
     found = incidence((it.seconds, "came" if it.came else None) for it in answers)
     times = found.times("came")
     never = max((it.seconds for it in answers), default=0.0)
@@ -188,6 +188,7 @@ def _signal(answers: Sequence[Answer], lines: Sequence[Line]) -> SignalModel:
     return SignalModel(
         latency=sampled(times) if times else Distribution.constant(rounded(never)),
         answered=min(rounded(found.share("came")), 1.0),
+        quality=quality,
         **fields,
     )
 

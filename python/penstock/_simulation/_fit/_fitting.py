@@ -81,7 +81,7 @@ def model_of(
         outages=outages,
         steps=steps,
         choices=choices_of(seen, gaps),
-        signals=signals_of(seen, gaps),
+        signals=signals_of(seen, quality, gaps),
         fitted=Fitted(
             runs=len(accepted),
             since=_iso(accepted[0]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import exp, log, sqrt
 from statistics import fmean, pstdev
 from typing import Final
@@ -34,13 +34,19 @@ def count_in_flight(
     for spans in queues.values():
         spans.sort(key=lambda it: it[0])
         ends = sorted(end for _, end, _ in spans)
-        over = 0
-        for begun, (start, _, attempt) in enumerate(spans, 1):
+        begun = over = 0
+        for start, together in groupby(spans, key=lambda it: it[0]):
+            here = [attempt for *_, attempt in together]
             # A slot that is free at this moment is taken in the same one.
             while over < len(ends) and ends[over] <= start:
                 over += 1
-            if attempt is not None:
-                attempt.flight = max(begun - over, 1)
+            # Records have the order of their ends: of those that start together each is in the
+            # middle, or what ends first would seem to have started first.
+            flight = max(begun - over + (len(here) + 1) / 2, 1.0)
+            begun += len(here)
+            for attempt in here:
+                if attempt is not None:
+                    attempt.flight = flight
 
 
 def load_of(attempts: Sequence[Attempt]) -> Load:
@@ -54,8 +60,8 @@ def load_of(attempts: Sequence[Attempt]) -> Load:
     """
     ordered = sorted(attempts, key=lambda it: it.flight)
     flights = [it.flight for it in ordered]
-    p99 = float(flights[min(int(0.99 * len(flights)), len(flights) - 1)])
-    first = float(flights[0])
+    p99 = rounded(flights[min(int(0.99 * len(flights)), len(flights) - 1)])
+    first = flights[0]
     bins = _bins(ordered)
     factors = _factors(bins)
     if factors is None:

@@ -131,24 +131,30 @@ def load(
     own = terms.get((name, newest.version))
     others = _sharing(view, runs, own, terms, most)
     total = len(runs) + len(others)
+    scores = _scores(view, score, {run.run_id for run in runs})
+    total, read = len(runs) + len(others), 0
+
+    def told() -> None:
+        nonlocal read
+        read += 1
+        if progress is not None:
+            progress(read, total)
+
     readers: dict[int, Reader] = {}
-    for number, info in enumerate(runs, 1):
+    for info in runs:
         known = view.graph(info.run_id) or content
         reader = readers.get(id(known))
         if reader is None:
             reader = readers[id(known)] = Reader(known, own, seen)
         records = view.records(info.run_id)
         if records:
-            reader.read(info, records)
-        if progress is not None:
-            progress(number, total)
-    for number, info in enumerate(others, len(runs) + 1):
-        queues = _queues(terms.get((info.workflow, info.version)))
-        for path, start, end in intervals(view.records(info.run_id)):
-            seen.others.setdefault(queues.get(path, DEFAULT), []).append((start, end))
-        if progress is not None:
-            progress(number, total)
+            reader.read(info, records, scored=info.run_id in scores)
+        told()
+    _read_others(view, others, terms, seen, told)
     gaps = [f"{len(runs):,} runs were read, the newest"] if len(runs) == most else []
+    pinned = sum("penstock.overlay" in run.tags for run in runs)
+    if pinned:
+        gaps.append(f"{pinned:,} runs were those of a release's candidate, and count like others")
     if len(others) == most:
         gaps.append(f"of other workflows in its queues, {most:,} runs were read, the newest")
     return Loaded(
@@ -157,9 +163,24 @@ def load(
         digest=_digest(view, name, newest.version),
         runs=runs,
         seen=seen,
-        scores=_scores(view, score, {run.run_id for run in runs}),
+        scores=scores,
         gaps=tuple(gaps),
     )
+
+
+def _read_others(
+    view: StoreView,
+    runs: Iterable[RunInfo],
+    terms: Mapping[tuple[str, str], Terms],
+    seen: Seen,
+    told: Callable[[], None],
+) -> None:
+    """What runs of other workflows had under way, and when."""
+    for info in runs:
+        queues = _queues(terms.get((info.workflow, info.version)))
+        for path, start, end in intervals(view.records(info.run_id)):
+            seen.others.setdefault(queues.get(path, DEFAULT), []).append((start, end))
+        told()
 
 
 def _sharing(

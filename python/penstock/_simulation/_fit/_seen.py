@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from penstock._graph import Wait
 from penstock._questions._graphs import graph_of
 from penstock._questions._runs import template
 from penstock._scorecard._path import Paths
 from penstock._simulation._subject import DEFAULT, Subject, subject_of
 
+from ._taken import Taken
 from ._tiers import tiers_of
 
 if TYPE_CHECKING:
@@ -43,7 +46,8 @@ class Attempt:
         how: it ended; "cut" if nobody waited for it any more.
         last: whether it was not tried again.
         error: the type of its exception.
-        flight: attempts that were under way in its queue when it started, itself among them.
+        flight: attempts that were under way in its queue when it started, itself among them; of
+            those that started at once, half.
         outage: whether its queue was out of order when it started.
         alone: seconds that it would have taken alone in its queue.
     """
@@ -59,7 +63,7 @@ class Attempt:
     how: How
     last: bool = False
     error: str = ""
-    flight: int = 1
+    flight: float = 1.0
     outage: bool = False
     alone: float = 0.0
 
@@ -136,7 +140,7 @@ class Seen:
         keys: by path, how often each key was.
         judged: by the path of what judges.
         answers: by signal.
-        values: by the id of a run, the step whose value it gave.
+        values: by the id of a run, the step or the signal whose value it gave.
         others: by queue, attempts of other workflows: their starts and ends.
     """
 
@@ -182,12 +186,22 @@ class Reader:
         self._steps = {node.path: node.step.name for node in self._graph.nodes if node.step}
         self._kinds = {node.path: node.kind for node in self._graph.nodes}
         self._places = {node.path: place for place, node in enumerate(self._graph.nodes)}
-        self._waits = bool(self._subject.signals)
+        self._signals = {
+            node.path: node.detail.signal.name
+            for node in self._graph.nodes
+            if isinstance(node.detail, Wait)
+        }
         self._delays: dict[str, list[float]] = {}
         self._explored = {it.explorer: it for it in tiers_of(self._graph) if it.explorer}
 
-    def read(self, info: RunInfo, records: Sequence[StoredRecord]) -> None:
-        """Add a run. O(records), and O(nodes) where something was waited for."""
+    def read(self, info: RunInfo, records: Sequence[StoredRecord], *, scored: bool = False) -> None:
+        """Add a run. O(records), and O(nodes) where something was waited for or scored.
+
+        Args:
+            info: of the run.
+            records: one or more.
+            scored: whether somebody said how good its value was.
+        """
         seen = self._seen
         run = len(seen.accepted)
         seen.accepted.append(info.accepted)
@@ -207,12 +221,10 @@ class Reader:
                     self._explores(record)
                 case _:
                     pass
-        if self._waits:
+        if self._signals:
             self._answers(info, told)
-        if any(record.kind == "ended" for record in told):
-            step = self._giver(told)
-            if step is not None:
-                seen.values[info.run_id] = step
+        if scored and (step := Taken(self._graph, told).giver()) is not None:
+            seen.values[info.run_id] = step
 
     def _attempts_of(self, run: int, records: Sequence[StoredRecord]) -> None:
         before: dict[str, How] = {}
@@ -307,7 +319,7 @@ class Reader:
             keys = seen.keys.setdefault(path, {})
             keys[outcome] = keys.get(outcome, 0) + 1
         elif kind == "accept":
-            given = None if score is None else float(score)
+            given = None if score is None or not isfinite(float(score)) else float(score)
             seen.judged.setdefault(path, []).append(Judged(outcome, given))
         elif kind in ("switch", "when"):
             counts = seen.chosen.setdefault(path, {})
@@ -347,10 +359,11 @@ class Reader:
             self._seen.spend.setdefault(step, []).append(line)
             self._seen.ends.setdefault(step, set()).add(key)
         elif self._kinds.get(path) == "signal":
-            self._seen.human.setdefault(self._signal(path), []).append(line)
+            self._seen.human.setdefault(self._signals[path], []).append(line)
 
     def _answers(self, info: RunInfo, records: Sequence[StoredRecord]) -> None:
-        """How long each signal was waited for."""
+        """How long each signal was waited for, where the run came so far."""
+        taken = Taken(self._graph, records)
         paths = Paths(plain(records), self._content, info.accepted)
         came: dict[str, float] = {}
         over: dict[str, float] = {}
@@ -359,39 +372,19 @@ class Reader:
                 came.setdefault(str(record.facts.get("signal", "")), record.at)
             elif record.kind in ("fired", "failed", "withdrawn"):
                 over.setdefault(record.node, record.at)
-        last = records[-1].at
-        for name, node in self._subject.signals.items():
-            answers = self._seen.answers.setdefault(name, [])
-            for path in {it.node for it in records if self._template(it.node) == node.path} or (
-                [node.path] if name in came else []
-            ):
-                asked, _ = paths.eligible(path)
-                if name in came and path not in over:
-                    answers.append(Answer(max(came[name] - asked, 0.0), came=True))
-                else:
-                    answers.append(Answer(max(over.get(path, last) - asked, 0.0), came=False))
-
-    def _giver(self, records: Sequence[StoredRecord]) -> str | None:
-        """The step whose value a run has given, through joins and what was chosen."""
-        done = {it.node for it in records if it.kind == "done"}
-        chosen = {it.node: int(it.facts["outcome"]) for it in records if it.kind == "chosen"}
-        nodes = self._graph.nodes
-
-        def giver(place: int) -> str | None:
-            node = nodes[place]
-            if node.kind == "step":
-                return self._steps[node.path] if node.path in done else None
-            if node.kind == "case":
-                by = nodes[node.inputs[0]]
-                if chosen.get(by.path) not in getattr(node.detail, "taken", ()):
-                    return None
-            found = (giver(each) for each in node.inputs)
-            return next((step for step in found if step is not None), None)
-
-        return giver(self._graph.output)
-
-    def _signal(self, path: str) -> str:
-        return next(name for name, node in self._subject.signals.items() if node.path == path)
+        told = {record.node for record in records}
+        for path, name in self._signals.items():
+            node = self._graph.nodes[self._places[path]]
+            # In a body, only those with a record of their own are known.
+            waited = {it for it in told if self._template(it) == path}
+            if not waited and node.region == 0 and taken.reached(node):
+                waited = {path}
+            for each in waited:
+                asked, _ = paths.eligible(each)
+                came_at = None if each in over else came.get(name)
+                until = over.get(each, records[-1].at) if came_at is None else came_at
+                answer = Answer(max(until - asked, 0.0), came_at is not None)
+                self._seen.answers.setdefault(name, []).append(answer)
 
     def _template(self, path: str) -> str:
         return path if path in self._places else template(path)

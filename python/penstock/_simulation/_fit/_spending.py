@@ -10,7 +10,7 @@ from penstock._simulation._distributions import Distribution
 from penstock._simulation._steps import DECIMALS, SpendRow
 
 from ._seen import Line
-from ._survival import sampled
+from ._survival import rounded, sampled
 
 
 def spend_rows(lines: Iterable[Line], attempts: int) -> list[SpendRow]:
@@ -68,8 +68,11 @@ def _priced(lines: Sequence[Line]) -> tuple[list[int], Fraction]:
 
 
 def _scaled(distribution: Distribution, factor: float) -> Distribution:
-    return distribution if abs(factor - 1) < _SAME else distribution.scaled(factor)
+    """Scaled and rounded, if it is not nearly the same."""
+    if abs(factor - 1) < _SAME:
+        return distribution
+    return Distribution(distribution.kind, [rounded(it * factor) for it in distribution.values])
 
 
-_SAME: Final = 1e-9
+_SAME: Final = 1e-6
 _CLOSE: Final = Fraction(1, 1_000)

@@ -7,7 +7,7 @@ ways to end, Aalen and Johansen 1978).
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
@@ -71,7 +71,9 @@ def incidence(ends: Iterable[tuple[float, str | None]]) -> Incidence:
     return Incidence(jumps, share, longest)
 
 
-def sampled(jumps: Sequence[tuple[float, float]], most: int = SAMPLES) -> Distribution:
+def sampled(
+    jumps: Sequence[tuple[float, float]], most: int = SAMPLES, *, whole: bool = False
+) -> Distribution:
     """The distribution of times, as quantiles at equal distances. O(n + most * log n).
 
     Its mean is that of the times: the last value is set for that, as the largest of many times
@@ -80,17 +82,20 @@ def sampled(jumps: Sequence[tuple[float, float]], most: int = SAMPLES) -> Distri
     Args:
         jumps: times in their order, one or more, and their weights.
         most: values that are written.
+        whole: whether they are whole numbers, and stay so.
     """
     values = [value for value, weight in jumps if weight > 0]
     weights = [weight for _, weight in jumps if weight > 0]
     if values[0] == values[-1]:
         return Distribution.constant(rounded(values[0]))
     sums = list(accumulate(weights))
-    # A value stands in the middle of its weight; the first one and the last one at the ends.
-    middles = [total - weight / 2 for total, weight in zip(sums, weights, strict=True)]
-    low, wide = middles[0], middles[-1] - middles[0]
-    count = min(len(values), most)
-    found = [_at(values, middles, low + wide * place / (count - 1)) for place in range(count)]
+    alike = max(weights) - min(weights) < _ALIKE * max(weights)
+    count = min(len(values), most) if alike else most
+    # A small share more, so that sums that are off by a rounding error are not below it.
+    places = [bisect_right(sums, sums[-1] * i / (count - 1) * (1 + _ALIKE)) for i in range(count)]
+    found = [values[min(place, len(values) - 1)] for place in places]
+    if whole:
+        return Distribution.samples([float(round(it)) for it in found])
     mean = sum(v * w for v, w in zip(values, weights, strict=True)) / sums[-1]
     return Distribution.samples(_with_mean([rounded(it) for it in found], mean))
 
@@ -110,13 +115,6 @@ def rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _at(values: Sequence[float], middles: Sequence[float], place: float) -> float:
-    above = min(max(bisect_left(middles, place), 1), len(values) - 1)
-    low, high = middles[above - 1], middles[above]
-    part = min(max((place - low) / (high - low), 0.0), 1.0)
-    return values[above - 1] + (values[above] - values[above - 1]) * part
-
-
 def _with_mean(values: list[float], mean: float) -> list[float]:
     """With the last value set, or else all scaled, so that what is drawn has this mean."""
     rest = Distribution.samples(values).mean() - values[-1] / 2 / (len(values) - 1)
@@ -124,4 +122,7 @@ def _with_mean(values: list[float], mean: float) -> list[float]:
     if last >= values[-2]:
         return [*values[:-1], rounded(last)]
     factor = mean / Distribution.samples(values).mean()
-    return [value * factor for value in values]
+    return [rounded(value * factor) for value in values]
+
+
+_ALIKE: Final = 1e-9

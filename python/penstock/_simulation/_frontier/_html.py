@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock._errors import DefinitionError
 from penstock._scorecard._style import sheet
-from penstock._simulation._figures import LABELS, told, told_about
+from penstock._simulation._figures import label, told, told_about
 
 from ._assets import SCRIPT, STYLE
 from ._plot import least_third, plot, scale
@@ -66,7 +66,7 @@ def _tile(front: Frontier, name: str, note: str, point: Point | None) -> str:
         missing = "no policy meets it" if name == "Cheapest" else "the frontier has no bend"
         return f'<div class="card tile"><b class="none">{missing}</b>{head}</div>'
     figures = " · ".join(
-        f"{LABELS.get(metric, metric)} {told(metric, point.forecast.figure(metric).value)}"
+        f"{label(metric)} {told(metric, point.forecast.figure(metric).value)}"
         for metric in ("latency_p95", front.third)
     )
     saving = front.saved_a_day(point)
@@ -140,7 +140,7 @@ def _told(front: Frontier, point: Point) -> dict[str, Any]:
     metrics = point.forecast.metrics
     first = ["cost", "latency_p95", front.third]
     figures: list[tuple[str, str | None]] = [
-        (LABELS.get(name, name), told_about(name, metrics[name]))
+        (label(name), told_about(name, metrics[name]))
         for name in dict.fromkeys((*first, *metrics))
         if name in metrics and metrics[name].value is not None
     ]

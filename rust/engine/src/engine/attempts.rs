@@ -358,7 +358,7 @@ impl Engine {
             let last = attempt.number + 1 >= retry.attempts_max.get();
             let timed_out = matches!(cause, Cause::Timeout | Cause::HeartbeatTimeout);
             let queue = self.queues.get_mut(attempt.queue);
-            match queue.denies(self.now_ns, timed_out, last) {
+            match queue.denies(self.now_ns, timed_out, last, self.parts.of(run.plan)) {
                 None => Then::Retry { due_ns },
                 Some(OnDenial::Fail) => Then::Denied,
                 Some(_) if fallback => Then::Denied,

@@ -67,6 +67,8 @@ pub enum NodeModel {
     Passive,
     /// A step, or a compensation.
     Step(Box<StepModel>),
+    /// Somebody's answer: the share that is right, and the group of which one gives a value.
+    Answer(Option<f64>, Option<u8>),
     /// A function that fails in such a share of its calls.
     Fails(f64),
     /// A decision: the shares of its outcomes added up, to 1.
@@ -88,7 +90,7 @@ pub struct Judged {
     pub accepted: f64,
     /// Whether it is a cascade's, which a budget may keep from the next tier.
     pub tier: bool,
-    /// The group of tiers whose quality is settled by it.
+    /// The group of which one gives a value, which is settled by it.
     pub group: Option<u8>,
 }
 
@@ -107,7 +109,7 @@ pub struct StepModel {
     pub spend: Vec<(ResourceId, Shape, Price)>,
     /// The share of its values that are right.
     pub quality: Option<f64>,
-    /// The tiers that it is one of: the last one's value counts.
+    /// The group of which one gives a value: the last one's counts.
     pub group: Option<u8>,
 }
 

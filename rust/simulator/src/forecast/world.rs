@@ -570,7 +570,7 @@ impl<'a> World<'a> {
         }
         let retryable = flight.attempt.end == End::Error;
         if flight.attempt.end == End::Done {
-            self.rate(flight.run, model);
+            self.rate(flight.run, model.quality, model.group);
             return self.handle(Event::Done { attempt, value: VALUE });
         }
         if retryable {
@@ -581,10 +581,10 @@ impl<'a> World<'a> {
     }
 
     /// What a value is worth is what its run may be worth.
-    fn rate(&mut self, run: RunKey, model: &StepModel) {
-        let Some(quality) = model.quality else { return };
+    fn rate(&mut self, run: RunKey, quality: Option<f64>, group: Option<u8>) {
+        let Some(quality) = quality else { return };
         let known = &mut self.known[slot(run.0)];
-        let Some(group) = model.group else {
+        let Some(group) = group else {
             known.quality = Some(known.quality.unwrap_or(1.0) * quality);
             return;
         };
@@ -819,6 +819,12 @@ impl<'a> World<'a> {
                 self.played.events += 1;
                 self.engine.spend_on(self.now_ns, run, node, spent);
                 self.drain();
+            }
+            let of = self.engine.template(run, node);
+            if let Some(NodeModel::Answer(quality, group)) =
+                of.map(|of| &self.scene.model.nodes[of.index()])
+            {
+                self.rate(run, *quality, *group);
             }
             self.played.events += 1;
             self.engine.signal(self.now_ns, run, signal, VALUE, false);
