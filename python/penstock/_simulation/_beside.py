@@ -37,7 +37,9 @@ def lines(
     yield from columns(head, rows)
     yield ""
     luck = "; both policies have the same luck" if len(policies) > 1 else ""
-    yield f"Intervals are of 95 %, of {forecasts[0].runs:,} runs{luck}."
+    first = forecasts[0]
+    of = f"what {first.of_runs:,} runs come to" if first.of_runs else f"{first.runs:,} runs"
+    yield f"Intervals are of {100 * first.level:g} %, of {of}{luck}."
     yield from (f"Of the model: {warning}." for warning in warnings)
     for why in dict.fromkeys(why for forecast in forecasts for why in forecast.extrapolated):
         yield f"More than was seen: {why}."

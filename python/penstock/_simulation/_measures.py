@@ -15,22 +15,25 @@ from typing import Any, Final, TypeAlias
 from penstock._scorecard._histogram import quantiles
 from penstock._scorecard._metrics import FAILURES
 
-from ._forecast import NO_DATA, Estimate, Forecast
+from ._forecast import LEVEL, NO_DATA, Estimate, Forecast
 from ._scene import Scene
+from ._student import student
 
 Batch: TypeAlias = Mapping[str, Any]
 Count: TypeAlias = Callable[[Batch], Any]
+Ends: TypeAlias = tuple[float, float | None]
+"""The least and the most that a figure can be."""
 
 
-def forecast_of(scene: Scene, played: Mapping[str, Any]) -> Forecast:
-    """What was played, in figures. O(batches)."""
+def forecast_of(scene: Scene, played: Mapping[str, Any], level: float = LEVEL) -> Forecast:
+    """What was played, in figures, with intervals of a level. O(batches)."""
     batches: Sequence[Batch] = played["batches"]
     offered = sum(batch["offered"] for batch in batches)
 
     def ratio(
         part: Count, whole: Count, *, least: float = 0.0, most: float | None = None
     ) -> Estimate:
-        return _ratio(batches, part, whole, least, most)
+        return _ratio(batches, part, whole, (least, most), level)
 
     metrics: dict[str, Estimate] = {
         "success": ratio(_succeeded, _over, most=1.0),
@@ -38,7 +41,7 @@ def forecast_of(scene: Scene, played: Mapping[str, Any]) -> Forecast:
     }
     for name, field in (("latency", "latency"), ("queue_delay", "queue_delay")):
         for share in _SHARES:
-            metrics[f"{name}_p{share:g}"] = _quantile(batches, field, share / 100)
+            metrics[f"{name}_p{share:g}"] = _quantile(batches, field, share / 100, level)
     metrics["retry_burden"] = ratio(_attempts("retry"), _attempts("first"))
     metrics["amplification"] = ratio(_sent, _attempts("first"))
     metrics["cost"] = ratio(lambda it: it["nanos"] / 1e9, _succeeded)
@@ -60,6 +63,7 @@ def forecast_of(scene: Scene, played: Mapping[str, Any]) -> Forecast:
     return Forecast(
         metrics=metrics,
         runs=offered,
+        level=level,
         extrapolated=(*scene.extrapolated, *_beyond(scene, played)),
     )
 
@@ -74,7 +78,7 @@ def _beyond(scene: Scene, played: Mapping[str, Any]) -> list[str]:
 
 
 def _ratio(
-    batches: Sequence[Batch], part: Count, whole: Count, least: float, most: float | None
+    batches: Sequence[Batch], part: Count, whole: Count, ends: Ends, level: float
 ) -> Estimate:
     parts, wholes = [float(part(it)) for it in batches], [float(whole(it)) for it in batches]
     total = sum(wholes)
@@ -83,12 +87,11 @@ def _ratio(
     value = sum(parts) / total
     rest = sum((x - value * y) ** 2 for x, y in zip(parts, wholes, strict=True))
     count = len(batches)
-    return _interval(
-        value, count, sqrt(rest * count / (count - 1)) / total if count > 1 else None, least, most
-    )
+    error = sqrt(rest * count / (count - 1)) / total if count > 1 else None
+    return _interval(value, count, error, ends, level)
 
 
-def _quantile(batches: Sequence[Batch], field: str, share: float) -> Estimate:
+def _quantile(batches: Sequence[Batch], field: str, share: float, level: float) -> Estimate:
     merged: dict[str, int] = {}
     each: list[float] = []
     for batch in batches:
@@ -102,32 +105,15 @@ def _quantile(batches: Sequence[Batch], field: str, share: float) -> Estimate:
     count = len(each)
     mean = sum(each) / count
     error = sqrt(sum((it - mean) ** 2 for it in each) / (count - 1) / count) if count > 1 else None
-    return _interval(value[0], count, error, 0.0, None)
+    return _interval(value[0], count, error, (0.0, None), level)
 
 
-def _interval(
-    value: float, count: int, error: float | None, least: float, most: float | None
-) -> Estimate:
+def _interval(value: float, count: int, error: float | None, ends: Ends, level: float) -> Estimate:
     if error is None:
         return Estimate(value, None, None)
-    reach = student(count - 1) * error
-    high = value + reach
+    reach = student(count - 1, level) * error
+    (least, most), high = ends, value + reach
     return Estimate(value, max(value - reach, least), high if most is None else min(high, most))
-
-
-def student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t (Hill's expansion in 1/freedom from the normal one's).
-
-    >>> round(student(19), 2), round(student(9), 2)
-    (2.09, 2.26)
-    """
-    if freedom <= len(_FEW):
-        return _FEW[max(freedom, 1) - 1]
-    z, n = 1.959964, float(freedom)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / n + second / n**2 + third / n**3
 
 
 def _succeeded(batch: Batch) -> Any:
@@ -171,5 +157,3 @@ def _room(slots: int) -> Count:
 _SHARES: Final = (50, 95, 99)
 _MANY: Final = 0.01
 """The share of attempts beyond what was seen from which on a figure is called extrapolated."""
-_FEW: Final = (12.706, 4.303, 3.182, 2.776, 2.571)
-"""The quantile of 1 to 5 degrees of freedom, where the expansion is not good enough."""
