@@ -130,8 +130,8 @@ class Configuration:
 GPT: Final = ps.Queue("gpt", concurrency=14)
 DRIFT: Final = 0.25
 """Standard deviation of the logarithm of its speed."""
-MEMORY: Final = 60.0
+MEMORY: Final = 30.0
 """Seconds after which its mood is another one."""
-CALM: Final = 300.0
-BAD: Final = 12.0
+CALM: Final = 60.0
+BAD: Final = 5.0
 """Mean seconds of good and of bad times."""

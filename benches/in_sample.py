@@ -95,7 +95,7 @@ def figures_of(card: Card) -> Figures:
 
 
 def off(measured: float, foretold: float) -> float:
-    """How much a forecast is off, as a share of what was measured, or of `LEAST` if that is more."""
+    """How much a forecast is off, as a share of what was measured, and of `LEAST` at least."""
     return abs(foretold - measured) / max(abs(measured), LEAST)
 
 

@@ -99,7 +99,12 @@ def measured(it: Configuration, runs: int, seed: int, store: Path | None = None)
 
     async def main() -> Card:
         async with ps.Runtime(
-            store, workflows=[workflow], queues=[queue], prices=PRICES, seed=seed, durability="async"
+            store,
+            workflows=[workflow],
+            queues=[queue],
+            prices=PRICES,
+            seed=seed,
+            durability="async",
         ) as rt:
             for number in range(runs):
                 await asyncio.sleep(dice.expovariate(it.rate))

@@ -4,27 +4,28 @@ A figure of N runs is off its forecast for three reasons, and a prediction count
 
 - luck: N runs are played many times over, from an empty system and with a seed each time, and it is
   their figures that the interval is of;
-- the world drifts: a provider's good and bad hours are no part of a model. Models of consecutive
-  stretches of the time that the model was fitted to (`stretches_of_store`) differ by that, and by
-  what a fit to so little does not know. Each plays its share of the N runs. They are played as if a
-  stretch's hour lasted for all N runs: that is wide rather than narrow where N runs take longer;
-- the stretches are few: K of them show K possible worlds. The interval is stretched by Student's t
-  with K - 1 degrees of freedom over the normal one, and by √(1 + 1/K) for the one more that is to
-  come, as for the next of K numbers (Hahn and Meeker, *Statistical Intervals*, 4.7).
+- drift: the good and the bad hours of a provider are no part of a model, but models of consecutive
+  stretches of time differ by them. A world is played that behaves as in one stretch, then as in
+  another, drawn at random, while queues go on from one to the next: a block bootstrap (Politis and
+  Romano 1992) of the time that was seen;
+- the fit: that time may not be like others. Each of the plays therefore draws the stretches that
+  it draws from, too (the two-stage bootstrap; Davison and Hinkley, 3.8). Of K stretches, that shows
+  too little by a factor √((K - 1) / K), and too little is known of how much they differ; intervals
+  are stretched by the inverse, and by Student's t over the normal quantile.
 
 The ends are quantiles of what was played, at places of (n + 1) p, so that they are not symmetric
-where figures are not. The figure itself is that of all that was played, taken together.
+where figures are not. The figure itself is that of all that was played, taken together. Drift that
+is slower than the time that was seen is not known to anybody, and in no interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import ceil, sqrt
+from math import sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock._errors import DefinitionError
 from penstock._policies import number, whole
 
 from ._changes import Change
@@ -32,8 +33,9 @@ from ._figures import SHARES
 from ._forecast import Estimate, Forecast
 from ._measures import forecast_of
 from ._model import Model
-from ._scene import Scene, World, scene_of
+from ._scene import Scene, World, drifting_scene, scene_of
 from ._simulate import contents_of
+from ._stretches import Stretches
 from ._student import student
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def predict(
     *,
     of_runs: int,
     level: float = 0.9,
-    stretches: Sequence[Model] = (),
+    stretches: Stretches | None = None,
     seed: int = 0,
     world: World | None = None,
     threads: int | None = None,
@@ -61,8 +63,8 @@ def predict(
         changes: the policies; only the present one if not given.
         of_runs: how many real runs the figures will be of.
         level: how likely each interval is to hold what they come to.
-        stretches: models of stretches of the time that the model was fitted to; without them the
-            model is taken to be the truth, and only luck counts.
+        stretches: of the time that the model was fitted to; without them the model is taken to be
+            the truth, and only luck counts.
         seed: the same seed gives the same forecast.
         world: what surrounds it.
         threads: that play, one policy each; as many as there are processors if not given.
@@ -90,37 +92,36 @@ def predict(
     surroundings = world or World()
     policies = [Change(workflow)] if changes is None else list(changes)
     model.check(workflow)
-    fitted = [scene_of(workflow, model, change, surroundings) for change in policies]
-    worlds = [fitted]
-    if stretches:
-        for each in stretches:
+    if stretches is None:
+        scenes = [scene_of(workflow, model, change, surroundings) for change in policies]
+    else:
+        for each in stretches.models:
             each.check(workflow)
-        worlds = [
-            [scene_of(workflow, each, change, surroundings) for change in policies]
-            for each in stretches
+        scenes = [
+            drifting_scene(workflow, model, stretches, change, surroundings) for change in policies
         ]
     found: list[list[Mapping[str, Any]]] = [[] for _ in policies]
-    times = ceil(REPLICATES / len(worlds))
-    for place in range(times * len(worlds)):
-        before = place * of_runs * len(policies)
+    for place in range(REPLICATES):
         told, interrupted = contents_of(
-            worlds[place % len(worlds)],
+            scenes,
             runs=of_runs,
             seed=seed + place,
             warm_up=0,
             batches=1,
             threads=threads,
-            progress=None if progress is None else _further(progress, before),
+            progress=None
+            if progress is None
+            else _further(progress, place * of_runs * len(policies)),
         )
         if interrupted:
             raise KeyboardInterrupt
         for content, contents in zip(told, found, strict=True):
             if content is not None:
                 contents.append(content)
-    wider = _wider(len(worlds), level) if stretches else 1.0
+    wider = 1.0 if stretches is None else _wider(len(stretches.models), level)
     return [
         _predicted(scene, contents, of_runs, level, wider)
-        for scene, contents in zip(fitted, found, strict=True)
+        for scene, contents in zip(scenes, found, strict=True)
     ]
 
 
@@ -128,14 +129,10 @@ def _further(progress: Callable[[int], object], before: int) -> Callable[[int], 
     return lambda came: progress(before + came)
 
 
-def _wider(worlds: int, level: float) -> float:
-    """By how much few worlds show too little of how much they differ."""
-    if worlds < 2:
-        raise DefinitionError(
-            "one stretch of time does not tell how much they differ",
-            remedy="give models of several, or none",
-        )
-    return student(worlds - 1, level) / NormalDist().inv_cdf((1 + level) / 2) * sqrt(1 + 1 / worlds)
+def _wider(count: int, level: float) -> float:
+    """By how much few stretches show too little of how much they differ."""
+    normal = NormalDist().inv_cdf((1 + level) / 2)
+    return student(count - 1, level) / normal * sqrt(count / (count - 1))
 
 
 def _predicted(

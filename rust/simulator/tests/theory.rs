@@ -68,6 +68,7 @@ fn scene(slots: u32, load: f64, latency: Shape) -> Scene {
             tenants: Vec::new(),
             frailty: 0.0,
             nodes: vec![NodeModel::Passive, NodeModel::Step(Box::new(step))],
+            drift: None,
             outages: Vec::new(),
             signals: Vec::new(),
             desks: Vec::new(),

@@ -1,14 +1,15 @@
-"""Stretches: models of one stretch of time after another, which tell how much the world drifts."""
+"""Stretches of a store: a model of each stretch of the time that a model was fitted to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import nextafter
+from math import inf, nextafter
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock._errors import DefinitionError
 from penstock._policies import whole
 from penstock._simulation._model import Model
+from penstock._simulation._stretches import Stretches
 
 from ._loading import MOST_RUNS, fit_of_store
 
@@ -25,7 +26,7 @@ def stretches_of_store(
     until: float | None = None,
     most: int = MOST_RUNS,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Model]:
+) -> Stretches:
     """Models of as many stretches of the time that a model was fitted to, each with as many runs.
 
     What a stretch does not show is the model's; and so are arrivals, whose rate in a short time
@@ -60,9 +61,10 @@ def stretches_of_store(
             remedy=f"let {2 * LEAST} run, or more, or do without stretches",
         )
     starts = [accepted[len(accepted) * place // count] for place in range(count)]
+    last = accepted[-1]
     found: list[Model] = []
     for number, (start, end) in enumerate(
-        zip(starts, [*starts[1:], nextafter(accepted[-1], float("inf"))], strict=True), 1
+        zip(starts, [*starts[1:], nextafter(last, inf)], strict=True), 1
     ):
         part = fit_of_store(
             view, model.workflow, version=model.version, since=start, until=end, most=most
@@ -70,7 +72,7 @@ def stretches_of_store(
         found.append(_filled(part, model))
         if progress is not None:
             progress(number, count)
-    return found
+    return Stretches(found, max((last - accepted[0]) / count, SHORTEST))
 
 
 def _filled(part: Model, model: Model) -> Model:
@@ -83,3 +85,4 @@ def _filled(part: Model, model: Model) -> Model:
 
 LEAST: Final = 30
 """Runs of a stretch."""
+SHORTEST: Final = 1e-3

@@ -13,6 +13,7 @@ use penstock_engine::{
 use rustc_hash::FxHashSet;
 
 use super::arrivals::Clock;
+use super::drift::Season;
 use super::figures::{Batch, Played, tenant_of};
 use super::luck::Luck;
 use super::model::{End, NodeModel, Outage, Scene, StepModel};
@@ -235,11 +236,11 @@ enum Happening {
 
 /// An attempt under way.
 #[derive(Clone, Copy, Debug)]
-struct Flight {
+struct Flight<'a> {
     key: AttemptKey,
     run: RunKey,
     place: Place,
-    template: NodeId,
+    model: &'a StepModel,
     queue: QueueId,
     attempt: Attempt,
 }
@@ -281,9 +282,10 @@ struct World<'a> {
     scheduled: u64,
     clock: Clock<'a>,
     weather: Weather<'a>,
+    season: Season<'a>,
     came: u64,
     /// Attempts under way by slot of their key, and how many there are by queue.
-    flights: Vec<Option<Flight>>,
+    flights: Vec<Option<Flight<'a>>>,
     in_flight: Vec<u32>,
     /// Runs by slot of their key.
     known: Vec<Known>,
@@ -331,6 +333,7 @@ impl<'a> World<'a> {
             scheduled: 0,
             clock: Clock::new(&scene.model.arrivals, seed),
             weather: Weather::new(&scene.model.outages, seed),
+            season: Season::new(&scene.model.nodes, scene.model.drift.as_ref(), seed),
             came: 0,
             flights: Vec::new(),
             in_flight: vec![0; queues],
@@ -503,7 +506,9 @@ impl<'a> World<'a> {
     fn start(&mut self, start: &Start) {
         self.played.events += 1;
         self.drain();
-        let NodeModel::Step(model) = &self.scene.model.nodes[start.template.index()] else {
+        let usual = &self.scene.model.nodes[start.template.index()];
+        let now = &self.season.at(self.now_ns - START_NS)[start.template.index()];
+        let (NodeModel::Step(usual), NodeModel::Step(model)) = (usual, now) else {
             unreachable!("only steps are dispatched, and each has a model");
         };
         let policy = self.scene.policies[start.template.index()].as_ref().expect("a step");
@@ -512,7 +517,7 @@ impl<'a> World<'a> {
         *beside += 1;
         let beyond = &mut self.played.beyond[start.template.index()];
         beyond.0 += 1;
-        let most = model.load.last();
+        let most = usual.load.last();
         beyond.1 += u64::from(most.is_some_and(|(most, _)| f64::from(*beside) > *most));
         let known = &mut self.known[slot(start.run.0)];
         let copy = policy.hedge.is_some() && {
@@ -525,14 +530,8 @@ impl<'a> World<'a> {
         let outage = self.weather.at(queue, self.now_ns - START_NS);
         let conditions = Conditions { failing: known.failing, after, beside: *beside, outage };
         let attempt = attempt(model, self.seed, which, conditions);
-        let flight = Flight {
-            key: start.attempt,
-            run: start.run,
-            place: start.node,
-            template: start.template,
-            queue,
-            attempt,
-        };
+        let flight =
+            Flight { key: start.attempt, run: start.run, place: start.node, model, queue, attempt };
         let slot = slot(start.attempt.0);
         if slot >= self.flights.len() {
             self.flights.resize(slot + 1, None);
@@ -553,17 +552,15 @@ impl<'a> World<'a> {
     }
 
     /// An attempt comes down, if it is under way.
-    fn land(&mut self, key: AttemptKey) -> Option<Flight> {
+    fn land(&mut self, key: AttemptKey) -> Option<Flight<'a>> {
         let flight = self.flights[slot(key.0)].take_if(|flight| flight.key == key)?;
         self.in_flight[flight.queue.0 as usize] -= 1;
         Some(flight)
     }
 
     /// It comes to its own end.
-    fn end(&mut self, flight: &Flight) {
-        let scene = self.scene;
-        let NodeModel::Step(model) = &scene.model.nodes[flight.template.index()] else { return };
-        let attempt = flight.key;
+    fn end(&mut self, flight: &Flight<'_>) {
+        let (model, attempt) = (flight.model, flight.key);
         self.hash(attempt.0 ^ u64::MAX);
         for (resource, units, nanos) in flight.attempt.spends(model) {
             self.handle(Event::Spent { attempt, resource, units, nanos: Some(nanos) });
@@ -666,7 +663,7 @@ impl<'a> World<'a> {
         let known = &mut self.known[slot(run.0)];
         let parts = [DECISIONS, known.number, u64::from(node.0), what as u64];
         let mut luck = Luck::of(self.seed, parts);
-        let model = &self.scene.model.nodes[of.index()];
+        let model = &self.season.at(self.now_ns - START_NS)[of.index()];
         let chosen = |outcome| Event::Chosen { run, node, outcome, score: None };
         match (what, model) {
             (Evaluation::Count, NodeModel::Count(shape)) => {
