@@ -41,12 +41,12 @@ class Provider:
         sent = int(sent * dice.lognormvariate(0, 0.5))
         received = int(received * dice.lognormvariate(0, 0.6))
         # Slower with every call beside it, and what is written takes its time.
-        seconds = (0.2 + 1e-4 * sent + 0.008 * received) * exp(self._mood)
+        seconds = (0.8 + 4e-4 * sent + 0.032 * received) * exp(self._mood)
         seconds *= 1 + (self._busy / 25) ** 2
         luck = dice.random()
-        fails = luck < (0.45 if self._bad else 0.02)
+        fails = luck < (0.7 if self._bad else 0.02)
         if not fails and luck > 0.997:
-            seconds += 60.0
+            seconds += 300.0
         self._busy += 1
         try:
             await asyncio.sleep(seconds * (dice.uniform(0.2, 1.0) if fails else 1.0))
@@ -74,15 +74,15 @@ provider: Provider | None = None
 
 def service(*, attempts: int = 3) -> ps.Workflow[..., Any]:
     """Three steps, two of them calls of the provider, which are tried so often."""
-    retry = ps.RetryPolicy(max_attempts=attempts, initial_interval=0.5)
+    retry = ps.RetryPolicy(max_attempts=attempts, initial_interval=2.0)
 
-    @ps.step(queue=GPT, retry=retry, timeout=10.0)
+    @ps.step(queue=GPT, retry=retry, timeout=40.0)
     async def plan(text: str, ctx: ps.Context) -> str:
         assert provider is not None
         await provider.call(ctx, 500, 30)
         return text
 
-    @ps.step(queue=GPT, retry=retry, timeout=15.0)
+    @ps.step(queue=GPT, retry=retry, timeout=60.0)
     async def draft(text: str, ctx: ps.Context) -> str:
         assert provider is not None
         await provider.call(ctx, 1_500, 100)
@@ -112,8 +112,8 @@ class Configuration:
     """
 
     name: str
-    rate: float = 4.0
-    concurrency: int = 14
+    rate: float = 1.0
+    concurrency: int = 16
     attempts: int = 3
 
     @property
@@ -127,11 +127,11 @@ class Configuration:
         }
 
 
-GPT: Final = ps.Queue("gpt", concurrency=14)
-DRIFT: Final = 0.25
+GPT: Final = ps.Queue("gpt", concurrency=16)
+DRIFT: Final = 0.15
 """Standard deviation of the logarithm of its speed."""
-MEMORY: Final = 30.0
+MEMORY: Final = 200.0
 """Seconds after which its mood is another one."""
-CALM: Final = 60.0
-BAD: Final = 5.0
+CALM: Final = 600.0
+BAD: Final = 60.0
 """Mean seconds of good and of bad times."""

@@ -9,12 +9,13 @@ A figure of N runs is off its forecast for three reasons, and a prediction count
   another, drawn at random, while queues go on from one to the next: a block bootstrap (Politis and
   Romano 1992) of the time that was seen;
 - the fit: that time may not be like others. Each of the plays therefore draws the stretches that
-  it draws from, too (the two-stage bootstrap; Davison and Hinkley, 3.8). Of K stretches, that shows
+  it draws from, too (the two-stage bootstrap; Davison and Hinkley, 3.8), and how often outages
+  come, of which few were seen. Of K stretches, that shows
   too little by a factor √((K - 1) / K), and too little is known of how much they differ; intervals
   are stretched by the inverse, and by Student's t over the normal quantile.
 
-The ends are quantiles of what was played, at places of (n + 1) p, so that they are not symmetric
-where figures are not. The figure itself is that of all that was played, taken together. Drift that
+The figure is the median of what was played, the ends are quantiles, at places of (n + 1) p, so that
+they are not symmetric where figures are not. Drift that
 is slower than the time that was seen is not known to anybody, and in no interval.
 """
 
@@ -33,9 +34,9 @@ from ._figures import SHARES
 from ._forecast import Estimate, Forecast
 from ._measures import forecast_of
 from ._model import Model
-from ._scene import Scene, World, drifting_scene, scene_of
+from ._scene import Scene, World, drifting_scenes, scene_of
 from ._simulate import contents_of
-from ._stretches import Stretches
+from ._stretches import Stretches, weathers_of
 from ._student import student
 
 if TYPE_CHECKING:
@@ -93,17 +94,19 @@ def predict(
     policies = [Change(workflow)] if changes is None else list(changes)
     model.check(workflow)
     if stretches is None:
-        scenes = [scene_of(workflow, model, change, surroundings) for change in policies]
+        worlds = [[scene_of(workflow, model, change, surroundings)] for change in policies]
     else:
         for each in stretches.models:
             each.check(workflow)
-        scenes = [
-            drifting_scene(workflow, model, stretches, change, surroundings) for change in policies
+        weathers = weathers_of(model)
+        worlds = [
+            drifting_scenes(workflow, weathers, stretches, change, surroundings)
+            for change in policies
         ]
     found: list[list[Mapping[str, Any]]] = [[] for _ in policies]
     for place in range(REPLICATES):
         told, interrupted = contents_of(
-            scenes,
+            [scenes[place % len(scenes)] for scenes in worlds],
             runs=of_runs,
             seed=seed + place,
             warm_up=0,
@@ -120,8 +123,8 @@ def predict(
                 contents.append(content)
     wider = 1.0 if stretches is None else _wider(len(stretches.models), level)
     return [
-        _predicted(scene, contents, of_runs, level, wider)
-        for scene, contents in zip(scenes, found, strict=True)
+        _predicted(scenes[0], contents, of_runs, level, wider)
+        for scenes, contents in zip(worlds, found, strict=True)
     ]
 
 
@@ -172,11 +175,10 @@ def _spread(
     if figure.value is None or len(values) < 2:
         return figure
     ordered = sorted(values)
-    low, high = (_at(ordered, share) for share in ((1 - level) / 2, (1 + level) / 2))
-    low = figure.value - wider * max(figure.value - low, 0.0)
-    high = figure.value + wider * max(high - figure.value, 0.0)
+    low, middle, high = (_at(ordered, it) for it in ((1 - level) / 2, 0.5, (1 + level) / 2))
+    low, high = middle - wider * (middle - low), middle + wider * (high - middle)
     most = 1.0 if name.partition(":")[0] in BOUNDED else high
-    return Estimate(figure.value, max(low, 0.0), min(high, most))
+    return Estimate(middle, max(low, 0.0), min(high, most))
 
 
 def _at(ordered: Sequence[float], share: float) -> float:

@@ -131,22 +131,32 @@ def scene_of(
     )
 
 
-def drifting_scene(
+def drifting_scenes(
     workflow: Workflow[..., Any],
-    model: Model,
+    models: Sequence[Model],
     stretches: Stretches,
     change: Change,
     world: World = World(),
-) -> Scene:
-    """As `scene_of`, in a world that behaves as in one stretch of time, then as in another."""
+) -> list[Scene]:
+    """As `scene_of`, in worlds that behave as in one stretch of time, then as in another.
+
+    Args:
+        workflow: to be played.
+        models: one or more, of which all counts but how nodes behave.
+        stretches: how nodes behave.
+        change: the policy.
+        world: what surrounds it.
+    """
     names: tuple[str, ...] = ()
     others: list[_engine.Scenario] = []
-    for each in (model, *stretches.models):
+    for each in (models[0], *stretches.models):
         scene = scene_of(workflow, each, change, world, resources=names)
         names = scene.resources
         others.append(scene.scenario)
-    usual = scene_of(workflow, model, change, world, resources=names)
-    return replace(usual, scenario=usual.scenario.drifting(others[1:], stretches.seconds))
+    found = [scene_of(workflow, each, change, world, resources=names) for each in models]
+    return [
+        replace(it, scenario=it.scenario.drifting(others[1:], stretches.seconds)) for it in found
+    ]
 
 
 class _Resources:

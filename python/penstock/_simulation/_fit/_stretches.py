@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock._errors import DefinitionError
 from penstock._policies import whole
 from penstock._simulation._model import Model
+from penstock._simulation._steps import StepModel
 from penstock._simulation._stretches import Stretches
 
-from ._loading import MOST_RUNS, fit_of_store
+from ._fitting import model_of
+from ._loading import MOST_RUNS, load
 
 if TYPE_CHECKING:
     from penstock._stored import StoreView
@@ -24,13 +26,15 @@ def stretches_of_store(
     count: int = 10,
     since: float | None = None,
     until: float | None = None,
+    score: str = "quality",
     most: int = MOST_RUNS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Stretches:
     """Models of as many stretches of the time that a model was fitted to, each with as many runs.
 
-    What a stretch does not show is the model's; and so are arrivals, whose rate in a short time
-    says more of chance than of drift.
+    Latency, first attempts that fail, spend and what is decided are a stretch's own. What says more
+    of chance than of drift in so short a time is the model's: arrivals, how latency grows with what
+    is under way, how retries fare, and outages; and so is what a stretch does not show.
 
     Args:
         view: of the store.
@@ -38,6 +42,7 @@ def stretches_of_store(
         count: how many; fewer where one would have fewer than 30 runs.
         since: runs accepted from then on, in seconds since 1970.
         until: runs accepted before.
+        score: the kind of score that tells quality.
         most: runs that are read, the newest.
         progress: told how many stretches of how many have been fitted.
 
@@ -62,14 +67,22 @@ def stretches_of_store(
         )
     starts = [accepted[len(accepted) * place // count] for place in range(count)]
     last = accepted[-1]
+    loads = {name: list(step.load) for name, step in model.steps.items()}
     found: list[Model] = []
     for number, (start, end) in enumerate(
         zip(starts, [*starts[1:], nextafter(last, inf)], strict=True), 1
     ):
-        part = fit_of_store(
-            view, model.workflow, version=model.version, since=start, until=end, most=most
+        part = load(
+            view,
+            model.workflow,
+            version=model.version,
+            since=start,
+            until=end,
+            score=score,
+            most=most,
+            progress=None,
         )
-        found.append(_filled(part, model))
+        found.append(_filled(model_of(part, loads=loads), model))
         if progress is not None:
             progress(number, count)
     return Stretches(found, max((last - accepted[0]) / count, SHORTEST))
@@ -80,7 +93,18 @@ def _filled(part: Model, model: Model) -> Model:
     fields: dict[str, Any] = {name: getattr(part, name) for name in Model.__slots__}
     for name in ("steps", "choices", "signals"):
         fields[name] = {**getattr(model, name), **fields[name]}
+    fields["steps"] = {
+        name: _retried(step, model.steps[name]) for name, step in fields["steps"].items()
+    }
     return Model(**{**fields, "arrivals": model.arrivals, "tenants": model.tenants})
+
+
+def _retried(part: StepModel, usual: StepModel) -> StepModel:
+    """A step of a stretch, whose second attempts fail as they usually do: they are few."""
+    fields: dict[str, Any] = {name: getattr(part, name) for name in StepModel.__slots__}
+    first = [row for row in part.failures if row.attempt == 1]
+    later = [row for row in usual.failures if row.attempt > 1]
+    return StepModel(**{**fields, "failures": [*first, *later]})
 
 
 LEAST: Final = 30
