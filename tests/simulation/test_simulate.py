@@ -10,7 +10,7 @@ import pytest
 import penstock as ps
 from penstock._errors import DefinitionError
 from penstock._simulation import Change, Model, World, simulate, sweep
-from penstock._simulation._measures import student
+from penstock._simulation._student import student
 
 gpt = ps.Queue("gpt", concurrency=4, retry_budget=None)
 

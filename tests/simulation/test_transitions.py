@@ -9,7 +9,7 @@ import pytest
 import penstock as ps
 from penstock._simulation import Change, Model, World
 from penstock.testing import VirtualClock
-from simulation.staging import Stage
+from staging import Stage
 
 stage = Stage(seed=11)
 gpt = ps.Queue("gpt", concurrency=3, retry_budget=None)
@@ -82,7 +82,9 @@ def test_each_record_of_a_run_is_the_simulations() -> None:
 
     async def main() -> None:
         async with ps.Runtime(seed=11) as rt:
-            await stage.play(rt, order, runs, then=told)
+            await stage.play(
+                lambda number: rt.start(order, "x", run_id=str(number)), runs, rt, then=told
+            )
 
     VirtualClock().run(main())
     assert stage.scene is not None

@@ -6,6 +6,7 @@ from ._distributions import Distribution
 from ._forecast import Estimate, Forecast
 from ._model import Fitted, Model
 from ._places import Choice, Outage, SignalModel
+from ._predict import predict
 from ._scene import World
 from ._simulate import simulate, sweep
 from ._steps import FailureRow, SpendRow, StepModel
@@ -25,6 +26,7 @@ __all__ = [
     "SpendRow",
     "StepModel",
     "World",
+    "predict",
     "simulate",
     "sweep",
 ]

@@ -37,7 +37,9 @@ def lines(
     yield from columns(head, rows)
     yield ""
     luck = "; both policies have the same luck" if len(policies) > 1 else ""
-    yield f"Intervals are of 95 %, of {forecasts[0].runs:,} runs{luck}."
+    first = forecasts[0]
+    of = f"what {first.of_runs:,} runs come to" if first.of_runs else f"{first.runs:,} runs"
+    yield f"Intervals are of {100 * first.level:g} %, of {of}{luck}."
     for queue in dict.fromkeys(it for forecast in forecasts for it in _overloaded(forecast)):
         yield f"Queue {queue} can't keep up: its line grows, and waits are those of so many runs."
     yield from (f"Of the model: {warning}." for warning in warnings)

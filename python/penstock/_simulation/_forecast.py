@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Estimate:
 
     Attributes:
         value: the figure; None without data, and so are the ends.
-        low: the 95 % interval's lower end.
+        low: the interval's lower end.
         high: its upper end.
     """
 
@@ -28,6 +28,8 @@ class Estimate:
 
 
 NO_DATA = Estimate(None, None, None)
+LEVEL: Final = 0.95
+"""Of intervals, unless another one is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +39,15 @@ class Forecast:
     Attributes:
         metrics: by name: "success", "quality", "latency_p50" and so on; see `docs/frontier.md`.
         runs: that were simulated.
+        level: how likely the intervals are to hold what they are of.
+        of_runs: they are of what so many real runs come to; None for the mean of endlessly many.
         extrapolated: why it says more than the model has seen; empty if it does not.
     """
 
     metrics: Mapping[str, Estimate]
     runs: int
+    level: float = LEVEL
+    of_runs: int | None = None
     extrapolated: tuple[str, ...] = ()
 
     def figure(self, metric: str) -> Estimate:
@@ -52,6 +58,8 @@ class Forecast:
         """All of it, ready for JSON; `from_dict` reads it."""
         return {
             "runs": self.runs,
+            "level": self.level,
+            "of_runs": self.of_runs,
             "extrapolated": list(self.extrapolated),
             "metrics": {name: figure.to_dict() for name, figure in self.metrics.items()},
         }
@@ -63,5 +71,7 @@ class Forecast:
         return cls(
             metrics=MappingProxyType(metrics),
             runs=data["runs"],
+            level=data.get("level", LEVEL),
+            of_runs=data.get("of_runs"),
             extrapolated=tuple(data["extrapolated"]),
         )

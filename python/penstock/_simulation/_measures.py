@@ -15,29 +15,32 @@ from typing import Any, Final, TypeAlias
 from penstock._scorecard._histogram import quantiles
 from penstock._scorecard._metrics import FAILURES
 
-from ._forecast import NO_DATA, Estimate, Forecast
+from ._forecast import LEVEL, NO_DATA, Estimate, Forecast
 from ._scene import Scene
+from ._student import student
 
 Batch: TypeAlias = Mapping[str, Any]
 Count: TypeAlias = Callable[[Batch], Any]
+Ends: TypeAlias = tuple[float, float | None]
+"""The least and the most that a figure can be."""
 
 
-def forecast_of(scene: Scene, played: Mapping[str, Any]) -> Forecast:
-    """What was played, in figures. O(batches)."""
+def forecast_of(scene: Scene, played: Mapping[str, Any], level: float = LEVEL) -> Forecast:
+    """What was played, in figures, with intervals of a level. O(batches)."""
     batches: Sequence[Batch] = played["batches"]
     offered = sum(batch["offered"] for batch in batches)
 
     def ratio(
         part: Count, whole: Count, *, least: float = 0.0, most: float | None = None
     ) -> Estimate:
-        return _ratio(batches, part, whole, least, most)
+        return _ratio(batches, part, whole, (least, most), level)
 
     metrics: dict[str, Estimate] = {
         "success": ratio(_succeeded, _over, most=1.0),
         "quality": ratio(lambda it: it["rated"][1], lambda it: it["rated"][0], most=1.0),
     }
-    metrics |= _times(batches, "latency", lambda it: [it["latency"]])
-    metrics |= _times(batches, "queue_delay", lambda it: it["queue_delays"])
+    metrics |= _times(batches, "latency", lambda it: [it["latency"]], level)
+    metrics |= _times(batches, "queue_delay", lambda it: it["queue_delays"], level)
     metrics["retry_burden"] = ratio(_attempts("retry"), _attempts("first"))
     metrics["amplification"] = ratio(_sent, _attempts("first"))
     metrics["cost"] = ratio(lambda it: it["nanos"] / 1e9, _succeeded)
@@ -51,7 +54,7 @@ def forecast_of(scene: Scene, played: Mapping[str, Any]) -> Forecast:
             room = _room(slots)
             metrics[f"utilisation:{queue}"] = ratio(held, room)
     for number, queue in enumerate(scene.queues):
-        waits = _times(batches, "queue_delay", _waits(number))
+        waits = _times(batches, "queue_delay", _waits(number), level)
         metrics |= {f"{name}:{queue}": wait for name, wait in waits.items() if wait is not NO_DATA}
     metrics["human_minutes"] = ratio(lambda it: it["minutes"], _offered)
     metrics["throughput"] = ratio(_succeeded, lambda it: it["span"])
@@ -62,6 +65,7 @@ def forecast_of(scene: Scene, played: Mapping[str, Any]) -> Forecast:
     return Forecast(
         metrics=metrics,
         runs=offered,
+        level=level,
         extrapolated=(*scene.extrapolated, *_beyond(scene, played)),
     )
 
@@ -76,7 +80,7 @@ def _beyond(scene: Scene, played: Mapping[str, Any]) -> list[str]:
 
 
 def _ratio(
-    batches: Sequence[Batch], part: Count, whole: Count, least: float, most: float | None
+    batches: Sequence[Batch], part: Count, whole: Count, ends: Ends, level: float
 ) -> Estimate:
     parts, wholes = [float(part(it)) for it in batches], [float(whole(it)) for it in batches]
     total = sum(wholes)
@@ -85,13 +89,15 @@ def _ratio(
     value = sum(parts) / total
     rest = sum((x - value * y) ** 2 for x, y in zip(parts, wholes, strict=True))
     count = len(batches)
-    return _interval(
-        value, count, sqrt(rest * count / (count - 1)) / total if count > 1 else None, least, most
-    )
+    error = sqrt(rest * count / (count - 1)) / total if count > 1 else None
+    return _interval(value, count, error, ends, level)
 
 
 def _times(
-    batches: Sequence[Batch], name: str, counts: Callable[[Batch], Sequence[Mapping[str, int]]]
+    batches: Sequence[Batch],
+    name: str,
+    counts: Callable[[Batch], Sequence[Mapping[str, int]]],
+    level: float,
 ) -> dict[str, Estimate]:
     """Quantiles of what histograms count, by name. O(buckets)."""
     each = [_merged(counts(batch)) for batch in batches]
@@ -101,7 +107,7 @@ def _times(
     return {
         f"{name}_p{share:g}": NO_DATA
         if of_all is None
-        else _quantile(of_all[place], [it[place] for it in of_each])
+        else _quantile(of_all[place], [it[place] for it in of_each], level)
         for place, share in enumerate(_SHARES)
     }
 
@@ -116,36 +122,19 @@ def _merged(parts: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
     return merged
 
 
-def _quantile(value: float, each: Sequence[float]) -> Estimate:
+def _quantile(value: float, each: Sequence[float], level: float) -> Estimate:
     count = len(each)
     mean = sum(each) / count
     error = sqrt(sum((it - mean) ** 2 for it in each) / (count - 1) / count) if count > 1 else None
-    return _interval(value, count, error, 0.0, None)
+    return _interval(value, count, error, (0.0, None), level)
 
 
-def _interval(
-    value: float, count: int, error: float | None, least: float, most: float | None
-) -> Estimate:
+def _interval(value: float, count: int, error: float | None, ends: Ends, level: float) -> Estimate:
     if error is None:
         return Estimate(value, None, None)
-    reach = student(count - 1) * error
-    high = value + reach
+    reach = student(count - 1, level) * error
+    (least, most), high = ends, value + reach
     return Estimate(value, max(value - reach, least), high if most is None else min(high, most))
-
-
-def student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t (Hill's expansion in 1/freedom from the normal one's).
-
-    >>> round(student(19), 2), round(student(9), 2)
-    (2.09, 2.26)
-    """
-    if freedom <= len(_FEW):
-        return _FEW[max(freedom, 1) - 1]
-    z, n = 1.959964, float(freedom)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / n + second / n**2 + third / n**3
 
 
 def _succeeded(batch: Batch) -> Any:
@@ -193,5 +182,3 @@ def _room(slots: int) -> Count:
 _SHARES: Final = (50, 95, 99)
 _MANY: Final = 0.01
 """The share of attempts beyond what was seen from which on a figure is called extrapolated."""
-_FEW: Final = (12.706, 4.303, 3.182, 2.776, 2.571)
-"""The quantile of 1 to 5 degrees of freedom, where the expansion is not good enough."""

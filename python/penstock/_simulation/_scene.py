@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock import _engine
@@ -18,6 +18,7 @@ from ._givers import givers_of, is_answer
 from ._model import Model
 from ._places import SignalModel
 from ._steps import StepModel
+from ._stretches import Stretches
 from ._subject import judged_step, subject_of
 from ._targets import Targets
 
@@ -68,18 +69,30 @@ class Scene:
 
 
 def scene_of(
-    workflow: Workflow[..., Any], model: Model, change: Change, world: World = World()
+    workflow: Workflow[..., Any],
+    model: Model,
+    change: Change,
+    world: World = World(),
+    *,
+    resources: Sequence[str] = (),
 ) -> Scene:
     """A workflow under a policy in the world of a model. O(nodes).
+
+    Args:
+        workflow: to be played.
+        model: how it behaves.
+        change: the policy.
+        world: what surrounds it.
+        resources: those that come first.
 
     Raises:
         DefinitionError: the model is not one of the workflow, or the policy can't be simulated.
     """
     bench = Bench(workflow, change, world.queues)
-    resources = _Resources()
+    spent = _Resources(resources)
     targets = Targets(workflow, world.queues)
-    reader = _Reader(workflow.graph, model, change, targets, bench.tiers, resources)
-    signals, desks = _signals(model, resources)
+    reader = _Reader(workflow.graph, model, change, targets, bench.tiers, spent)
+    signals, desks = _signals(model, spent)
     rate = change.arrivals.get("rate")
     scenario = bench.native.scenario(
         bench.plan,
@@ -102,7 +115,7 @@ def scene_of(
             ],
             "signals": signals,
             "desks": desks,
-            "resources": len(resources.names),
+            "resources": len(spent.names),
             "concurrency": world.concurrency,
             "threads": world.threads,
             "seed": world.seed,
@@ -113,7 +126,7 @@ def scene_of(
     return Scene(
         scenario=scenario,
         change=change,
-        resources=tuple(resources.names),
+        resources=tuple(spent.names),
         queues=tuple(bench.queues),
         slots=bench.slots,
         paths=tuple(node.path for node in workflow.graph.nodes),
@@ -121,11 +134,39 @@ def scene_of(
     )
 
 
+def drifting_scenes(
+    workflow: Workflow[..., Any],
+    models: Sequence[Model],
+    stretches: Stretches,
+    change: Change,
+    world: World = World(),
+) -> list[Scene]:
+    """As `scene_of`, in worlds that behave as in one stretch of time, then as in another.
+
+    Args:
+        workflow: to be played.
+        models: one or more, of which all counts but how nodes behave.
+        stretches: how nodes behave.
+        change: the policy.
+        world: what surrounds it.
+    """
+    names: tuple[str, ...] = ()
+    others: list[_engine.Scenario] = []
+    for each in (models[0], *stretches.models):
+        scene = scene_of(workflow, each, change, world, resources=names)
+        names = scene.resources
+        others.append(scene.scenario)
+    found = [scene_of(workflow, each, change, world, resources=names) for each in models]
+    return [
+        replace(it, scenario=it.scenario.drifting(others[1:], stretches.seconds)) for it in found
+    ]
+
+
 class _Resources:
     """Numbers of what is spent."""
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = list(names)
 
     def number(self, name: str) -> int:
         if name not in self.names:

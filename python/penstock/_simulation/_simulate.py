@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock import _engine
 from penstock._errors import DefinitionError
-from penstock._policies import whole
+from penstock._policies import number, whole
 
 from ._changes import Change
-from ._forecast import Forecast
+from ._forecast import LEVEL, Forecast
 from ._measures import forecast_of
 from ._model import Model
 from ._scene import Scene, World, scene_of
@@ -27,6 +27,7 @@ def simulate(
     *,
     runs: int = 20_000,
     seed: int = 0,
+    level: float = LEVEL,
     world: World | None = None,
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
@@ -34,7 +35,8 @@ def simulate(
     """What a workflow would come to under each of some policies.
 
     Each is played by the engine that runs production, in virtual time, with the same luck: the same
-    arrivals, and the same draws for the same attempts.
+    arrivals, and the same draws for the same attempts. The figures are those of endlessly many
+    runs, and the intervals say how sure they are; `predict` says what some real ones come to.
 
     Args:
         workflow: to be played.
@@ -42,6 +44,7 @@ def simulate(
         changes: the policies; only the present one if not given.
         runs: that come, besides 5 % before them that are not counted.
         seed: the same seed gives the same forecast.
+        level: of the intervals: how likely each is to hold the figure.
         world: what surrounds it.
         threads: that play, one policy each; as many as there are processors if not given.
         progress: is told, ten times a second, how many runs came in all.
@@ -69,6 +72,7 @@ def simulate(
         [Change(workflow)] if changes is None else changes,
         runs=runs,
         seed=seed,
+        level=level,
         world=world,
         threads=threads,
         progress=progress,
@@ -85,6 +89,7 @@ def sweep(
     *,
     runs: int,
     seed: int = 0,
+    level: float = LEVEL,
     world: World | None = None,
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
@@ -99,7 +104,7 @@ def sweep(
     model.check(workflow)
     surroundings = world or World()
     scenes = [scene_of(workflow, model, change, surroundings) for change in changes]
-    return played(scenes, runs=runs, seed=seed, threads=threads, progress=progress)
+    return played(scenes, runs=runs, seed=seed, level=level, threads=threads, progress=progress)
 
 
 def played(
@@ -107,26 +112,50 @@ def played(
     *,
     runs: int,
     seed: int,
+    level: float = LEVEL,
     warm_up: int | None = None,
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> tuple[list[Forecast | None], bool]:
     """Play scenes; as `sweep`, with a number of runs that come first and do not count."""
-    if not 0 <= seed < 2**64:
-        raise DefinitionError(f"seed is {seed!r}", remedy="give a whole number from 0 on")
-    count = threads if threads is not None else os.cpu_count() or 1
-    told, interrupted = _engine.play(
-        [scene.scenario for scene in scenes],
-        seed,
-        (runs * WARM_UP // 100 if warm_up is None else warm_up, runs, min(BATCHES, runs)),
-        whole(count, "threads"),
-        progress,
+    number(level, "level", above=0, below=1)
+    told, interrupted = contents_of(
+        scenes,
+        runs=runs,
+        seed=seed,
+        warm_up=runs * WARM_UP // 100 if warm_up is None else warm_up,
+        batches=min(BATCHES, runs),
+        threads=threads,
+        progress=progress,
     )
     forecasts = [
-        None if content is None else forecast_of(scene, content)
+        None if content is None else forecast_of(scene, content, level)
         for scene, content in zip(scenes, told, strict=True)
     ]
     return forecasts, interrupted
+
+
+def contents_of(
+    scenes: Sequence[Scene],
+    *,
+    runs: int,
+    seed: int,
+    warm_up: int,
+    batches: int,
+    threads: int | None,
+    progress: Callable[[int], object] | None,
+) -> tuple[list[dict[str, Any] | None], bool]:
+    """What the native side tells of scenes that it has played; as `played`."""
+    if not 0 <= seed < 2**64:
+        raise DefinitionError(f"seed is {seed!r}", remedy="give a whole number from 0 on")
+    count = threads if threads is not None else os.cpu_count() or 1
+    return _engine.play(
+        [scene.scenario for scene in scenes],
+        seed,
+        (warm_up, runs, batches),
+        whole(count, "threads"),
+        progress,
+    )
 
 
 WARM_UP: Final = 5

@@ -11,9 +11,9 @@ use penstock_engine::{
     QueueModel, ResourceId, RunEnd, Waste,
 };
 use penstock_simulator::forecast::{
-    Arrivals, Batch, Desk, End, FailureRow, Judged, Length, Model, NodeModel, Outage, Played,
-    Price, Progress, Scene, Shape, SignalModel, StepModel, Weekly, Which, arrivals, foretell,
-    trace,
+    Arrivals, Batch, Desk, Drift, End, FailureRow, Judged, Length, Model, NodeModel, Outage,
+    Played, Price, Progress, Scene, Shape, SignalModel, StepModel, Weekly, Which, arrivals,
+    foretell, trace,
 };
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
@@ -312,6 +312,7 @@ impl ModelParts {
                 tenants,
                 frailty: self.frailty,
                 nodes,
+                drift: None,
                 outages: outages.collect(),
                 signals,
                 desks: desks.collect::<PyResult<_>>()?,
@@ -419,6 +420,29 @@ impl Scenario {
             End::Hang => "hang",
         };
         Ok((end, drawn.seconds, spends.collect()))
+    }
+
+    /// The same, but that nodes behave as in one of other scenarios of the same workflow for so many seconds, then as
+    /// in another, drawn again and again; all else stays.
+    ///
+    /// # Errors
+    /// `ValueError` for scenarios of other workflows, or that spend what this one does not know.
+    fn drifting(&self, others: Vec<PyRef<'_, Self>>, seconds: f64) -> PyResult<Self> {
+        let mut scene = self.scene.clone();
+        let (nodes, resources) = (&self.scene.model.nodes, self.scene.model.resources);
+        let is_alike = |other: &Scene| {
+            other.model.resources <= resources
+                && other.model.nodes.len() == nodes.len()
+                && nodes.iter().zip(&other.model.nodes).all(|(one, other)| {
+                    matches!(one, NodeModel::Step(_)) == matches!(other, NodeModel::Step(_))
+                })
+        };
+        if !others.iter().all(|other| is_alike(&other.scene)) {
+            return Err(PyValueError::new_err("a world of another workflow, or with other spend"));
+        }
+        let worlds = others.iter().map(|other| other.scene.model.nodes.clone()).collect();
+        scene.model.drift = Some(Drift { stretch_ns: nanoseconds(seconds), worlds });
+        Ok(Self { scene })
     }
 
     /// Seconds before each of the first runs.

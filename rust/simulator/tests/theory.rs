@@ -4,11 +4,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use penstock_engine::{
-    Config, GraphSpec, Jitter, Lane, NodeKind, NodeSpec, Plan, Policy, QueueId, QueueModel,
-    RetryPolicy, StepId,
+    BudgetModel, Config, GraphSpec, Jitter, Lane, NodeKind, NodeSpec, OnDenial, Plan, Policy,
+    QueueId, QueueModel, RetryPolicy, StepId,
 };
 use penstock_simulator::forecast::{
-    Arrivals, Length, Model, NodeModel, Played, Progress, Scene, Shape, StepModel, play,
+    Arrivals, Fact, FailureRow, Length, Model, NodeModel, Played, Progress, Scene, Shape,
+    StepModel, play, trace,
 };
 
 /// One step that takes 1 s on average, on `slots` slots that are busy for a share `load` of the time.
@@ -67,6 +68,7 @@ fn scene(slots: u32, load: f64, latency: Shape) -> Scene {
             tenants: Vec::new(),
             frailty: 0.0,
             nodes: vec![NodeModel::Passive, NodeModel::Step(Box::new(step))],
+            drift: None,
             outages: Vec::new(),
             signals: Vec::new(),
             desks: Vec::new(),
@@ -175,4 +177,34 @@ fn the_same_seed_plays_the_same_to_the_last_attempt() {
         (played(&scene, 1, 5_000), played(&scene, 1, 5_000), played(&scene, 2, 5_000));
     assert_eq!(format!("{one:?}"), format!("{two:?}"));
     assert_ne!(one.hash, other.hash);
+}
+
+/// What is parked in the first second of a world used to come back later than at any other time.
+#[test]
+fn what_happens_is_the_same_whenever_it_begins() {
+    let mut scene = scene(8, 0.5, Shape::Constant(0.01));
+    scene.queues[0].budget = Some(BudgetModel {
+        ratio_ppm: 0,
+        floor_ppm: 1_000_000,
+        stored_ppm: 1_000_000,
+        window_ns: 10_000_000_000,
+        on_denial: OnDenial::Park,
+    });
+    if let Some(policy) = &mut scene.policies[1] {
+        policy.retry.attempts_max = NonZeroU32::new(5).expect("5 is not 0");
+    }
+    if let NodeModel::Step(step) = &mut scene.model.nodes[1] {
+        let row = FailureRow { attempt: 1, after: None, error: 0.05, fatal: 0.0, hang: 0.0 };
+        step.failures.push(row);
+    }
+    let mut facts = |begins_s: f64| {
+        let gaps = (0..300).map(|nth| if nth == 0 { begins_s } else { 0.01 });
+        scene.model.arrivals = Arrivals::Trace(gaps.collect());
+        let begins_ns = (begins_s * 1e9) as u64;
+        let since = |fact: Fact| (fact.run, fact.at_ns - begins_ns, fact.attempt, fact.kind);
+        trace(&scene, 1, 300).into_iter().map(since).collect::<Vec<_>>()
+    };
+    let soon = facts(0.0);
+    assert!(soon.iter().any(|&(.., attempt, _)| attempt == 2));
+    assert_eq!(soon, facts(10.0));
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock._errors import DefinitionError
 from penstock._simulation._distributions import Distribution
 from penstock._simulation._model import Fitted, Model
+from penstock._simulation._parts import EMPTY
 from penstock._simulation._steps import StepModel
 
 from ._coming import Wanted, arrivals_of
@@ -32,9 +33,20 @@ THIN: Final = 30
 
 
 def model_of(
-    loaded: Loaded, *, arrivals: Wanted = "auto", default_latency: float | None = None
+    loaded: Loaded,
+    *,
+    arrivals: Wanted = "auto",
+    default_latency: float | None = None,
+    loads: Mapping[str, Load] = EMPTY,
 ) -> Model:
-    """The model of what was read; see `fit_of_store`. O(attempts * log attempts)."""
+    """The model of what was read; see `fit_of_store`. O(attempts * log attempts).
+
+    Args:
+        loaded: what was read.
+        arrivals: as there.
+        default_latency: likewise.
+        loads: by step, how its latency grows with what is under way, where that is known already.
+    """
     seen, gaps = loaded.seen, list(loaded.gaps)
     accepted = sorted(seen.accepted)
     outages = mark_outages(seen.attempts, accepted[0], accepted[-1])
@@ -44,7 +56,9 @@ def model_of(
     for attempt in seen.attempts:
         tried.setdefault(attempt.step, []).append(attempt)
     usual = {step: [it for it in of if not it.outage] or of for step, of in tried.items()}
-    loads = {step: _unloaded(of, usual[step]) for step, of in tried.items()}
+    loads = {
+        step: _unloaded(of, loads.get(step) or load_of(usual[step])) for step, of in tried.items()
+    }
     frailty = frailty_of(
         (it for of in usual.values() for it in of),
         {step: _first_failures(of) for step, of in usual.items()},
@@ -92,9 +106,8 @@ def model_of(
     )
 
 
-def _unloaded(tried: Sequence[Attempt], usual: Sequence[Attempt]) -> Load:
+def _unloaded(tried: Sequence[Attempt], load: Load) -> Load:
     """The load of a step, whose part in its times is taken out of them."""
-    load = load_of(usual)
     for attempt in tried:
         attempt.alone = attempt.seconds / factor_at(load, attempt.flight)
     return load

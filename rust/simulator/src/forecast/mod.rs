@@ -10,6 +10,7 @@
 //! every policy (common random numbers; Law and Kelton, *Simulation Modeling and Analysis*, 11.2).
 
 mod arrivals;
+mod drift;
 mod figures;
 mod luck;
 mod model;
@@ -20,7 +21,7 @@ mod world;
 pub use figures::{Batch, Played};
 pub use luck::{Luck, Shape};
 pub use model::{
-    Arrivals, Desk, End, FailureRow, Judged, Model, NodeModel, Outage, Price, Scene, SignalModel,
-    StepModel, Weekly,
+    Arrivals, Desk, Drift, End, FailureRow, Judged, Model, NodeModel, Outage, Price, Scene,
+    SignalModel, StepModel, Weekly,
 };
 pub use world::{Attempt, Fact, Length, Progress, Which, arrivals, foretell, play, trace};

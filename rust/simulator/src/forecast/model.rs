@@ -38,6 +38,8 @@ pub struct Model {
     pub frailty: f64,
     /// By node.
     pub nodes: Vec<NodeModel>,
+    /// How nodes behave from stretch to stretch, if not always as above.
+    pub drift: Option<Drift>,
     /// When queues' dependencies are out of order.
     pub outages: Vec<(QueueId, Outage)>,
     /// By signal of the plan.
@@ -46,6 +48,15 @@ pub struct Model {
     pub desks: Vec<Desk>,
     /// How many resources are spent, numbered from 0.
     pub resources: u32,
+}
+
+/// Ways to behave that were seen in stretches of time, to be drawn from.
+#[derive(Clone, Debug)]
+pub struct Drift {
+    /// How long a stretch lasts.
+    pub stretch_ns: u64,
+    /// How nodes behave in each.
+    pub worlds: Vec<Vec<NodeModel>>,
 }
 
 /// When runs come.

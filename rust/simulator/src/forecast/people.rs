@@ -23,7 +23,7 @@ pub(super) struct Line {
     pub(super) opens: bool,
 }
 
-const DAY_NS: u64 = 86_400_000_000_000;
+pub(super) const DAY_NS: u64 = 86_400_000_000_000;
 
 impl Weekly {
     /// All hours of all days.

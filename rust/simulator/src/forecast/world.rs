@@ -13,11 +13,12 @@ use penstock_engine::{
 use rustc_hash::FxHashSet;
 
 use super::arrivals::Clock;
+use super::drift::Season;
 use super::figures::{Batch, Played, tenant_of};
 use super::luck::Luck;
 use super::model::{End, NodeModel, Outage, Scene, StepModel};
 use super::outages::Weather;
-use super::people::{Line, Question};
+use super::people::{DAY_NS, Line, Question};
 
 /// How far a scene is, and whether it is to stop: shared with who waits for it.
 #[derive(Debug, Default)]
@@ -215,6 +216,9 @@ const SIGNALS: u64 = 13;
 const TENANTS: u64 = 14;
 const FRAILTY: u64 = 15;
 
+/// When the world begins: as far from 0 as in production, where a time of 0 stands for never, and after whole weeks:
+/// on a Monday at midnight.
+pub(super) const START_NS: u64 = 2_870 * 7 * DAY_NS;
 /// Pages that are collected before they are added up.
 const PAGES: usize = 64;
 /// What has not ended by so long after the last arrival does not end.
@@ -232,11 +236,11 @@ enum Happening {
 
 /// An attempt under way.
 #[derive(Clone, Copy, Debug)]
-struct Flight {
+struct Flight<'a> {
     key: AttemptKey,
     run: RunKey,
     place: Place,
-    template: NodeId,
+    model: &'a StepModel,
     queue: QueueId,
     attempt: Attempt,
 }
@@ -278,9 +282,10 @@ struct World<'a> {
     scheduled: u64,
     clock: Clock<'a>,
     weather: Weather<'a>,
+    season: Season<'a>,
     came: u64,
     /// Attempts under way by slot of their key, and how many there are by queue.
-    flights: Vec<Option<Flight>>,
+    flights: Vec<Option<Flight<'a>>>,
     in_flight: Vec<u32>,
     /// Runs by slot of their key.
     known: Vec<Known>,
@@ -306,7 +311,7 @@ impl<'a> World<'a> {
         let mut engine = Engine::new(config);
         for (number, model) in (0..).zip(&scene.queues) {
             if number == 0 {
-                engine.configure_queue(0, QueueId::DEFAULT, model.clone());
+                engine.configure_queue(START_NS, QueueId::DEFAULT, model.clone());
             } else {
                 engine.add_queue(model.clone());
             }
@@ -323,11 +328,12 @@ impl<'a> World<'a> {
             runs: warm_up + runs,
             engine,
             inputs: vec![VALUE; scene.plan.input_count()],
-            now_ns: 0,
+            now_ns: START_NS,
             coming: BinaryHeap::new(),
             scheduled: 0,
             clock: Clock::new(&scene.model.arrivals, seed),
             weather: Weather::new(&scene.model.outages, seed),
+            season: Season::new(&scene.model.nodes, scene.model.drift.as_ref(), seed),
             came: 0,
             flights: Vec::new(),
             in_flight: vec![0; queues],
@@ -400,7 +406,7 @@ impl<'a> World<'a> {
         }
         self.batches.truncate(count);
         self.played.batches = self.batches;
-        self.played.elapsed_ns = self.now_ns;
+        self.played.elapsed_ns = self.now_ns - START_NS;
         self.played.unfinished = self.engine.run_count() as u64;
         self.played
     }
@@ -500,7 +506,9 @@ impl<'a> World<'a> {
     fn start(&mut self, start: &Start) {
         self.played.events += 1;
         self.drain();
-        let NodeModel::Step(model) = &self.scene.model.nodes[start.template.index()] else {
+        let usual = &self.scene.model.nodes[start.template.index()];
+        let now = &self.season.at(self.now_ns - START_NS)[start.template.index()];
+        let (NodeModel::Step(usual), NodeModel::Step(model)) = (usual, now) else {
             unreachable!("only steps are dispatched, and each has a model");
         };
         let policy = self.scene.policies[start.template.index()].as_ref().expect("a step");
@@ -509,7 +517,7 @@ impl<'a> World<'a> {
         *beside += 1;
         let beyond = &mut self.played.beyond[start.template.index()];
         beyond.0 += 1;
-        let most = model.load.last();
+        let most = usual.load.last();
         beyond.1 += u64::from(most.is_some_and(|(most, _)| f64::from(*beside) > *most));
         let known = &mut self.known[slot(start.run.0)];
         let copy = policy.hedge.is_some() && {
@@ -519,17 +527,11 @@ impl<'a> World<'a> {
         };
         let after = if start.number > 1 { take(&mut known.after, start.node) } else { None };
         let which = Which { run: known.number, node: start.node, number: start.number, copy };
-        let outage = self.weather.at(queue, self.now_ns);
+        let outage = self.weather.at(queue, self.now_ns - START_NS);
         let conditions = Conditions { failing: known.failing, after, beside: *beside, outage };
         let attempt = attempt(model, self.seed, which, conditions);
-        let flight = Flight {
-            key: start.attempt,
-            run: start.run,
-            place: start.node,
-            template: start.template,
-            queue,
-            attempt,
-        };
+        let flight =
+            Flight { key: start.attempt, run: start.run, place: start.node, model, queue, attempt };
         let slot = slot(start.attempt.0);
         if slot >= self.flights.len() {
             self.flights.resize(slot + 1, None);
@@ -550,17 +552,15 @@ impl<'a> World<'a> {
     }
 
     /// An attempt comes down, if it is under way.
-    fn land(&mut self, key: AttemptKey) -> Option<Flight> {
+    fn land(&mut self, key: AttemptKey) -> Option<Flight<'a>> {
         let flight = self.flights[slot(key.0)].take_if(|flight| flight.key == key)?;
         self.in_flight[flight.queue.0 as usize] -= 1;
         Some(flight)
     }
 
     /// It comes to its own end.
-    fn end(&mut self, flight: &Flight) {
-        let scene = self.scene;
-        let NodeModel::Step(model) = &scene.model.nodes[flight.template.index()] else { return };
-        let attempt = flight.key;
+    fn end(&mut self, flight: &Flight<'_>) {
+        let (model, attempt) = (flight.model, flight.key);
         self.hash(attempt.0 ^ u64::MAX);
         for (resource, units, nanos) in flight.attempt.spends(model) {
             self.handle(Event::Spent { attempt, resource, units, nanos: Some(nanos) });
@@ -652,7 +652,8 @@ impl<'a> World<'a> {
             };
             let run =
                 self.known.get(slot(record.run.0)).map_or(self.came - 1, |known| known.number);
-            let (at_ns, attempt, kind) = (record.at_ns, record.attempt, record.body.name());
+            let (attempt, kind) = (record.attempt, record.body.name());
+            let at_ns = record.at_ns - START_NS;
             facts.push(Fact { run, at_ns, node, attempt, kind });
         }
     }
@@ -662,7 +663,7 @@ impl<'a> World<'a> {
         let known = &mut self.known[slot(run.0)];
         let parts = [DECISIONS, known.number, u64::from(node.0), what as u64];
         let mut luck = Luck::of(self.seed, parts);
-        let model = &self.scene.model.nodes[of.index()];
+        let model = &self.season.at(self.now_ns - START_NS)[of.index()];
         let chosen = |outcome| Event::Chosen { run, node, outcome, score: None };
         match (what, model) {
             (Evaluation::Count, NodeModel::Count(shape)) => {

@@ -1,0 +1,77 @@
+"""Stretches: how a workflow behaved in one stretch of time after another, to tell how it drifts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import sqrt
+from typing import Any, Final, cast
+
+from penstock._errors import DefinitionError
+from penstock._policies import seconds as seconds_of
+
+from ._distributions import Distribution
+from ._model import Model
+from ._places import Outage
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Stretches:
+    """How a workflow behaved in stretches of time of the same length.
+
+    Attributes:
+        models: of each, two or more.
+        seconds: how long one lasts.
+    """
+
+    models: tuple[Model, ...]
+    seconds: float
+
+    def __init__(self, models: Sequence[Model], seconds: float) -> None:
+        found = tuple(models)
+        if len(found) < 2 or not all(isinstance(cast("object", it), Model) for it in found):
+            raise DefinitionError(
+                f"{len(found)} stretches do not tell how much they differ",
+                remedy="give a Model for each of two or more, as stretches_of_store does",
+            )
+        object.__setattr__(self, "models", found)
+        object.__setattr__(self, "seconds", seconds_of(seconds, "seconds"))
+
+
+def weathers_of(model: Model) -> list[Model]:
+    """Models with as many outages as there may be, of which each is as likely as another.
+
+    Of a Poisson process of which n events were seen, the rate is about gamma distributed with a
+    coefficient of variation of 1/√n.
+    """
+    fitted = model.fitted
+    if fitted is None or not any(outage.every for outage in model.outages):
+        return [model]
+    since, until = (datetime.fromisoformat(it).timestamp() for it in (fitted.since, fitted.until))
+    fields: dict[str, Any] = {name: getattr(model, name) for name in Model.__slots__}
+    return [
+        Model(
+            **{
+                **fields,
+                "outages": [
+                    _as_often(outage, until - since, (place + 0.5) / WEATHERS)
+                    for outage in model.outages
+                ],
+            }
+        )
+        for place in range(WEATHERS)
+    ]
+
+
+def _as_often(outage: Outage, seconds: float, share: float) -> Outage:
+    """An outage as often as it is with a probability of `share`, or less."""
+    if outage.every is None or outage.lasts is None:
+        return outage
+    seen = max(seconds / (outage.every + outage.lasts), 1.0)
+    rate = Distribution.gamma(1.0, 1 / sqrt(seen)).quantile(share)
+    fields: dict[str, Any] = {name: getattr(outage, name) for name in Outage.__slots__}
+    return Outage(**{**fields, "every": outage.every / rate})
+
+
+WEATHERS: Final = 10
