@@ -16,6 +16,7 @@ import penstock as ps
 from penstock._simulation import Distribution, Model
 from penstock._simulation._fit import fit_of_store
 from penstock._simulation._fit._flight import factor_at
+from penstock._simulation._simulate import simulate
 from penstock._stored import StoreView
 from simulation.truth import BOOK, GPT, Load, Truth, served, support
 
@@ -166,6 +167,29 @@ def test_a_part_of_the_time_is_a_smaller_model(store: Path, model: Model) -> Non
     assert (after.fitted.runs, after.fitted.draft) == (50, True)
     assert "50 runs were read, the newest" in after.fitted.gaps
     assert len(before.arrivals.gaps) == before.fitted.runs - 1
+
+
+def test_what_is_played_is_what_was_measured(store: Path, model: Model) -> None:
+    """The same policies, played by the engine: the runs' own luck is all that may differ."""
+    latencies: list[float] = []
+    spent = retries = firsts = 0
+    with looking(store) as view:
+        infos = list(view.every())
+        for info in infos:
+            if info.status == "succeeded":
+                latencies.append((info.ended or 0.0) - info.accepted)
+            for record in view.records(info.run_id):
+                spent += record.facts.get("nanos") or 0
+                tried = record.attempt and "started" in record.facts
+                firsts += bool(tried) and record.attempt == 1
+                retries += bool(tried) and record.attempt > 1
+    (forecast,) = simulate(support, model, runs=20_000, seed=1)
+    metrics = {name: it.value or 0.0 for name, it in forecast.metrics.items()}
+    latencies.sort()
+    assert metrics["success"] == pytest.approx(len(latencies) / RUNS, abs=0.01)
+    assert metrics["cost"] == pytest.approx(spent / 1e9 / len(latencies), rel=0.03)
+    assert metrics["retry_burden"] == pytest.approx(retries / firsts, rel=0.1)
+    assert metrics["latency_p50"] == pytest.approx(latencies[len(latencies) // 2], rel=0.05)
 
 
 def test_how_far_it_is_can_be_shown(store: Path) -> None:
@@ -335,7 +359,7 @@ def test_quality_is_that_of_the_tier_that_gave_the_value(stores: Path) -> None:
 def test_what_others_have_under_way_counts(stores: Path) -> None:
     """A queue is shared: what a neighbour has in it is load as well."""
     path = made(stores / "4.db", laddered, 60, gap=5.0, others=(neighbour,))
-    assert fitted(path, "laddered").steps["cheap"].load[-1][0] == 1.5
+    assert fitted(path, "laddered").steps["cheap"].load[-1][0] == 2.0
     alone = made(stores / "5.db", laddered, 60, gap=5.0)
     assert fitted(alone, "laddered").steps["cheap"].load[-1][0] == 1.0
 

@@ -49,6 +49,7 @@ class Attempt:
         error: the type of its exception.
         flight: attempts that were under way in its queue when it started, itself among them; of
             those that started at once, half.
+        crowd: the same, with all of those.
         outage: whether its queue was out of order when it started.
         alone: seconds that it would have taken alone in its queue.
     """
@@ -65,6 +66,7 @@ class Attempt:
     last: bool = False
     error: str = ""
     flight: float = 1.0
+    crowd: int = 1
     outage: bool = False
     alone: float = 0.0
 
