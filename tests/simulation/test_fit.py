@@ -408,7 +408,8 @@ def test_bad_stores_are_refused_with_the_remedy(tmp_path: Path, store: Path) -> 
     one = made(tmp_path / "one.db", racing, 1)
     both = made(tmp_path / "both.db", laddered, 2, others=(neighbour,))
     cases: list[tuple[Path, dict[str, Any], str]] = [
-        (tmp_path / "empty.db", {}, "has no run"),
+        (tmp_path / "empty.db", {}, "has no run.*; let some hundred run"),
+        (tmp_path / "empty.db", {"workflow": "racing"}, "no run of workflow 'racing'; let some"),
         (one, {}, "has one run of workflow 'racing'.*let some hundred run"),
         (both, {}, "runs of 2 workflows; name one: laddered, neighbour"),
         (store, {"workflow": "suport"}, "no run of workflow 'suport'; did you mean 'support'"),
@@ -453,3 +454,34 @@ def test_people_who_are_asked_are_told_with_their_minutes(stores: Path) -> None:
     assert signal.role == "reviewer"
     assert signal.usd_per_hour == pytest.approx(30.0)
     assert model.choices["reviewed/doubtful"].outcomes["taken"] == 0.5
+
+
+@ps.step(effects="pure", hedge=ps.Hedge(after=0.5), queue=GPT)
+async def hedged(number: int, ctx: ps.Context) -> float:
+    ctx.spend.usd("0.001", "call")
+    await asyncio.sleep(dice.choice((0.2, 2.0)))
+    return 1.0
+
+
+@ps.workflow
+def hedging(flow: ps.Flow, number: ps.Node[int]) -> ps.Node[float]:
+    return flow.call(hedged, number)
+
+
+def test_both_copies_of_an_attempt_are_paid_for(stores: Path) -> None:
+    dice.seed(5)
+    path = made(stores / "hedged.db", hedging, 200)
+    step = fitted(path).steps["hedged"]
+    with looking(path) as view:
+        spent = sum(
+            record.facts.get("nanos") or 0
+            for info in view.every()
+            for record in view.records(info.run_id)
+        )
+    assert step.attempts_seen is not None
+    assert step.attempts_seen > 250
+    assert step.mean_usd * step.attempts_seen == pytest.approx(spent / 1e9, rel=1e-3)
+    assert step.mean_usd == pytest.approx(0.001)
+    # Half of them take two seconds; three of four of those that returned took a fifth of one.
+    assert step.latency.quantile(0.4) == 0.2
+    assert step.latency.quantile(0.6) > 0.5

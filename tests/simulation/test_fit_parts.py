@@ -87,7 +87,7 @@ def test_what_was_cut_off_is_not_taken_for_fast() -> None:
 @given(st.lists(st.floats(0.001, 1e4), min_size=1, max_size=600))
 def test_samples_have_the_mean_of_the_times(times: list[float]) -> None:
     fitted = sampled([(time, 1.0) for time in sorted(times)])
-    assert fitted.mean() == pytest.approx(sum(times) / len(times), rel=1e-4)
+    assert fitted.mean() == pytest.approx(sum(times) / len(times), rel=2.1e-3)
     assert len(fitted.values) <= 200
     assert fitted.values[0] <= min(times) * (1 + 1e-5)
 
@@ -216,6 +216,10 @@ def test_what_was_never_retried_is_said() -> None:
     alone.last, alone.error = True, "ValueError"
     assert tell_fatal_apart([alone, attempt()]) == {"draft"}
     assert alone.how == "error"
+    refused = attempt(how="error")
+    refused.last, refused.error = True, "contract"
+    assert tell_fatal_apart([refused]) == set()
+    assert refused.how == "fatal"
 
 
 def test_runs_that_differ_are_told_from_those_that_do_not() -> None:
