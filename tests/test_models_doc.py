@@ -80,5 +80,4 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
 
 def test_what_the_page_points_to_is_there() -> None:
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", DOC):
-        if link != "frontier.md":
-            assert (DOCS / link).is_file(), link
+        assert (DOCS / link).is_file(), link

@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, cast, overload
 
 from typing_extensions import Unpack
 
@@ -93,6 +93,9 @@ from ._stats import Stats, stats_of
 from ._stored import RunFilter, RunInfo, StoreView, remembered
 from ._threads import Threads
 from ._workflows import Workflow
+
+if TYPE_CHECKING:
+    from ._simulation._forecast import Forecast
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -243,7 +246,12 @@ class Runtime:
             codecs = Codecs(check=checks_payloads(self._check_payloads))
         own_task = self._task == "own"
         self._registry = Registry(
-            self._core, driver, self._queues, own_task=own_task, codecs=codecs
+            self._core,
+            driver,
+            self._queues,
+            own_task=own_task,
+            prices=self._prices,
+            codecs=codecs,
         )
         self._plans = self._registry.plans
         if self._budgets is not None:
@@ -769,6 +777,7 @@ class Runtime:
         horizon: Seconds | None = None,
         sticky_by: StickyBy = "run",
         gather: Seconds = 3_600.0,
+        forecast: Forecast | None = None,
         again: bool = False,
     ) -> Release:
         """Send a share of a workflow's runs to a candidate, and let them decide what becomes of it.
@@ -790,6 +799,8 @@ class Runtime:
             sticky_by: what stays in one arm together: "run", "tenant", or a function of the inputs.
             gather: seconds from the first run of what stays together, in which its runs count; it
                 is judged as one after that.
+            forecast: what was forecast of the candidate; it is kept with the release, and held
+                against what comes of it: `penstock forecasts`.
             again: begin another one, of a candidate that was decided upon before.
 
         Raises:
@@ -834,6 +845,7 @@ class Runtime:
             needed=needed(card, criteria, share),
             risks=risk_page(workflow),
             registered=await self._registered(workflow),
+            forecast=None if forecast is None else forecast.to_dict(),
         )
         text = "" if overlay is None else overlay.to_json()
         if overlay is not None and self._store is not None:
@@ -1018,6 +1030,8 @@ class Runtime:
         checked["durability"] = self._durability_of(stage, checked.get("durability"))
         if checked.get("run_id") is not None:
             checked["fingerprint"] = fingerprint(stage.name, inputs)
+        if checked.get("budget") is not None:
+            self._registry.expect_priced(self._registry.graph(plan))
         routed = self._routed(plan, inputs, checked)
         plan = plan if routed is None else routed.plan
         while True:

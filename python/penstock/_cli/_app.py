@@ -7,14 +7,15 @@ from typing import Final
 
 import typer
 
+from ._capacity import capacity
 from ._compare import baseline, compare
 from ._coverage import coverage
 from ._diff import diff
-from ._frontier import frontier
+from ._frontier import forecasts, frontier
 from ._graph import graph
 from ._lint import lint
 from ._model import model
-from ._orders import cancel, fork, pause, resolve, resume, retry, signal
+from ._orders import budget, cancel, fork, pause, resolve, resume, retry, signal
 from ._pages import contracts, interfaces, risks
 from ._questions import impact, predictors, storms, value
 from ._releases import releases
@@ -44,12 +45,13 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         risks,
     ),
     "Runs of a store": (runs, show, explain, scorecard, releases, dead_letters, export),
-    "Forecasts": (simulate, frontier),
+    "Forecasts": (simulate, frontier, capacity, forecasts),
     "Questions to a store": (compare, value, storms, predictors, impact),
     "Orders to the runtime that has a store open": (
         cancel,
         pause,
         resume,
+        budget,
         retry,
         fork,
         signal,

@@ -1,8 +1,9 @@
-"""penstock frontier: what many policies would cost, and which of them no other beats."""
+"""penstock frontier and forecasts: what policies would cost, and what released ones then did."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,20 +15,12 @@ from penstock._errors import DefinitionError
 from penstock._simulation._frontier import Vary
 from penstock._simulation._frontier import frontier as found_frontier
 from penstock._simulation._model import Model
+from penstock._simulation._record import forecasts_of_store, lines
 from penstock._simulation._scene import World
 
 from ._load import errors, fail, queues, workflow
-from ._store import AsJson
-
-Target = Annotated[str, typer.Argument(metavar="WORKFLOW", help="module:workflow, or a file.")]
-ModelFile = Annotated[Path, typer.Option("--model", metavar="FILE", help="How it behaves.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same one gives the same figures.")]
-Deadline = Annotated[
-    float | None, typer.Option(min=0.001, help="Seconds that each run has; no limit by default.")
-]
-Concurrency = Annotated[
-    int, typer.Option(min=1, help="Attempts that run at once, as Runtime(concurrency=).")
-]
+from ._simulate import Concurrency, Deadline, ModelFile, Seed, Target
+from ._store import AsJson, StorePath, opened
 
 
 def frontier(
@@ -89,8 +82,20 @@ def frontier(
         raise typer.Exit(1)
 
 
+def forecasts(store: StorePath, *, as_json: AsJson = False) -> None:
+    """Hold the forecasts of a store's releases against what was measured since."""
+    with opened(store) as view:
+        found = forecasts_of_store(view, now=time.time())
+    if as_json:
+        content = [record.to_dict() for record in found]
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    for line in lines(found):
+        typer.echo(line)
+
+
 @contextmanager
-def progress(what: str) -> Generator[Callable[[int, int], None] | None]:
+def progress(what: str) -> Generator[Callable[[int, int | None], None] | None]:
     """A bar on the terminal while something takes long; None where there is no terminal."""
     if not errors.is_terminal:
         yield None

@@ -18,7 +18,7 @@ from penstock._simulation import Change, Model, World, sweep
 from penstock._simulation._beside import lines
 from penstock._simulation._simulate import WARM_UP
 
-from ._load import fail, workflow
+from ._load import fail, queues, workflow
 from ._store import AsJson
 
 Target = Annotated[
@@ -60,9 +60,10 @@ def simulate(
     try:
         behaviour = Model.read(model)
         warnings = behaviour.check(flow)
-        change = Change.parse(flow, changed or [])
-        policies = [Change(flow), *([change] if change else [])]
-        world = World(deadline=deadline, concurrency=concurrency)
+        own = tuple(queues(target))
+        change = Change.parse(flow, changed or [], queues=own)
+        policies = [Change(flow, queues=own), *([change] if change else [])]
+        world = World(queues=own, deadline=deadline, concurrency=concurrency)
         with simulated(f"simulating {flow.name}", len(policies) * runs) as progress:
             found, interrupted = sweep(
                 flow, behaviour, policies, runs=runs, seed=seed, world=world, progress=progress

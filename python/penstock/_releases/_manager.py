@@ -48,6 +48,7 @@ class Wanted(NamedTuple):
     needed: str
     risks: str
     registered: float | None
+    forecast: Mapping[str, Any] | None
 
 
 class Routed(NamedTuple):
@@ -151,6 +152,7 @@ class Releases:
         self._by_plan: dict[int, list[Active]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._saved = 0.0
+        self._parted = False
         self.on_disk: Callable[[], Any] = lambda: None
 
     def now(self) -> float:
@@ -233,6 +235,7 @@ class Releases:
             began=self.now(),
             registered=wanted.registered,
             risks=wanted.risks,
+            forecast=wanted.forecast,
         )
         active = Active(record, trial, assignment)
         active.needed = wanted.needed
@@ -391,6 +394,7 @@ class Releases:
         """Send another share to the candidate."""
         active.assignment.share = share
         active.trial.changed_share(share)
+        self._part_retries()
         reason = f"{100 * share:g} % of the runs go to it"
         body = {"event": "share", "share": share, "reason": reason}
         active.record.took(self.now(), body)
@@ -458,7 +462,21 @@ class Releases:
             self._core.watch_plan(number, number in plans)
         self._by_plan = plans
         self._core.figures_by_hand(bool(plans))
+        self._part_retries()
         self._set_timer()
+
+    def _part_retries(self) -> None:
+        """Let no candidate use up what pays for retries of others."""
+        groups: list[tuple[int, list[int]]] = []
+        for active in self._routes.values():
+            if active.record.state in ("running", "held"):
+                canary, baseline = active.plans["canary"], active.plans["baseline"]
+                started_by = self._registry.started_by
+                own = [canary, *sorted(started_by(canary) - started_by(baseline))]
+                groups.append((round(1e6 * active.assignment.share), own))
+        if groups or self._parted:
+            self._core.part_retries(groups)
+        self._parted = bool(groups)
 
     # Keeping.
 

@@ -43,6 +43,7 @@ class ReleaseRecord:
         drifted: share of those since then, at the alarm.
         registered: when the candidate's version was first seen.
         risks: the page of risks at its beginning.
+        forecast: what was forecast of the candidate, as plain data; None if nothing was.
         events: all that happened, (when, what, why).
     """
 
@@ -59,6 +60,7 @@ class ReleaseRecord:
     began: float
     registered: float | None = None
     risks: str = ""
+    forecast: Mapping[str, Any] | None = None
     state: ReleaseState = "running"
     decided: float | None = None
     reason: str = ""
@@ -92,6 +94,8 @@ class ReleaseRecord:
         names = ("workflow", "owner", "overlay", "share", "criteria", "options", "sticky_by")
         told = {name: getattr(self, name) for name in (*names, "registered", "risks")}
         arms = {"baseline": asdict(self.baseline), "candidate": asdict(self.candidate)}
+        if self.forecast is not None:
+            told["forecast"] = self.forecast
         return {"event": "began", **told, **arms}
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from penstock._graph import Case, Wait
+from penstock._graph import Loop, Map, Recurse, Wait
 
 if TYPE_CHECKING:
     from penstock._graph import Graph, GraphNode
@@ -19,12 +19,12 @@ def givers_of(graph: Graph) -> list[int]:
     return list(dict.fromkeys(_back(graph, [_last_choice(graph)], lambda _: True)))
 
 
-def giver_of(graph: Graph, taken: Callable[[GraphNode], bool]) -> int | None:
+def giver_of(graph: Graph, taken: Callable[[int], bool]) -> int | None:
     """The node that gave the value of one run; None if it can't be told.
 
     Args:
         graph: of the run.
-        taken: whether a step returned, or a case was taken.
+        taken: whether a node carried a value.
     """
     return next(_back(graph, [_last_choice(graph)], taken), None)
 
@@ -47,16 +47,16 @@ def _last_choice(graph: Graph) -> int:
     return graph.output
 
 
-def _back(graph: Graph, line: list[int], taken: Callable[[GraphNode], bool]) -> Iterator[int]:
+def _back(graph: Graph, line: list[int], taken: Callable[[int], bool]) -> Iterator[int]:
     """From some nodes back to the steps and answers whose values they pass on."""
     for place in line:
         node = graph.nodes[place]
-        if isinstance(node.detail, Case) and not taken(node):
-            continue
-        if not all(taken(graph.nodes[gate]) for gate in node.gates):
+        if not taken(place):
             continue
         if node.step is not None or is_answer(node):
-            if node.step is None or taken(node):
-                yield place
-            continue
-        yield from _back(graph, list(node.inputs), taken)
+            yield place
+        elif isinstance(node.detail, Map | Loop | Recurse):
+            # What is inside gave it, whatever became of one frame or another.
+            yield from _back(graph, [graph.regions[node.detail.body].output], lambda _: True)
+        else:
+            yield from _back(graph, list(node.inputs), taken)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use penstock_engine::{
     AdaptiveModel, AttemptKey, BreakerModel, BudgetModel, Cost, Event, FairnessModel, News,
-    OnDenial, QueueId, QueueModel, Rate, ShedModel, TenantId,
+    OnDenial, PartId, PartModel, PlanId, QueueId, QueueModel, Rate, ShedModel, TenantId,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -171,6 +171,21 @@ impl Core {
             state.engine.set_tokens(now_ns, queue, 0);
         }
         Ok(queue.0)
+    }
+
+    /// Retries of each group's runs, `(millionths, workflows)`, are paid from that share of their queues' budgets alone,
+    /// from now on; no other group's are.
+    fn part_retries(slf: &Bound<'_, Self>, groups: Vec<(u32, Vec<u32>)>) -> PyResult<()> {
+        let (core, py) = (slf.get(), slf.py());
+        let now_ns = core.read_clock(py);
+        let groups = groups.into_iter().filter_map(|(share_ppm, plans)| {
+            let part = PartId(plans.first()? + 1);
+            let plans = plans.into_iter().map(PlanId).collect();
+            Some((PartModel { part, share_ppm }, plans))
+        });
+        let groups: Vec<_> = groups.collect();
+        core.lock(py).engine.part_retries(now_ns, &groups);
+        core.schedule_pump(slf)
     }
 
     /// Serves a queue by another model from now on; what runs or waits is not touched.

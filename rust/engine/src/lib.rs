@@ -21,6 +21,8 @@ mod keys;
 mod layout;
 mod metrics;
 mod plan;
+#[cfg(feature = "planted")]
+pub mod planted;
 mod queues;
 mod record;
 mod retry;
@@ -54,8 +56,8 @@ pub use plan::{
 };
 pub use queues::{
     AdaptiveModel, BANDS, BreakerModel, BreakerState, Budget, BudgetModel, Claim, Cost, Counts,
-    DEFAULT_PRIORITY, Entry, FairnessModel, Limits, NEVER, News, OnDenial, Order, QueueModel,
-    QueueView, Rate, ReadyQueue, ShedModel, TOKEN,
+    DEFAULT_PRIORITY, Entry, FairnessModel, Limits, NEVER, News, OnDenial, Order, PartId,
+    PartModel, QueueModel, QueueView, Rate, ReadyQueue, ShedModel, TOKEN,
 };
 pub use record::{Body, Denial, Durability, Record, Score, Then};
 pub use retry::{Jitter, RetryPolicy, draw, mix};

@@ -12,11 +12,10 @@ from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock._graph import Case, GraphNode, Wait
+from penstock._graph import Wait
 from penstock._questions._graphs import graph_of
 from penstock._questions._runs import template
 from penstock._scorecard._path import Paths
-from penstock._simulation._givers import giver_of
 from penstock._simulation._subject import DEFAULT, subject_of
 
 from ._seen import Answer, Attempt, How, Judged, Key, Line, Seen
@@ -84,7 +83,7 @@ class Reader:
                     pass
         if self._signals:
             self._answers(info, told)
-        if scored and (name := self._giver(told)) is not None:
+        if scored and (name := Taken(self._graph, told).giver()) is not None:
             seen.values[info.run_id] = name
 
     def _attempts_of(self, run: int, records: Sequence[StoredRecord]) -> None:
@@ -261,23 +260,6 @@ class Reader:
                 until = over.get(each, records[-1].at) if came_at is None else came_at
                 answer = Answer(max(until - asked, 0.0), came_at is not None)
                 self._seen.answers.setdefault(name, []).append(answer)
-
-    def _giver(self, records: Sequence[StoredRecord]) -> str | None:
-        """The step or the signal whose value a run has given, by name."""
-        done = {it.node for it in records if it.kind == "done"}
-        chosen = {it.node: int(it.facts["outcome"]) for it in records if it.kind == "chosen"}
-        nodes = self._graph.nodes
-
-        def taken(node: GraphNode) -> bool:
-            if isinstance(node.detail, Case):
-                return chosen.get(nodes[node.inputs[0]].path) in node.detail.taken
-            return node.path in done
-
-        place = giver_of(self._graph, taken)
-        if place is None:
-            return None
-        node = nodes[place]
-        return self._signals[node.path] if node.step is None else self._steps[node.path]
 
     def _template(self, path: str) -> str:
         return path if path in self._places else template(path)

@@ -1,11 +1,12 @@
-"""Taken: which nodes of a run carried a value."""
+"""Taken: which nodes of a run carried a value, and whose value that was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from penstock._graph import Case
+from penstock._graph import Case, Wait
+from penstock._simulation._givers import giver_of
 
 if TYPE_CHECKING:
     from penstock._graph import Graph, GraphNode
@@ -39,6 +40,18 @@ class Taken:
     def reached(self, node: GraphNode) -> bool:
         """Whether what a node needs carried values."""
         return all(self.nodes[place] for place in (*node.inputs, *node.gates))
+
+    def giver(self) -> str | None:
+        """The step or the signal whose value the run has given, by name; None if it gave none."""
+        if not self.nodes[self._graph.output]:
+            return None
+        place = giver_of(self._graph, self.nodes.__getitem__)
+        node = None if place is None else self._graph.nodes[place]
+        if node is None:
+            return None
+        if isinstance(node.detail, Wait):
+            return node.detail.signal.name
+        return None if node.step is None else node.step.name
 
     def _is_taken(self, node: GraphNode, done: set[str], chosen: Mapping[str, int]) -> bool:
         if not all(self.nodes[gate] for gate in node.gates):

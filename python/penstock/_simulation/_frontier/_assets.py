@@ -62,7 +62,7 @@ svg.frontier .bounded { fill: var(--c5); font-weight: 600; }
 #panel li { font-weight: 550; overflow-wrap: anywhere; }
 #panel dl {
   display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 2px 12px; margin: 0 0 10px;
-  max-height: 268px; overflow-y: auto;
+  max-height: 226px; overflow-y: auto;
 }
 #panel dt { color: var(--quiet); }
 #panel dd { margin: 0; text-align: right; }

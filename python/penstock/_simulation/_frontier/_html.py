@@ -64,7 +64,7 @@ def _tile(front: Frontier, name: str, note: str, point: Point | None) -> str:
     head = f'<h2>{name}</h2><p class="note">{escape(note)}</p>'
     if point is None:
         missing = "no policy meets it" if name == "Cheapest" else "the frontier has no bend"
-        return f'<div class="card tile"><b class="none">{missing}</b>{head}</div>'
+        return f'<div class="card tile">{head}<b class="none">{missing}</b></div>'
     figures = " · ".join(
         f"{label(metric)} {told(metric, point.forecast.figure(metric).value)}"
         for metric in ("latency_p95", front.third)

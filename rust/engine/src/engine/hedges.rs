@@ -50,7 +50,8 @@ impl Engine {
                 return;
             }
         }
-        if !queue.pays(self.now_ns) {
+        let part = self.parts.of(plan);
+        if !queue.pays(self.now_ns, part) {
             return;
         }
         let cost = queue.cost(policy.step, policy.tokens);
@@ -88,7 +89,7 @@ impl Engine {
         let (tenant, priority) = (attempt.tenant, attempt.series.priority());
         let (used, lane) = (Charge::UNSAID, lane as u8);
         let charge = Charge { cost, tenant, step, tokens, used, lane, priority };
-        let started = Started { attempt: copy, charge, first: false, delay_ns: 0 };
+        let started = Started { attempt: copy, charge, first: None, delay_ns: 0 };
         queue.started(self.now_ns, &started);
         let (run, node, number, lane) = (attempt.run, attempt.node, attempt.number, attempt.lane);
         let start = Start { attempt: copy, run, plan, node, template, number, lane };

@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::plan::Policy;
 use crate::queues::{Entry, Gate, Limits, News, ParkedEntry, Queue, QueueModel, Turn};
 use crate::record::{Body, Denial};
+use crate::run::Run;
 use crate::state::NodeState;
 use crate::timers::TimerKind;
 
@@ -91,6 +92,7 @@ impl Engine {
     pub fn configure_queue(&mut self, now_ns: u64, queue: QueueId, model: QueueModel) {
         self.begin(now_ns);
         self.queues.configure(queue, model, self.config.seed, now_ns);
+        self.split(queue);
         self.arm(queue);
     }
 
@@ -223,8 +225,7 @@ impl Engine {
         run.parked_as(node, self.arrivals);
         let policy = self.plans[run.plan.0 as usize].policy_at(run, node);
         let (queue, priority) = (policy.queue, run.priority(policy));
-        let last = run.cells[node.index()].attempts + 1 >= policy.retry.attempts_max.get()
-            && policy.retry.attempts_max.get() > 1;
+        let last = is_last(run, node, policy);
         let entry =
             ParkedEntry { seq: self.arrivals, run: key, node, due_ns, since_ns: self.now_ns };
         if policy.queue_timeout_ns > 0 {
@@ -272,6 +273,7 @@ impl Engine {
         self.queues.reopen(id, self.now_ns);
         self.roll(id);
         let (mut free, last) = self.queues.get_mut(id).drained(self.now_ns);
+        let mut unpaid = 0;
         while free > 0 || self.queues.get_mut(id).can_pay_parked(self.now_ns) {
             let last = if free > 0 { last } else { self.queues.get(id).is_well() };
             let Some(entry) = self.queues.get_mut(id).pop_parked(self.now_ns, last) else { break };
@@ -280,14 +282,34 @@ impl Engine {
                 continue;
             };
             let registered = &self.plans[run.plan.0 as usize];
-            let priority = run.priority(registered.policy_at(run, entry.node));
+            let policy = registered.policy_at(run, entry.node);
+            let priority = run.priority(policy);
+            let part = self.parts.of(run.plan);
+            if free == 0 && !self.queues.get_mut(id).pays(self.now_ns, part) {
+                let last = is_last(run, entry.node, policy);
+                self.queues.get_mut(id).park_again(priority, last, entry);
+                unpaid += 1;
+                if unpaid == UNPAID_MAX {
+                    break;
+                }
+                continue;
+            }
             let (_, node) = run.locate(&registered.plan, entry.node);
             let metrics = self.metrics.of(registered.series[node.index()].of(priority));
             metrics.parked_ns += self.now_ns - entry.since_ns;
-            self.queues.get_mut(id).unparked(self.now_ns, free == 0);
+            self.queues.get_mut(id).unparked();
             free = free.saturating_sub(1);
             self.unpark(entry.run, entry.node);
         }
         self.arm(id);
     }
 }
+
+/// Whether a node has one attempt left, of several.
+fn is_last(run: &Run, node: Place, policy: &Policy) -> bool {
+    let most = policy.retry.attempts_max.get();
+    run.cells[node.index()].attempts + 1 >= most && most > 1
+}
+
+/// How many parked nodes are looked at in one turn for which their part can't pay.
+const UNPAID_MAX: usize = 16;

@@ -6,6 +6,7 @@ mod commands;
 mod hedges;
 mod inspect;
 mod limits;
+mod parts;
 mod paying;
 mod restore;
 mod settle;
@@ -123,6 +124,8 @@ pub struct Engine {
     /// What may be spent; `None` as long as nothing is limited.
     accounts: Option<Box<Accounts>>,
     watching: watch::Watching,
+    /// Whose retries are paid apart from others'.
+    parts: parts::Parts,
 }
 
 /// A plan with what this engine knows about its nodes.
@@ -191,6 +194,7 @@ impl Engine {
             books: Books::default(),
             accounts: None,
             watching: watch::Watching::default(),
+            parts: parts::Parts::default(),
         }
     }
 
@@ -728,7 +732,8 @@ impl Engine {
                 let priority = turn.priority;
                 let (used, lane) = (Charge::UNSAID, lane as u8);
                 let charge = Charge { cost, tenant, step, tokens, used, lane, priority };
-                let started = Started { attempt: key, charge, first: number == 1, delay_ns };
+                let first = (number == 1).then(|| self.parts.of(plan));
+                let started = Started { attempt: key, charge, first, delay_ns };
                 self.queues.get_mut(id).started(now_ns, &started);
             }
             let start = Start {

@@ -2,8 +2,9 @@
 
 use super::adaptive::Adaptive;
 use super::breaker::{Breaker, BreakerState};
-use super::budget::{Budget, TOKEN};
+use super::budget::TOKEN;
 use super::model::{Cost, QueueModel};
+use super::purse::{PartId, Purse};
 use super::rate::Gcra;
 use super::shed::Shed;
 use crate::ids::{AttemptKey, StepId, TenantId};
@@ -68,7 +69,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Control {
     requests: Option<Gcra>,
     tokens: Option<Gcra>,
-    pub(crate) budget: Option<Budget>,
+    pub(crate) budget: Option<Purse>,
     pub(crate) breaker: Option<Breaker>,
     pub(crate) shed: Option<Shed>,
     pub(crate) adaptive: Option<Adaptive>,
@@ -89,9 +90,7 @@ impl Control {
         let control = Self {
             requests: model.requests.map(Gcra::new),
             tokens: model.tokens.map(Gcra::new),
-            budget: model
-                .budget
-                .map(|budget| Budget::new(budget, now_ns, budget.stored_ppm.into())),
+            budget: model.budget.map(|budget| Purse::new(budget, now_ns, budget.stored_ppm.into())),
             breaker: model.breaker.map(|breaker| Breaker::new(breaker, seed)),
             shed: model.shed.map(Shed::new),
             adaptive: model.adaptive.map(Adaptive::new),
@@ -190,13 +189,13 @@ impl Control {
         }
     }
 
-    /// An attempt has started.
+    /// An attempt has started; a first one earns for a part of the retry budget.
     pub(crate) fn started(
         &mut self,
         now_ns: u64,
         attempt: AttemptKey,
         charge: Charge,
-        first: bool,
+        first: Option<PartId>,
     ) {
         if let Some(requests) = &mut self.requests {
             requests.take(now_ns, 1);
@@ -207,8 +206,10 @@ impl Control {
         if let Some(breaker) = &mut self.breaker {
             breaker.sent();
         }
-        if first && let Some(budget) = &mut self.budget {
-            budget.deposit(now_ns);
+        if let Some(part) = first
+            && let Some(budget) = &mut self.budget
+        {
+            budget.deposit(now_ns, part);
         }
         if self.by.is_some() || self.tokens.is_some() {
             let slot = slot(attempt);
@@ -286,11 +287,9 @@ impl Control {
 
     /// Pays for a retry; whether there was enough. A queue without a budget has always enough.
     #[inline]
-    pub(crate) fn pays(&mut self, now_ns: u64, timed_out: bool) -> bool {
+    pub(crate) fn pays(&mut self, now_ns: u64, timed_out: bool, part: PartId) -> bool {
         let cost = if timed_out { 2 * TOKEN } else { TOKEN };
-        // A budget that keeps less than the price of a timeout would never pay for one.
-        let price = |budget: &Budget| cost.min(budget.model().stored_ppm.into());
-        self.budget.as_mut().is_none_or(|budget| budget.withdraw(now_ns, price(budget)))
+        self.budget.as_mut().is_none_or(|budget| budget.withdraw(now_ns, cost, part))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::adaptive::Adaptive;
 use super::breaker::Breaker;
-use super::budget::{Budget, TOKEN};
 use super::control::{Changed, Charge, Control, Gate, Verdict};
 use super::demand::{Demand, Weather};
 use super::parked::{Health, Parked, ParkedEntry};
+use super::purse::{PartId, PartModel, Purse};
 use super::shed::Shed;
 use super::{BreakerState, Counts, LANES, Limits, Line, NEVER, OnDenial, Order, QueueModel};
 use crate::ids::{AttemptKey, StepId};
@@ -65,8 +65,8 @@ impl News {
 pub(crate) struct Started {
     pub(crate) attempt: AttemptKey,
     pub(crate) charge: Charge,
-    /// Whether it is its node's first.
-    pub(crate) first: bool,
+    /// If it is its node's first, for whose retries it earns.
+    pub(crate) first: Option<PartId>,
     /// How long it waited.
     pub(crate) delay_ns: u64,
 }
@@ -197,7 +197,7 @@ impl Queue {
             stormy: self.demand.is_stormy(),
             shedding: control.is_some_and(|it| it.shed.as_ref().is_some_and(Shed::is_overloaded)),
             breaker: control.and_then(|it| it.breaker.as_ref()).map(Breaker::state),
-            tokens_ppm: control.and_then(|it| it.budget.as_ref()).map(Budget::total),
+            tokens_ppm: control.and_then(|it| it.budget.as_ref()).map(Purse::total),
         }
     }
 
@@ -352,10 +352,16 @@ impl Queue {
     // Retries.
 
     /// What becomes of a retry, if it is not paid for. The last attempt of a node waits for better times.
-    pub(crate) fn denies(&mut self, now_ns: u64, timed_out: bool, last: bool) -> Option<OnDenial> {
+    pub(crate) fn denies(
+        &mut self,
+        now_ns: u64,
+        timed_out: bool,
+        last: bool,
+        part: PartId,
+    ) -> Option<OnDenial> {
         let on_denial = self.control.as_ref()?.budget.as_ref()?.model().on_denial;
         let wasted = last && on_denial == OnDenial::Park && self.health().is_bad();
-        let paid = !wasted && self.control.as_mut()?.pays(now_ns, timed_out);
+        let paid = !wasted && self.control.as_mut()?.pays(now_ns, timed_out, part);
         if paid {
             return None;
         }
@@ -367,13 +373,21 @@ impl Queue {
     pub(crate) fn set_tokens(&mut self, now_ns: u64, tokens: u64) {
         let budget = self.control.as_mut().and_then(|control| control.budget.as_mut());
         if let Some(budget) = budget {
-            *budget = Budget::new(*budget.model(), now_ns, tokens);
+            budget.refill(now_ns, tokens);
+        }
+    }
+
+    /// The retry budget has these parts from now on.
+    pub(crate) fn split(&mut self, now_ns: u64, parts: &[PartModel]) {
+        let budget = self.control.as_mut().and_then(|control| control.budget.as_mut());
+        if let Some(budget) = budget {
+            budget.split(now_ns, parts);
         }
     }
 
     /// Whether a second copy of an attempt is paid for.
-    pub(crate) fn pays(&mut self, now_ns: u64) -> bool {
-        self.control.as_mut().is_none_or(|control| control.pays(now_ns, false))
+    pub(crate) fn pays(&mut self, now_ns: u64, part: PartId) -> bool {
+        self.control.as_mut().is_none_or(|control| control.pays(now_ns, false, part))
     }
 
     // What is parked.
@@ -415,6 +429,10 @@ impl Queue {
             // What kept them is gone.
             return (spare, true);
         }
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::DrainIsShut) {
+            return (0, false);
+        }
         let drain = self.parked.drain();
         let earned = drain.earn(now_ns, health);
         if drain.probes(now_ns, health) {
@@ -434,19 +452,19 @@ impl Queue {
         let control = self.control.as_mut();
         let closed = control.as_ref().is_some_and(|it| it.is_broken());
         let budget = control.and_then(|control| control.budget.as_mut());
-        spare
-            && !closed
-            && !self.parked.is_empty()
-            && budget.is_some_and(|it| it.has(now_ns, TOKEN))
+        spare && !closed && !self.parked.is_empty() && budget.is_some_and(|it| it.has_token(now_ns))
     }
 
-    /// A popped entry stood for a node, which stands in line again; if it was `paid` for, by a token.
-    pub(crate) fn unparked(&mut self, now_ns: u64, paid: bool) {
+    /// A popped entry stood for a node, which stands in line again.
+    pub(crate) fn unparked(&mut self) {
         self.parked.released();
         self.listen();
-        if paid && let Some(control) = &mut self.control {
-            control.pays(now_ns, false);
-        }
+    }
+
+    /// A popped entry stands for a node for which its part can't pay yet.
+    pub(crate) fn park_again(&mut self, priority: u8, last: bool, entry: ParkedEntry) {
+        self.parked.released();
+        self.parked.push(priority, last, entry);
     }
 
     /// A node is parked no longer; whether compacting pays.
@@ -475,7 +493,7 @@ impl Queue {
     /// As [`Queue::roll`], with what has come of the budget meanwhile.
     pub(crate) fn look(&mut self, now_ns: u64) -> Option<News> {
         if let Some(budget) = self.control.as_mut().and_then(|control| control.budget.as_mut()) {
-            budget.has(now_ns, 0);
+            budget.look(now_ns);
         }
         self.roll(now_ns)
     }
@@ -522,6 +540,10 @@ impl Queue {
             if let Some(until_ns) = breaker.filter(|&until_ns| until_ns > now_ns) {
                 at_ns = until_ns;
             }
+        }
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::QueueIsNotWoken) && !self.parked.is_empty() {
+            return None;
         }
         if at_ns >= self.armed_ns {
             return None;
