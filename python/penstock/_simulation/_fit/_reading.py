@@ -7,6 +7,7 @@ leave out what takes long.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from statistics import median
@@ -51,7 +52,7 @@ class Reader:
             for node in self._graph.nodes
             if isinstance(node.detail, Wait)
         }
-        self._delays: dict[str, list[float]] = {}
+        self._delays: dict[str, deque[float]] = {}
         self._explored = {it.explorer: it for it in tiers_of(self._graph) if it.explorer}
 
     def read(self, info: RunInfo, records: Sequence[StoredRecord], *, scored: bool = False) -> None:
@@ -159,9 +160,9 @@ class Reader:
                 waited = record.facts["started"] / 1e9 - paths.eligible(record.node)[0]
                 step = self._steps.get(self._template(record.node))
                 if step is not None:
-                    self._delays.setdefault(step, []).append(max(waited, 0.0))
+                    self._delays.setdefault(step, deque(maxlen=_LATELY)).append(max(waited, 0.0))
         for record, step in cut:
-            delay = median(self._delays.get(step) or [0.0])
+            delay = median(self._delays.get(step) or (0.0,))
             start = due.get(record.node, paths.eligible(record.node)[0]) + delay
             self._attempt(run, step, record, min(start, record.at), "cut")
 
@@ -308,5 +309,6 @@ def _how(record: StoredRecord) -> tuple[How, bool, str]:
     return "error", last, str(facts.get("refusal") or error.get("type", ""))
 
 
+_LATELY: Final = 99
 _ENDS: Final = ("done", "failed", "interrupted", "abandoned", "unknown", "withdrawn")
 _TIMEOUTS: Final = frozenset({"timeout", "total_timeout", "heartbeat_timeout"})
