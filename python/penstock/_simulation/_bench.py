@@ -59,8 +59,9 @@ class Bench:
             cast("Core", self),
             cast("Driver", driver),
             given.values(),
+            # A model says what is spent, so that a budget always has something to hold.
+            prices=PriceBook(package=None),
             own_task=False,
-            prices=PriceBook(),  # the model says what is spent
         )
         self.plan = registry.plan(workflow)
         if change.retry:

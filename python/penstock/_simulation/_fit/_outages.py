@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from math import log
 from statistics import median
@@ -31,7 +32,8 @@ def mark_outages(attempts: Iterable[Attempt], since: float, until: float) -> lis
     for queue, tried in sorted(queues.items()):
         tried.sort(key=lambda it: it.start)
         spans = outages_of(tried)
-        inside = [it for it in tried if _within(it.start, spans)]
+        starts = [it.start for it in tried]
+        inside = [it for span in spans for it in _between(tried, starts, *span)]
         for attempt in inside:
             attempt.outage = True
         if spans:
@@ -75,13 +77,13 @@ def outages_of(tried: Sequence[Attempt]) -> list[Span]:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((max(start, spans[-1][1]) if spans else start, end))
-    sharp = [_sharpened(tried, span, share) for span in spans]
+    starts = [it.start for it in tried]
+    sharp = [_sharpened(_between(tried, starts, *span), share) for span in spans]
     return [span for span in sharp if span is not None]
 
 
-def _sharpened(tried: Sequence[Attempt], span: Span, usual: float) -> Span | None:
+def _sharpened(inside: Sequence[Attempt], usual: float) -> Span | None:
     """The part of a span that is most likely the outage: the largest sum of likelihood ratios."""
-    inside = [it for it in tried if span[0] <= it.start < span[1]]
     error = min(max(_share([_failed(it) for it in inside]), 2 * usual, _HALF), 0.99)
     usual = min(usual, error / 2)
     failed, passed = log(error / usual), log((1 - error) / (1 - usual))
@@ -107,8 +109,11 @@ def _slower(inside: Sequence[Attempt], outside: Sequence[Attempt]) -> float:
     return rounded(factor) if abs(log(factor)) > log(_SHOWN) else 1.0
 
 
-def _within(time: float, spans: Iterable[Span]) -> bool:
-    return any(start <= time <= end for start, end in spans)
+def _between(
+    tried: Sequence[Attempt], starts: Sequence[float], start: float, end: float
+) -> Sequence[Attempt]:
+    """Those that started from then to then, both among them. O(log n) and their number."""
+    return tried[bisect_left(starts, start) : bisect_right(starts, end)]
 
 
 def _failed(attempt: Attempt) -> bool:
