@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use penstock_engine::{
-    Amount, AttemptKey, AttemptKind, AttemptMetrics, Counts, Distribution, Engine, Event,
-    HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, RunKey,
-    Spending, StepId, WINDOW_NS, Waste,
+    AcceptError, Amount, AttemptKey, AttemptKind, AttemptMetrics, Counts, Distribution, Engine,
+    Event, HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd,
+    RunKey, Spending, StepId, WINDOW_NS, Waste,
 };
 use penstock_journal::{Batch, Note, Reader, Rollup, RunRow, StoreError};
 use pyo3::exceptions::PyOverflowError;
@@ -92,6 +92,8 @@ pub(crate) struct Counted {
     pub(crate) queues: HashMap<u32, String>,
     series: HashMap<(PlanId, StepId, QueueId, u8), AttemptMetrics>,
     asked: HashMap<QueueId, Counts>,
+    /// Runs that a full or overloaded queue turned away.
+    shed: HashMap<QueueId, u64>,
     /// Rows that others have made, where no store takes them.
     beside: VecDeque<Rollup>,
     /// What attempts of steps had cost before, by the step's name; and the steps that know it.
@@ -154,6 +156,13 @@ impl State {
         rows
     }
 
+    /// So many runs were not accepted, and whoever wanted them does not wait.
+    pub(crate) fn turned_away(&mut self, error: AcceptError, runs: u64) {
+        if let AcceptError::QueueFull { queue, .. } | AcceptError::Shedding { queue, .. } = error {
+            *self.counted.shed.entry(queue).or_default() += runs;
+        }
+    }
+
     /// Has the engine book what no record tells, as the run is over; the rows of it go to the store at once.
     fn book_late(&mut self, now_ns: u64, book: impl FnOnce(&mut Self)) {
         let usual = std::mem::take(self.engine.books_mut());
@@ -171,7 +180,8 @@ impl State {
         for queue in (0..self.engine.queue_count()).map(QueueId) {
             let seen = self.engine.queue(queue).total;
             let before = self.counted.asked.get(&queue).copied().unwrap_or_default();
-            if seen == before {
+            let shed = self.counted.shed.get(&queue).copied().unwrap_or(0);
+            if seen == before && shed == 0 {
                 continue;
             }
             let mut body = Map::new();
@@ -180,11 +190,13 @@ impl State {
             put(&mut body, "denied", seen.denied - before.denied);
             put(&mut body, "succeeded", seen.good - before.good);
             put(&mut body, "late", seen.late - before.late);
+            put(&mut body, "shed", shed);
             let key = json!({ "queue": self.counted.queues.get(&queue.0) }).to_string();
             let body = Json::Object(body).to_string();
             rows.push(rollup(window_of(now_ns), "queues", key, body));
             if take {
                 self.counted.asked.insert(queue, seen);
+                self.counted.shed.remove(&queue);
             }
         }
     }
