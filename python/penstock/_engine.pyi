@@ -222,6 +222,19 @@ class Core:
     def _woken(self) -> None: ...
 
 @final
+@final
+class Tariff:
+    def __new__(cls, core: Core, most: int, parts: Sequence[tuple[int, int, int]]) -> Tariff: ...
+    def book(
+        self,
+        attempt: int,
+        input: int,  # noqa: A002
+        cached: int,
+        cache_write: int,
+        output: int,
+    ) -> bool | None: ...
+
+@final
 class StoreReader:
     def __new__(cls, path: PathLike[str] | str) -> StoreReader: ...
     def runs(

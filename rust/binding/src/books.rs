@@ -483,14 +483,41 @@ impl Core {
         }
     }
 
+    /// An attempt has spent `(resource, units, nano-dollars or None)`; `after` is done when that is booked. False if it has
+    /// ended.
+    ///
+    /// # Errors
+    /// `OverflowError` where totals would leave 64 bits; nothing is booked then.
+    pub(crate) fn spend_of(
+        &self,
+        py: Python<'_>,
+        attempt: AttemptKey,
+        lines: &[(u32, u64, Option<i64>)],
+        after: impl FnOnce(&mut Engine, u64) -> bool,
+    ) -> PyResult<bool> {
+        let is_late = |engine: &Engine| {
+            engine.attempt(attempt).is_some_and(|(run, ..)| engine.run(run).is_none())
+        };
+        let book = |engine: &mut Engine, now_ns, line| match line {
+            Some((resource, units, nanos)) => {
+                engine.handle(now_ns, Event::Spent { attempt, resource, units, nanos });
+                true
+            }
+            None => engine.attempt(attempt).is_some(),
+        };
+        self.book(py, lines, is_late, book, after)
+    }
+
     /// Books lines one by one; `book` is asked without a line first, whether it takes any, and `is_late` whether it is
-    /// for a run that is over.
+    /// for a run that is over. `after` is done when they are booked, and says whether it
+    /// did anything.
     fn book(
         &self,
         py: Python<'_>,
-        lines: Vec<(u32, u64, Option<i64>)>,
+        lines: &[(u32, u64, Option<i64>)],
         is_late: impl Fn(&Engine) -> bool,
         book: impl Fn(&mut Engine, u64, Option<Line>) -> bool,
+        after: impl FnOnce(&mut Engine, u64) -> bool,
     ) -> PyResult<bool> {
         let now_ns = self.read_clock(py);
         let mut all = crate::state::Effects::default();
@@ -507,8 +534,11 @@ impl Core {
             };
             state.spent = sum;
             let book_all = |state: &mut State| {
-                for (resource, units, nanos) in lines {
+                for &(resource, units, nanos) in lines {
                     book(&mut state.engine, now_ns, Some((ResourceId(resource), units, nanos)));
+                    state.drain_into(py, &mut all);
+                }
+                if after(&mut state.engine, now_ns) {
                     state.drain_into(py, &mut all);
                 }
             };
@@ -618,23 +648,14 @@ impl Core {
     ///
     /// # Errors
     /// `OverflowError` where totals would leave 64 bits; nothing is booked then.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python gives is extracted")]
     fn spend(
         &self,
         py: Python<'_>,
         attempt: u64,
         lines: Vec<(u32, u64, Option<i64>)>,
     ) -> PyResult<bool> {
-        let attempt = AttemptKey(attempt);
-        let is_late = |engine: &Engine| {
-            engine.attempt(attempt).is_some_and(|(run, ..)| engine.run(run).is_none())
-        };
-        self.book(py, lines, is_late, |engine, now_ns, line| match line {
-            Some((resource, units, nanos)) => {
-                engine.handle(now_ns, Event::Spent { attempt, resource, units, nanos });
-                true
-            }
-            None => engine.attempt(attempt).is_some(),
-        })
+        self.spend_of(py, AttemptKey(attempt), &lines, |_, _| false)
     }
 
     /// Somebody has spent `(resource, units, nano-dollars or None)` on a node that waits for a signal; false if
@@ -642,6 +663,7 @@ impl Core {
     ///
     /// # Errors
     /// As [`Core::spend`].
+    #[expect(clippy::needless_pass_by_value, reason = "what Python gives is extracted")]
     fn spend_on(
         &self,
         py: Python<'_>,
@@ -654,16 +676,12 @@ impl Core {
             let mut nodes = engine.awaiting(run).iter().copied();
             nodes.find(|&node| engine.path(run, node).as_deref() == Some(path))
         };
-        self.book(
-            py,
-            lines,
-            |_| false,
-            |engine, now_ns, line| match (awaiting(engine), line) {
-                (None, _) => false,
-                (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
-                (Some(_), None) => true,
-            },
-        )
+        let book = |engine: &mut Engine, now_ns, line| match (awaiting(engine), line) {
+            (None, _) => false,
+            (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
+            (Some(_), None) => true,
+        };
+        self.book(py, &lines, |_| false, book, |_, _| false)
     }
 
     /// What a run has spent, as long as it is known here.

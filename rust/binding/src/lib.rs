@@ -37,6 +37,7 @@ mod runs;
 mod state;
 mod store;
 mod tags;
+mod tariff;
 mod values;
 
 use pyo3::prelude::*;
@@ -59,6 +60,8 @@ mod _engine {
     use crate::queues::stability;
     #[pymodule_export]
     use crate::reader::StoreReader;
+    #[pymodule_export]
+    use crate::tariff::Tariff;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
