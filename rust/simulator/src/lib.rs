@@ -16,6 +16,8 @@ mod effects;
 mod faults;
 mod limited;
 mod money;
+#[cfg(feature = "planted")]
+pub mod planted;
 mod shadow;
 mod standing;
 mod steps;

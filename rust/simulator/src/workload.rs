@@ -110,6 +110,7 @@ impl Workload {
             "stormy" => Some(Self::stormy(seed, 60)),
             "winding" => Some(Self::winding(seed, 25)),
             "crashing" => Some(Self::crashing(seed, 4)),
+            "any" => Some(Self::of_seed(seed)),
             "steady" => Some(Self::steady(seed, 100_000)),
             _ => None,
         }

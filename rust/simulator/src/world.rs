@@ -13,7 +13,7 @@ use penstock_engine::{
 use crate::checker::{Checked, Checker, Violation, broken};
 use crate::coverage::Coverage;
 use crate::disk::{Disk, Point};
-use crate::workload::Workload;
+use crate::workload::{MS, Workload};
 
 /// What came of a simulation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -620,10 +620,12 @@ impl<'a> World<'a> {
                 self.schedule(patience_ns, Happening::Resolves(run, node));
                 self.checker.is_under_way(run)
             }
-            Action::Stalled { run, .. } => {
+            Action::Stalled { run, cause, .. } => {
                 self.hash([8, run.0, 0, 0]);
                 self.report.stalled += 1;
-                let patience_ns = 10 * self.workload.behaviour.duration_ns;
+                // Who has no money asks for it again, but not at once.
+                let least_ns = if cause == Cause::Budget { 100 * MS } else { 0 };
+                let patience_ns = least_ns.max(10 * self.workload.behaviour.duration_ns);
                 self.schedule(patience_ns, Happening::Resumes(run));
                 self.checker.is_under_way(run)
             }
@@ -633,7 +635,7 @@ impl<'a> World<'a> {
     fn cancel(&mut self, attempt: AttemptKey, cause: CancelCause) -> Checked {
         let start = self.attempts.get(slot(attempt)).copied().flatten();
         let Some(start) = start.filter(|start| start.attempt == attempt) else {
-            return Err(format!("{attempt:?} is cancelled, but not under way"));
+            return Err(format!("I4: {attempt:?} is cancelled, but not under way"));
         };
         self.checker.told(&start, cause, self.now_ns)?;
         let behaviour = &self.workload.behaviour;

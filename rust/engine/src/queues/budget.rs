@@ -102,10 +102,10 @@ impl Budget {
     pub fn withdraw(&mut self, now_ns: u64, cost: Ppm) -> bool {
         self.roll(now_ns);
         #[cfg(feature = "planted")]
-        if crate::planted::has(crate::planted::Bug::EmptyBudgetPays) && self.total < cost {
-            self.total = 0;
-            return true;
-        }
+        let cost = match crate::planted::has(crate::planted::Bug::EmptyBudgetPays) {
+            true => cost.min(self.total),
+            false => cost,
+        };
         if self.total < cost {
             return false;
         }
