@@ -91,6 +91,10 @@ pub(crate) struct Checker<'a> {
     nothing: Vec<Vec<bool>>,
     touched: Vec<RunKey>,
     starts: u64,
+    /// Workflows whose runs are told of one by one.
+    watched: BTreeSet<PlanId>,
+    /// Runs of those that have ended and were not told of yet, with what each cost.
+    pub(crate) closing: Vec<(RunKey, PlanId, i64)>,
     /// The last record.
     lsn: Lsn,
     /// What was spent.
@@ -136,6 +140,8 @@ impl<'a> Checker<'a> {
             nothing: workload.graphs.iter().map(|(spec, _)| may_be_nothing(spec)).collect(),
             touched: Vec::new(),
             starts: 0,
+            watched: BTreeSet::new(),
+            closing: Vec::new(),
             lsn: Lsn(0),
             money: Money::default(),
             tenants: BTreeMap::new(),
@@ -173,6 +179,19 @@ impl<'a> Checker<'a> {
         let one_in = self.workload.watch_one_in;
         let close = one_in == 1 || (run.is_some() && dice.is_multiple_of(one_in));
         self.enter(Shadow { watched: close.then(Watched::default), ..shadow });
+    }
+
+    /// From now on, or no longer, runs of a workflow are told of one by one.
+    pub(crate) fn watch(&mut self, plan: PlanId, on: bool) {
+        if on {
+            self.watched.insert(plan);
+        } else {
+            self.watched.remove(&plan);
+        }
+    }
+
+    pub(crate) fn watched(&self) -> impl Iterator<Item = PlanId> {
+        self.watched.iter().copied()
     }
 
     /// Whom a run is for, or was.
@@ -477,7 +496,10 @@ impl<'a> Checker<'a> {
         let number = shadow.number;
         let (of, watched) = ((shadow.plan, shadow.tenant), shadow.watched.as_ref());
         let records = watched.map_or_else(Vec::new, |watched| watched.records.clone());
-        self.money.closed(of, &records, ledger)?;
+        let cost = self.money.closed(of, &records, ledger)?;
+        if self.watched.contains(&of.0) {
+            self.closing.push((run, of.0, cost));
+        }
         let shadow = self.runs[slot(run)].take();
         self.leaving.extend(shadow.filter(|shadow| shadow.lsn() > self.synced));
         match outcome {
