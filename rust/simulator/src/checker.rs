@@ -339,7 +339,8 @@ impl<'a> Checker<'a> {
         let policy = policies[start.template.index()].as_ref().expect("only steps are started");
         let kind = spec.nodes[start.template.index()].kind;
         let gated = policy.once || is_undone(spec, start.template);
-        if shadow.status == RunStatus::Paused && kind == NodeKind::Step && !gated {
+        // What had its slot before the pause goes on, and so does a second copy of what is under way.
+        if shadow.status == RunStatus::Paused && kind == NodeKind::Step && !gated && !copy {
             return Err(format!("I1: {start:?} of a run that is paused"));
         }
         if let Some(watched) = &mut shadow.watched {
