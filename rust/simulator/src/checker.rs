@@ -64,8 +64,9 @@ impl std::error::Error for Violation {}
 pub(crate) type Checked = Result<(), String>;
 
 /// An invariant does not hold: its number stands before what happened.
-pub(crate) fn broken<T>(invariant: u8, what: String) -> Result<T, String> {
-    Err(format!("I{invariant}: {what}"))
+pub(crate) fn broken<T>(invariant: u8, mut what: String) -> Result<T, String> {
+    what.insert_str(0, &format!("I{invariant}: "));
+    Err(what)
 }
 
 pub(crate) struct Checker<'a> {

@@ -186,7 +186,7 @@ impl Workload {
 
     /// A small one of either, to have its process go down at every point: see [`crate::crash_everywhere`].
     pub fn crashing(seed: u64, runs: u64) -> Self {
-        let drawn = if seed / 8 % 2 == 0 { Self::stormy } else { Self::winding };
+        let drawn = if (seed / 8).is_multiple_of(2) { Self::stormy } else { Self::winding };
         let drawn = drawn(seed, runs);
         let behaviour = Behaviour { crashes: 0, jumps: 0, ..drawn.behaviour };
         let config = Config { journaled: true, ..drawn.config };
