@@ -12,8 +12,9 @@ from penstock._simulation._model import Model
 from penstock._simulation._steps import StepModel
 from penstock._simulation._stretches import Stretches
 
+from ._backfit import loads_apart
 from ._fitting import model_of
-from ._loading import MOST_RUNS, load
+from ._loading import MOST_RUNS, Loaded, load
 
 if TYPE_CHECKING:
     from penstock._stored import StoreView
@@ -32,9 +33,10 @@ def stretches_of_store(
 ) -> Stretches:
     """Models of as many stretches of the time that a model was fitted to, each with as many runs.
 
-    Latency, first attempts that fail, spend and what is decided are a stretch's own. What says more
-    of chance than of drift in so short a time is the model's: arrivals, how latency grows with what
-    is under way, how retries fare, and outages; and so is what a stretch does not show.
+    Latency, first attempts that fail, spend and what is decided are a stretch's own. How latency
+    grows with what is under way is that of all of them. What says more of chance than of drift in
+    so short a time is the model's: arrivals, how retries fare, and outages; and so is what a
+    stretch does not show.
 
     Args:
         view: of the store.
@@ -44,7 +46,7 @@ def stretches_of_store(
         until: runs accepted before.
         score: the kind of score that tells quality.
         most: runs that are read, the newest.
-        progress: told how many stretches of how many have been fitted.
+        progress: told how many stretches of how many have been read.
 
     Raises:
         DefinitionError: there are too few runs for two stretches.
@@ -67,8 +69,7 @@ def stretches_of_store(
         )
     starts = [accepted[len(accepted) * place // count] for place in range(count)]
     last = accepted[-1]
-    loads = {name: list(step.load) for name, step in model.steps.items()}
-    found: list[Model] = []
+    parts: list[Loaded] = []
     for number, (start, end) in enumerate(
         zip(starts, [*starts[1:], nextafter(last, inf)], strict=True), 1
     ):
@@ -82,9 +83,11 @@ def stretches_of_store(
             most=most,
             progress=None,
         )
-        found.append(_filled(model_of(part, loads=loads), model))
+        parts.append(part)
         if progress is not None:
             progress(number, count)
+    loads = loads_apart([part.seen for part in parts])
+    found = [_filled(model_of(part, loads=loads), model) for part in parts]
     return Stretches(found, max((last - accepted[0]) / count, SHORTEST))
 
 
