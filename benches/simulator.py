@@ -161,7 +161,7 @@ def frontier(policies: int) -> float:
                 "queue.search.concurrency": others,
             },
         )
-        for slots, attempts, others in list(varied)[:policies]
+        for slots, attempts, others in list(varied)[:: POLICIES // policies]
     ]
     assert len(changes) == policies
 

@@ -51,8 +51,8 @@ def ends(figure: Estimate) -> tuple[float, float]:
     return figure.low, figure.high
 
 
-def predicted(**options: Any) -> Forecast:
-    (found,) = predict(writing, model(), **{"of_runs": RUNS, **options})
+def predicted(*, of_runs: int = RUNS, **options: Any) -> Forecast:
+    (found,) = predict(writing, model(), of_runs=of_runs, **options)
     return found
 
 
@@ -75,11 +75,13 @@ def test_nine_in_ten_lie_in_a_90_percent_interval() -> None:
 
 def test_more_runs_lie_nearer_and_a_higher_level_farther() -> None:
     usual = predicted()
-    for other, wider in (({"of_runs": 4 * RUNS}, False), ({"level": 0.99}, True)):
-        for name in ("success", "retry_burden", "latency_p95"):
-            low, high = ends(usual.metrics[name])
-            least, most = ends(predicted(**other).metrics[name])
-            assert (most - least > high - low) is wider, (name, other)
+    more, surer = predicted(of_runs=4 * RUNS), predicted(level=0.99)
+    for name in ("success", "retry_burden", "latency_p95"):
+        widths = [
+            high - low for low, high in (ends(it.metrics[name]) for it in (more, usual, surer))
+        ]
+        assert widths == sorted(widths), name
+        assert widths[0] < 0.8 * widths[2], name
 
 
 def test_it_says_more_than_how_sure_the_mean_is() -> None:
@@ -127,9 +129,10 @@ def test_shares_stay_shares() -> None:
 
 def test_progress_is_told() -> None:
     told: list[int] = []
-    predicted(of_runs=4_000, progress=told.append)
+    predicted(progress=told.append)
     assert told == sorted(told)
-    assert told[-1] <= 100 * 4_000
+    assert len(told) >= 100
+    assert told[-1] == 100 * RUNS
 
 
 @pytest.mark.parametrize(

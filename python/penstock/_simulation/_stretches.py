@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import sqrt
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from penstock._errors import DefinitionError
 from penstock._policies import seconds as seconds_of
@@ -49,16 +49,13 @@ def weathers_of(model: Model) -> list[Model]:
     if fitted is None or not any(outage.every for outage in model.outages):
         return [model]
     since, until = (datetime.fromisoformat(it).timestamp() for it in (fitted.since, fitted.until))
-    fields: dict[str, Any] = {name: getattr(model, name) for name in Model.__slots__}
     return [
-        Model(
-            **{
-                **fields,
-                "outages": [
-                    _as_often(outage, until - since, (place + 0.5) / WEATHERS)
-                    for outage in model.outages
-                ],
-            }
+        replace(
+            model,
+            outages=tuple(
+                _as_often(outage, until - since, (place + 0.5) / WEATHERS)
+                for outage in model.outages
+            ),
         )
         for place in range(WEATHERS)
     ]
@@ -70,8 +67,7 @@ def _as_often(outage: Outage, seconds: float, share: float) -> Outage:
         return outage
     seen = max(seconds / (outage.every + outage.lasts), 1.0)
     rate = Distribution.gamma(1.0, 1 / sqrt(seen)).quantile(share)
-    fields: dict[str, Any] = {name: getattr(outage, name) for name in Outage.__slots__}
-    return Outage(**{**fields, "every": outage.every / rate})
+    return replace(outage, every=outage.every / rate)
 
 
 WEATHERS: Final = 10

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf, nextafter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from penstock._errors import DefinitionError
 from penstock._policies import whole
@@ -93,21 +94,25 @@ def stretches_of_store(
 
 def _filled(part: Model, model: Model) -> Model:
     """A model of a stretch, with what it does not show."""
-    fields: dict[str, Any] = {name: getattr(part, name) for name in Model.__slots__}
-    for name in ("steps", "choices", "signals"):
-        fields[name] = {**getattr(model, name), **fields[name]}
-    fields["steps"] = {
-        name: _retried(step, model.steps[name]) for name, step in fields["steps"].items()
+    steps = {
+        name: _retried(part.steps[name], usual) if name in part.steps else usual
+        for name, usual in model.steps.items()
     }
-    return Model(**{**fields, "arrivals": model.arrivals, "tenants": model.tenants})
+    return replace(
+        part,
+        arrivals=model.arrivals,
+        tenants=model.tenants,
+        steps={**part.steps, **steps},
+        choices={**model.choices, **part.choices},
+        signals={**model.signals, **part.signals},
+    )
 
 
 def _retried(part: StepModel, usual: StepModel) -> StepModel:
     """A step of a stretch, whose second attempts fail as they usually do: they are few."""
-    fields: dict[str, Any] = {name: getattr(part, name) for name in StepModel.__slots__}
     first = [row for row in part.failures if row.attempt == 1]
     later = [row for row in usual.failures if row.attempt > 1]
-    return StepModel(**{**fields, "failures": [*first, *later]})
+    return replace(part, failures=(*first, *later))
 
 
 LEAST: Final = 30
