@@ -134,6 +134,7 @@ def test_interfaces_of_a_store_are_those_of_the_module_with_their_use(flows: Any
     every = listed("s.db")
     books = [row for row in every if row["kind"] == "price book"]
     assert [book["version"] for book in books] == ["1"], "that of the runtime"
+    used = (books[0]["first"], books[0]["last"])
     rows = [row for row in every if row not in books]
     identity = ("kind", "name", "version", "digest")
     known = {tuple(row[name] for name in identity) for row in listed("flows:support")}
@@ -145,6 +146,7 @@ def test_interfaces_of_a_store_are_those_of_the_module_with_their_use(flows: Any
     assert oldest is not None
     assert oldest.accepted == accepted[0]
     assert {(row["first"], row["last"]) for row in rows} == {(accepted[0], accepted[-1])}
+    assert used == (accepted[0], accepted[-1])
     assert {row["owner"] for row in rows if row["name"] == "support"} == {"cx"}
     assert flows.support.version in run("interfaces", "s.db").stdout
 

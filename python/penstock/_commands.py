@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 from ._errors import ContractError, PenstockError
 from ._graph import GraphNode, Wait
+from ._money import Usd
+from ._policies import Budget
 
 if TYPE_CHECKING:
     from ._driver import Command
@@ -108,6 +110,25 @@ class Commands:
                 _refuse(f"the outcome of {unknown[0]} is not known; resolve that first")
             _refuse(f"there is nothing to resume: the run is {status}")
         return f"resumed; it is {core.status(key)} now"
+
+    def _budget(self, command: Command, arguments: Mapping[str, Any]) -> str:
+        key, status = self._run(command)
+        core, usd = self._runtime._core, arguments.get("usd")  # noqa: SLF001
+        if not isinstance(usd, str | int | float):
+            _refuse(f"{usd!r} is no amount of dollars")
+        limit = Budget(usd=usd).usd
+        unpaid = core.unpaid(key)
+        before = core.budget_of(key)
+        if before is None:
+            _refuse(f"the run has no budget of its own to raise: it is {status}")
+        if not core.raise_budget(key, limit.nanos):
+            _refuse(f"the run spends no more: it is {status}")
+        told = f"it may spend {limit} in place of {Usd(before[2])}"
+        # Others pause runs, too: whom it was its own money that lacked goes on.
+        lacked = unpaid is not None and (unpaid[0], unpaid[3]) == ("run", before[2])
+        if lacked and status == "paused" and limit.nanos > before[2] and core.resume(key):
+            told += f", and goes on; it is {core.status(key)} now"
+        return told
 
     def _release(self, command: Command, _arguments: Mapping[str, Any]) -> str:
         status = self._run(command)[1]
@@ -252,6 +273,7 @@ _VERBS: Final[Mapping[str, Callable[[Commands, Command, Mapping[str, Any]], str 
     "cancel": Commands._cancel,  # noqa: SLF001
     "pause": Commands._pause,  # noqa: SLF001
     "resume": Commands._resume,  # noqa: SLF001
+    "budget": Commands._budget,  # noqa: SLF001
     "release": Commands._release,  # noqa: SLF001
     "retry": Commands._retry,  # noqa: SLF001
     "fork": Commands._fork,  # noqa: SLF001

@@ -12,6 +12,7 @@ from ._handoffs import step_owners
 from ._interfaces import pinned, settings_of
 from ._places import Judge, Place, facts_of, places_of
 from ._policies import Adaptive, Budget, Budgets, Cost, Hedge, Queue, RetryPolicy
+from ._prices import PriceBook
 from ._releases import Arm
 from ._scorecard import NodeFacts
 from ._settings import Changes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ._driver import Driver
     from ._engine import Core
     from ._payloads import Codec
+    from ._prices import Prices
     from ._workflows import Workflow
 
 
@@ -44,11 +46,13 @@ class Registry:
         queues: Iterable[Queue],
         *,
         own_task: bool,
+        prices: Prices,
         codecs: Codecs | None = None,
     ) -> None:
         self._core = core
         self._driver = driver
         self._own_task = own_task
+        self._prices = prices
         self._codecs = codecs
         self.plans: dict[Stage[..., Any], int] = {}
         self._names: dict[tuple[str, str], Workflow[..., Any]] = {}
@@ -106,7 +110,33 @@ class Registry:
             self._driver.overlays[number] = changes.settings
         return number
 
+    def expect_priced(self, graph: Graph) -> None:
+        """Refuse a budget for steps that say they use tokens, where none can have a price.
+
+        What has no price can't be reserved and is never spent: such a budget would hold nothing.
+
+        Raises:
+            DefinitionError: there is such a step.
+        """
+        prices = self._prices
+        if not isinstance(prices, PriceBook) or prices.unknown == "refuse" or prices.prices_models:
+            return
+        for node in graph.nodes:
+            cost: Cost | None = None if node.step is None else node.option("estimate")
+            if cost is not None and cost.tokens and cost.usd is cost.max_usd is None:
+                raise DefinitionError(
+                    f"a budget is to pay for step {node.step and node.step.name!r}, whose tokens "
+                    f"have no price: {prices!r} has no models",
+                    node=node.path,
+                    remedy="give the models rates, or the step estimate=Cost(usd=...), or leave "
+                    "the budget out",
+                )
+
     def _add(self, workflow: Workflow[..., Any], digest: str, changes: Changes | None) -> int:
+        tenants = any(payer == "tenant" for payer, _ in self.budgets)
+        shared = tenants or ("workflow", workflow.name) in self.budgets
+        if shared or workflow.budget is not None:
+            self.expect_priced(workflow.graph)
         places = places_of(workflow.graph, workflow.owner)
         owners = step_owners(workflow.graph, workflow.owner)
         nodes = [

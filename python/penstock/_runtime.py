@@ -246,7 +246,12 @@ class Runtime:
             codecs = Codecs(check=checks_payloads(self._check_payloads))
         own_task = self._task == "own"
         self._registry = Registry(
-            self._core, driver, self._queues, own_task=own_task, codecs=codecs
+            self._core,
+            driver,
+            self._queues,
+            own_task=own_task,
+            prices=self._prices,
+            codecs=codecs,
         )
         self._plans = self._registry.plans
         if self._budgets is not None:
@@ -1025,6 +1030,8 @@ class Runtime:
         checked["durability"] = self._durability_of(stage, checked.get("durability"))
         if checked.get("run_id") is not None:
             checked["fingerprint"] = fingerprint(stage.name, inputs)
+        if checked.get("budget") is not None:
+            self._registry.expect_priced(self._registry.graph(plan))
         routed = self._routed(plan, inputs, checked)
         plan = plan if routed is None else routed.plan
         while True:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import penstock as ps
@@ -172,6 +173,41 @@ def suffer(path: str, first: str, count: str, seed: str) -> None:
                 await asyncio.gather(*(sell(rt, order) for order in some))
                 if dice.random() < 0.5:
                     await rt.scorecard()
+
+    asyncio.run(main())
+
+
+LATE: list[asyncio.Event] = []
+
+
+@ps.step(effects="idempotent", timeout=0.01)
+async def stubborn(order: int, ctx: ps.Context) -> int:
+    """Does not end when it is cancelled, and spends once its run is over."""
+    ctx.spend.usd("7e-9", "patience")
+    while not LATE[0].is_set():
+        try:
+            await LATE[0].wait()
+        except asyncio.CancelledError:
+            continue
+    ctx.spend.usd("30e-9", "patience")
+    LATE[1].set()
+    await asyncio.Event().wait()
+    return order
+
+
+def spend_late(path: str) -> None:
+    """Go down once what was spent late is on disk, without figures."""
+
+    async def main() -> None:
+        LATE.extend([asyncio.Event(), asyncio.Event()])
+        async with ps.Runtime(path, workflows=[stubborn], cancel_grace=0.01) as rt:
+            run = await rt.start(stubborn, 1, run_id="late")
+            with suppress(ps.RunFailed):
+                await run.result()
+            LATE[0].set()
+            await LATE[1].wait()
+            await rt._on_disk()
+            die()
 
     asyncio.run(main())
 

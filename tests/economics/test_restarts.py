@@ -71,6 +71,24 @@ def test_what_was_promised_is_counted_once_however_it_goes_down(
 
 
 @kills
+def test_what_is_spent_after_a_run_is_over_outlives_a_kill(tmp_path: Path) -> None:
+    """No record tells of it: it was lost if the process went down within ten seconds."""
+    path = tmp_path / "late.db"
+    play("spend_late", path, ends=KILLED)
+
+    async def looked() -> Scorecard:
+        async with ps.Runtime(path, workflows=[scenes.stubborn]) as rt:
+            return await rt.scorecard()
+
+    for _ in range(2):
+        card = asyncio.run(looked()).whole
+        assert card.economics.cash is not None
+        assert card.economics.cash["patience"].nanos == 37
+        assert card.economics.waste.total == 37
+        assert (card.economics.waste.failed_run, card.economics.waste.failed_attempt) == (7, 30)
+
+
+@kills
 def test_runs_that_keep_no_records_are_counted_as_far_as_figures_go(tmp_path: Path) -> None:
     """With "exit" nothing is written of what attempts do: ten seconds of figures may be lost."""
     path = tmp_path / "shop.db"

@@ -235,6 +235,23 @@ def test_a_cost_within_its_margin_is_no_reason() -> None:
     assert verdict.state == "promote"
 
 
+def test_where_nothing_is_spent_costs_are_no_data() -> None:
+    """They were shown as $0 for each success, and as no worse than the baseline's."""
+    criteria = Criteria(objectives={"cost": rise(0.05, relative=True)})
+    trial = made(criteria, max_runs=300)
+    now = feed(trial, 400)
+    trial.verdict(now)
+    cost = next(it for it in trial.evidence() if it.criterion == "cost")
+    assert (cost.canary, cost.baseline, cost.bound) == (None, None, None)
+    assert "no data, as nothing was spent in 200 canary runs and 200 baseline runs" in cost.said
+    trial = Trial.restored(json.loads(json.dumps(trial.state())))
+    assert trial.verdict(now).state == "running"
+    now = feed(trial, 200, first=400)
+    verdict = trial.verdict(now)
+    assert verdict.state == "hold"
+    assert "cost has no data: nothing was spent" in verdict.reason
+
+
 def test_unpriced_spend_says_nothing_of_costs() -> None:
     """Above 1 % of the runs of an arm: what has no price may be anything."""
     trial = made(max_runs=300)

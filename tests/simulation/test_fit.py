@@ -16,6 +16,7 @@ import penstock as ps
 from penstock._simulation import Distribution, Model
 from penstock._simulation._fit import fit_of_store
 from penstock._simulation._fit._flight import factor_at
+from penstock._simulation._simulate import simulate
 from penstock._stored import StoreView
 from simulation.truth import BOOK, GPT, Load, Truth, served, support
 
@@ -51,10 +52,11 @@ def off(share: float, count: int) -> Any:
     return pytest.approx(share, abs=4 * sqrt(share * (1 - share) / count))
 
 
-def test_it_is_a_model_of_the_workflow(model: Model, tmp_path: Path) -> None:
+def test_it_is_a_model_of_the_workflow(store: Path, model: Model, tmp_path: Path) -> None:
     assert model.check(support) == ()
     assert model.fitted is not None
     assert (model.fitted.runs, model.fitted.draft) == (RUNS, False)
+    assert Model.fit(store, "support") == model
     for name in ("m.toml", "m.json"):
         model.write(tmp_path / name)
         assert Model.read(tmp_path / name) == model
@@ -105,7 +107,6 @@ def test_decisions_are_found(model: Model) -> None:
     assert count.mean() == pytest.approx(2.0, abs=4 * 1.9 / sqrt(RUNS))
     (keys,) = [it.keys for it in choices.values() if it.keys]
     assert keys == pytest.approx(Truth.keys, abs=1)
-    # The scores themselves are journaled.
     assert model.steps["small"].accepts(Truth.at) == off(1 - Truth.at, low)
 
 
@@ -141,9 +142,16 @@ def test_what_is_not_known_is_said(model: Model) -> None:
     # No attempt was seen to take longer than its timeout.
     assert not gap or "1.4" in gap or "1.3" in gap
     assert not any("never explored" in gap for gap in model.fitted.gaps)
-    # What is good is what the branches give that meet before the last step.
+
+
+def test_quality_is_that_of_who_gave_the_value(model: Model) -> None:
+    """A value above a half was given 0.8, and another one 0.4."""
     assert model.steps["large"].quality == pytest.approx(0.8)
     assert model.steps["apologise"].quality == pytest.approx(0.4)
+    good = 0.5 / (1 - Truth.at)
+    count = int(0.8 * RUNS * (1 - Truth.at))
+    low, high = model.steps["small"].quality, 0.4 * 4 * sqrt(good * (1 - good) / count)
+    assert low == pytest.approx(0.4 + 0.4 * good, abs=high)
     assert model.steps["join"].quality is None
 
 
@@ -159,6 +167,29 @@ def test_a_part_of_the_time_is_a_smaller_model(store: Path, model: Model) -> Non
     assert (after.fitted.runs, after.fitted.draft) == (50, True)
     assert "50 runs were read, the newest" in after.fitted.gaps
     assert len(before.arrivals.gaps) == before.fitted.runs - 1
+
+
+def test_what_is_played_is_what_was_measured(store: Path, model: Model) -> None:
+    """The same policies, played by the engine: the runs' own luck is all that may differ."""
+    latencies: list[float] = []
+    spent = retries = firsts = 0
+    with looking(store) as view:
+        infos = list(view.every())
+        for info in infos:
+            if info.status == "succeeded":
+                latencies.append((info.ended or 0.0) - info.accepted)
+            for record in view.records(info.run_id):
+                spent += record.facts.get("nanos") or 0
+                tried = record.attempt and "started" in record.facts
+                firsts += bool(tried) and record.attempt == 1
+                retries += bool(tried) and record.attempt > 1
+    (forecast,) = simulate(support, model, runs=20_000, seed=1)
+    metrics = {name: it.value or 0.0 for name, it in forecast.metrics.items()}
+    latencies.sort()
+    assert metrics["success"] == pytest.approx(len(latencies) / RUNS, abs=0.01)
+    assert metrics["cost"] == pytest.approx(spent / 1e9 / len(latencies), rel=0.03)
+    assert metrics["retry_burden"] == pytest.approx(retries / firsts, rel=0.1)
+    assert metrics["latency_p50"] == pytest.approx(latencies[len(latencies) // 2], rel=0.05)
 
 
 def test_how_far_it_is_can_be_shown(store: Path) -> None:
@@ -328,7 +359,7 @@ def test_quality_is_that_of_the_tier_that_gave_the_value(stores: Path) -> None:
 def test_what_others_have_under_way_counts(stores: Path) -> None:
     """A queue is shared: what a neighbour has in it is load as well."""
     path = made(stores / "4.db", laddered, 60, gap=5.0, others=(neighbour,))
-    assert fitted(path, "laddered").steps["cheap"].load[-1][0] == 1.5
+    assert fitted(path, "laddered").steps["cheap"].load[-1][0] == 2.0
     alone = made(stores / "5.db", laddered, 60, gap=5.0)
     assert fitted(alone, "laddered").steps["cheap"].load[-1][0] == 1.0
 
@@ -377,7 +408,8 @@ def test_bad_stores_are_refused_with_the_remedy(tmp_path: Path, store: Path) -> 
     one = made(tmp_path / "one.db", racing, 1)
     both = made(tmp_path / "both.db", laddered, 2, others=(neighbour,))
     cases: list[tuple[Path, dict[str, Any], str]] = [
-        (tmp_path / "empty.db", {}, "has no run"),
+        (tmp_path / "empty.db", {}, "has no run.*; let some hundred run"),
+        (tmp_path / "empty.db", {"workflow": "racing"}, "no run of workflow 'racing'; let some"),
         (one, {}, "has one run of workflow 'racing'.*let some hundred run"),
         (both, {}, "runs of 2 workflows; name one: laddered, neighbour"),
         (store, {"workflow": "suport"}, "no run of workflow 'suport'; did you mean 'support'"),
@@ -422,3 +454,34 @@ def test_people_who_are_asked_are_told_with_their_minutes(stores: Path) -> None:
     assert signal.role == "reviewer"
     assert signal.usd_per_hour == pytest.approx(30.0)
     assert model.choices["reviewed/doubtful"].outcomes["taken"] == 0.5
+
+
+@ps.step(effects="pure", hedge=ps.Hedge(after=0.5), queue=GPT)
+async def hedged(number: int, ctx: ps.Context) -> float:
+    ctx.spend.usd("0.001", "call")
+    await asyncio.sleep(dice.choice((0.2, 2.0)))
+    return 1.0
+
+
+@ps.workflow
+def hedging(flow: ps.Flow, number: ps.Node[int]) -> ps.Node[float]:
+    return flow.call(hedged, number)
+
+
+def test_both_copies_of_an_attempt_are_paid_for(stores: Path) -> None:
+    dice.seed(5)
+    path = made(stores / "hedged.db", hedging, 200)
+    step = fitted(path).steps["hedged"]
+    with looking(path) as view:
+        spent = sum(
+            record.facts.get("nanos") or 0
+            for info in view.every()
+            for record in view.records(info.run_id)
+        )
+    assert step.attempts_seen is not None
+    assert step.attempts_seen > 250
+    assert step.mean_usd * step.attempts_seen == pytest.approx(spent / 1e9, rel=1e-3)
+    assert step.mean_usd == pytest.approx(0.001)
+    # Half of them take two seconds; three of four of those that returned took a fifth of one.
+    assert step.latency.quantile(0.4) == 0.2
+    assert step.latency.quantile(0.6) > 0.5

@@ -87,7 +87,7 @@ def test_what_was_cut_off_is_not_taken_for_fast() -> None:
 @given(st.lists(st.floats(0.001, 1e4), min_size=1, max_size=600))
 def test_samples_have_the_mean_of_the_times(times: list[float]) -> None:
     fitted = sampled([(time, 1.0) for time in sorted(times)])
-    assert fitted.mean() == pytest.approx(sum(times) / len(times), rel=1e-4)
+    assert fitted.mean() == pytest.approx(sum(times) / len(times), rel=2.1e-3)
     assert len(fitted.values) <= 200
     assert fitted.values[0] <= min(times) * (1 + 1e-5)
 
@@ -118,6 +118,7 @@ def test_in_flight_is_what_had_started_and_not_ended(
         before = sum(start < it.start < end for start, end in every)
         together = sum(start == it.start for start, _ in every)
         assert it.flight == before + (together + 1) / 2
+        assert it.crowd == before + together
 
 
 def test_what_ends_first_is_not_taken_to_have_started_first() -> None:
@@ -160,7 +161,7 @@ def test_latency_that_grows_with_the_load_is_parted_from_it() -> None:
         ended = min(took, 2.5)
         how: How = "done" if took <= 2.5 else "timeout"
         attempts.append(attempt(end=ended, how=how))
-        attempts[-1].flight = flight
+        attempts[-1].flight = attempts[-1].crowd = flight
     load = load_of(attempts)
     assert factor_at(load, 8) == pytest.approx(1.0, abs=0.08)
     assert factor_at(load, 40) == pytest.approx(1.5, abs=0.15)
@@ -174,7 +175,7 @@ def test_without_a_difference_there_is_none() -> None:
         dice.seed(seed)
         attempts = [attempt(end=dice.lognormvariate(0.0, 0.6)) for _ in range(1_000)]
         for it in attempts:
-            it.flight = dice.randint(1, 20)
+            it.flight = it.crowd = dice.randint(1, 20)
         assert load_of(attempts) == [(1.0, 1.0), (20.0, 1.0)]
     assert load_of([attempt()]) == [(1.0, 1.0)]
 
@@ -215,6 +216,10 @@ def test_what_was_never_retried_is_said() -> None:
     alone.last, alone.error = True, "ValueError"
     assert tell_fatal_apart([alone, attempt()]) == {"draft"}
     assert alone.how == "error"
+    refused = attempt(how="error")
+    refused.last, refused.error = True, "contract"
+    assert tell_fatal_apart([refused]) == set()
+    assert refused.how == "fatal"
 
 
 def test_runs_that_differ_are_told_from_those_that_do_not() -> None:
@@ -273,12 +278,14 @@ def test_outages_are_found_and_kept_out_of_the_usual_failures() -> None:
         time += dice.expovariate(1.0)
         out = any(start <= time < end for start, end in at)
         fails = dice.random() < (0.9 if out else 0.02)
-        every.append(attempt(start=time, end=time + 1, how="error" if fails else "done"))
+        took = (4.0 if out else 1.0) * dice.uniform(0.9, 1.1)
+        every.append(attempt(start=time, end=time + took, how="error" if fails else "done"))
     (outage,) = mark_outages(every, 0.0, 36_000.0)
     assert outage.queue == "gpt"
     assert outage.lasts == pytest.approx(110, rel=0.1)
     assert outage.every == pytest.approx(36_000 / 3, rel=0.1)
     assert outage.error == pytest.approx(0.9, abs=0.06)
+    assert outage.slower == pytest.approx(4.0, rel=0.05)
     rest = [it for it in every if not it.outage]
     assert sum(it.how == "error" for it in rest) / len(rest) == pytest.approx(0.02, abs=0.004)
 

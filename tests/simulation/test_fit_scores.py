@@ -13,7 +13,8 @@ import penstock as ps
 from penstock._questions._graphs import graph_of
 from penstock._simulation._fit._fitting import model_of
 from penstock._simulation._fit._loading import Loaded
-from penstock._simulation._fit._seen import Reader, Seen
+from penstock._simulation._fit._reading import Reader
+from penstock._simulation._fit._seen import Seen
 from penstock._simulation._model import Model
 from penstock._simulation._subject import subject_of
 from penstock._stored import RunInfo, StoredRecord

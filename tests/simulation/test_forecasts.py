@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import time
@@ -48,14 +49,25 @@ FORECAST = Forecast(
 )
 
 
-def released(path: Path, count: int, *, forecast: Forecast | None = FORECAST) -> None:
+def released(
+    path: Path, count: int, *, forecast: Forecast | None = FORECAST, promoted: int = 0
+) -> None:
+    """Some runs of both arms, then some of the promoted candidate alone."""
+
+    async def served(rt: ps.Runtime, first: int, many: int) -> None:
+        for number in range(first, first + many):
+            run = await rt.start(talk, str(number), run_id=f"run {number}")
+            with suppress(ps.RunFailed):
+                await run.result()
+
     async def main() -> None:
         async with ps.Runtime(store=path, workflows=[talk], durability="async") as rt:
-            await rt.release(talk, overlay={PROMPT: "long"}, share=0.5, forecast=forecast)
-            for number in range(count):
-                run = await rt.start(talk, str(number), run_id=f"run {number}")
-                with suppress(ps.RunFailed):
-                    await run.result()
+            release = await rt.release(talk, overlay={PROMPT: "long"}, share=0.5, forecast=forecast)
+            await served(rt, 0, count)
+            if promoted:
+                await asyncio.sleep(3_600.0)
+                await release.promote()
+                await served(rt, count, promoted)
 
     virtual(main)()
 
@@ -77,14 +89,29 @@ def test_a_released_forecast_is_held_against_its_arm(tmp_path: Path) -> None:
     assert record.workflow == "talk"
     assert 70 <= record.runs <= 130  # the candidate's share alone
     told = {figure.metric: figure for figure in record.figures}
-    assert set(told) == {"success", "cost", "latency_p95", "retry_burden"}
+    assert set(told) == {"success", "cost", "retry_burden"}
     assert told["cost"].measured == pytest.approx(0.02 / told["success"].measured)
     assert told["cost"].baseline == pytest.approx(0.01 / told["success"].baseline)
     assert told["success"].covered
     assert told["cost"].covered
     assert told["cost"].beats_baseline
-    assert told["latency_p95"].covered is False
     assert told["retry_burden"].covered is None
+    assert (record.covered, record.judged) == (2, 2)
+
+
+def test_waits_and_latencies_are_held_against_it_once_it_has_all_the_load(tmp_path: Path) -> None:
+    path = tmp_path / "talk.db"
+    released(path, 100, promoted=60)
+
+    (record,) = scored(path)
+
+    told = {figure.metric: figure for figure in record.figures}
+    assert record.promoted is not None
+    assert record.promoted >= record.began + 3_600
+    assert told["latency_p95"].runs == 60
+    assert told["latency_p95"].covered is False
+    assert told["latency_p95"].baseline is None
+    assert told["success"].runs == record.runs > 60
     assert (record.covered, record.judged) == (2, 3)
 
 
@@ -110,7 +137,7 @@ def test_a_release_without_a_forecast_is_no_record(tmp_path: Path) -> None:
 
 def test_the_command_prints_the_record(tmp_path: Path) -> None:
     path = tmp_path / "talk.db"
-    released(path, 200)
+    released(path, 100, promoted=60)
 
     shown = CliRunner().invoke(app, ["forecasts", str(path)])
     data = json.loads(CliRunner().invoke(app, ["forecasts", str(path), "--json"]).output)

@@ -9,7 +9,7 @@ import pytest
 
 import penstock as ps
 from penstock._simulation._changes import Change
-from penstock._simulation._figures import Requirement, requirements
+from penstock._simulation._figures import Requirement, requirements, told_about
 from penstock._simulation._forecast import Estimate, Forecast
 from penstock._simulation._frontier import Frontier, Range, Vary, frontier
 from penstock._simulation._frontier._sweep import sweep
@@ -321,3 +321,12 @@ def test_requirements() -> None:
         Requirement("utilisation:gpt", "<=", 0.8),
         Requirement("cost", "<=", 0.02),
     )
+
+
+def test_figures_are_told_with_what_they_are_sure_of() -> None:
+    """A wait that is nearly nothing was told as "1 µs ± 4e+07 %"."""
+    assert told_about("cost", Estimate(0.0142, 0.0140, 0.0144)) == "$0.0142 ± 1.4 %"
+    assert told_about("success", Estimate(0.798, 0.78, 0.816)) == "79.8 % ± 1.8"
+    assert told_about("queue_delay_p50", Estimate(1e-6, 0.0, 0.8)) == "0 µs to 800 ms"
+    assert told_about("cost", Estimate(0.0, 0.0, 0.0)) == "$0"
+    assert told_about("cost", Estimate(None, None, None)) == "-"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from penstock._cli import _model
 from penstock._cli._app import app
 from penstock._simulation import Distribution, Model
 from simulation.truth import served
@@ -98,3 +101,14 @@ def test_mistakes_exit_with_2(arguments: tuple[str, ...], told: str, store: Path
     assert result.exit_code == 2
     assert told in result.stderr
     sys.modules.pop("service", None)
+
+
+def test_how_far_the_reading_is_stands_on_a_terminal_only(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.StringIO()
+    assert "reading runs" not in run("fit", store).stderr
+    monkeypatch.setattr(_model, "errors", Console(file=written, force_terminal=True, width=100))
+    shown("fit", store, "-o", tmp_path / "m.toml")
+    assert "reading runs" in written.getvalue()
+    assert "120/120" in written.getvalue()

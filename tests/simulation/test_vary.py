@@ -157,3 +157,32 @@ def test_what_is_wrong_with_a_file_is_told_with_its_name(
         Vary.read(file)
 
     assert str(file) in str(raised.value)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "queue.gpt.concurrency": st.sampled_from([8, 9]),
+            "queue.gpt.rate_limit.limit": st.sampled_from([600, 1200]),
+            "queue.gpt.rate_limit.burst": st.sampled_from([10, 20]),
+            "step.small.retry.max_attempts": st.sampled_from([3, 4]),
+            "step.small.timeout": st.sampled_from([5, 6]),
+            "cascade.answer.at": st.sampled_from([0.7, 0.8]),
+            "cascade.answer.order": st.permutations(["small", "medium", "large"]),
+            "map.pages.concurrency": st.sampled_from([3, 4]),
+            "setting.draft.tone": st.sampled_from(["kind", "short"]),
+            "budget.usd": st.sampled_from([0.05, 0.06]),
+        },
+    )
+)
+def test_a_simplified_change_comes_to_the_same(values: dict[str, object]) -> None:
+    change = Change(support, values)
+    simple = change.simplified()
+
+    assert simple.effect == change.effect
+    assert set(simple.values) <= set(change.values)
+    for key in simple.values:
+        rest = {name: it for name, it in simple.values.items() if name != key}
+        assert Change(support, rest).effect != change.effect  # each of them is needed

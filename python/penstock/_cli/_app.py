@@ -15,7 +15,7 @@ from ._frontier import forecasts, frontier
 from ._graph import graph
 from ._lint import lint
 from ._model import model
-from ._orders import cancel, fork, pause, resolve, resume, retry, signal
+from ._orders import budget, cancel, fork, pause, resolve, resume, retry, signal
 from ._pages import contracts, interfaces, risks
 from ._questions import impact, predictors, storms, value
 from ._releases import releases
@@ -51,6 +51,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         cancel,
         pause,
         resume,
+        budget,
         retry,
         fork,
         signal,

@@ -1,4 +1,4 @@
-"""penstock cancel, pause, resume, retry, fork, signal, resolve: orders to who has a store open."""
+"""penstock cancel, pause, resume, budget, retry...: orders to who has a store open."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 from typing import Annotated, Any
 
 import typer
+
+from penstock._errors import DefinitionError
+from penstock._policies import Budget
 
 from ._load import fail
 from ._store import RunId, StorePath, Wait, named, opened, order
@@ -29,6 +32,22 @@ def resume(store: StorePath, run: RunId, *, wait: Wait = 5.0) -> None:
     """Let a paused run go on, or try again to undo what could not be undone."""
     with opened(store) as view:
         order(view, "resume", named(view, run), {}, wait=wait)
+
+
+def budget(
+    store: StorePath,
+    run: RunId,
+    *,
+    usd: Annotated[str, typer.Option(metavar="DOLLARS", help="What it may spend in all.")],
+    wait: Wait = 5.0,
+) -> None:
+    """Let a run spend so much from now on; one that was paused for want of it goes on."""
+    try:
+        limit = Budget(usd=usd).usd
+    except DefinitionError as error:
+        fail(f"--usd {usd!r} is no budget: {error}")
+    with opened(store) as view:
+        order(view, "budget", named(view, run), {"usd": limit.text}, wait=wait)
 
 
 def retry(

@@ -62,6 +62,7 @@ class Judge:
         self._criteria = criteria
         self.canary_runs = self.baseline_runs = 0
         self._unpriced = [0.0, 0.0]
+        self._spent = False
         self._watches: dict[str, Watch] = {}
         # What is judged together: by outcomes under "", and each kind of score, which is late.
         self._lanes: dict[str, list[tuple[str, Reader, Watch]]] = {"": []}
@@ -88,9 +89,10 @@ class Judge:
 
     def observe(self, reading: Reading, *, canary: bool, share: float, lane: str = "") -> None:
         """Take a run in, or a unit of several."""
-        for (_, _, watched), pair in zip(self._lanes[lane], reading.pairs, strict=True):
+        for (metric, _, watched), pair in zip(self._lanes[lane], reading.pairs, strict=True):
             if pair is not None:
                 watched.add(pair, canary=canary, share=share)
+                self._spent |= metric == "cost" and pair[0] > 0
         if lane:
             return
         self._unpriced[0 if canary else 1] += reading.unpriced
@@ -134,13 +136,19 @@ class Judge:
     @property
     def without_data(self) -> str | None:
         """Why there is a criterion that says nothing, or None."""
-        if "cost" in self._watches and self._muted("cost"):
+        if "cost" in self._criteria.objectives and not self._spent:
+            return "cost has no data: nothing was spent"
+        if "cost" in self._watches and self._priced_too_little:
             shares = [self._share(0), self._share(1)]
             return f"cost has no data: spend is unpriced in {percent(max(shares))} of an arm's runs"
         return None
 
     def _muted(self, metric: str) -> bool:
-        return metric == "cost" and max(self._share(0), self._share(1)) > UNPRICED_MOST
+        return metric == "cost" and (not self._spent or self._priced_too_little)
+
+    @property
+    def _priced_too_little(self) -> bool:
+        return max(self._share(0), self._share(1)) > UNPRICED_MOST
 
     def _share(self, arm: int) -> float:
         runs = (self.canary_runs, self.baseline_runs)[arm]
@@ -151,12 +159,13 @@ class Judge:
         return {
             "runs": [self.canary_runs, self.baseline_runs],
             "unpriced": list(self._unpriced),
+            "spent": self._spent,
             "watches": {metric: each.state() for metric, each in self._watches.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` told."""
         self.canary_runs, self.baseline_runs = state["runs"]
-        self._unpriced = list(state["unpriced"])
+        self._unpriced, self._spent = list(state["unpriced"]), state["spent"]
         for metric, kept in state["watches"].items():
             self._watches[metric].restore(kept)

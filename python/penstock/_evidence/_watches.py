@@ -240,8 +240,10 @@ class RatioWatch:
     def evidence(self, *, harm: bool, noun: str) -> Evidence:
         canary = merged(moments for _, moments, _ in self._strata)
         baseline = merged(moments for _, _, moments in self._strata)
-        found = self._contrast()
         cost = self._metric == "cost"
+        if cost and not canary.up and not baseline.up:
+            return self._without_spend(canary.count, baseline.count, noun)
+        found = self._contrast()
         bound = None
         if found is not None and found.scale:
             alpha, best = (
@@ -272,6 +274,24 @@ class RatioWatch:
             baseline=times(baseline.ratio, unit),
             e_value=None,
             bound=times(bound, unit),
+            said=said,
+        )
+
+    def _without_spend(self, canary: int, baseline: int, noun: str) -> Evidence:
+        """That nothing was spent says nothing of what a success costs."""
+        said = (
+            f"{METRICS['cost'].phrase}: no data, as nothing was spent in {number(canary)} canary "
+            f"{noun} and {number(baseline)} baseline {noun}"
+        )
+        return Evidence(
+            criterion=self._metric,
+            objective=self._objective,
+            canary_runs=canary,
+            baseline_runs=baseline,
+            canary=None,
+            baseline=None,
+            e_value=None,
+            bound=None,
             said=said,
         )
 

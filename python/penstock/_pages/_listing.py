@@ -43,7 +43,8 @@ def kept(view: StoreView) -> list[Interface]:
 
     A graph, policies and terms are used by the runs of their workflow's version, a setting by those
     of the workflows whose steps name it, a queue by those whose steps name that, an overlay by
-    those that were started under it. O(versions · log runs).
+    those that were started under it, and a price book by every run where the store has but one.
+    O(versions · log runs).
     """
     rows = [
         Interface(kind=kind, name=name, version=version, digest=digest, content=content)
@@ -62,7 +63,9 @@ class _Uses:
         self._owners: dict[tuple[str, str], str | None] = {}
         self._users: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self._times: dict[tuple[str, str], tuple[float, float]] = {}
+        self._books = 0
         for row in rows:
+            self._books += row.kind == "price book"
             workflow = row.name, row.version
             if row.kind == "terms":
                 terms: dict[str, Any] = json.loads(row.content)
@@ -89,7 +92,7 @@ class _Uses:
             if not newest or oldest is None:
                 return row
             return replace(row, first=oldest.accepted, last=newest[0].accepted)
-        if row.kind in _OF_MONEY:
+        if row.kind in _OF_MONEY and not (row.kind == "price book" and self._books == 1):
             return row
         return self._used(row, [*self._times])
 

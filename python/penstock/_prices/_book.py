@@ -94,6 +94,12 @@ class PriceBook(Policy):
         return read_file(Path(path), cls.from_dict)
 
     @property
+    def prices_models(self) -> bool:
+        """Whether any model may have a price: by its own rates, or by the package behind them."""
+        behind = self.package is not None and _package.installed() is not None
+        return behind or bool(self.rates.get("models"))
+
+    @property
     def source(self) -> str:
         """Name and version, for people."""
         return f"prices {self.version}"

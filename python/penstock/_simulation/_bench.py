@@ -12,6 +12,7 @@ from penstock._errors import DefinitionError
 from penstock._graph import GraphNode, Map
 from penstock._plan import plan_of
 from penstock._policies import Queue
+from penstock._prices import PriceBook
 from penstock._registry import Registry, model_of
 from penstock._settings import Changes
 
@@ -55,7 +56,12 @@ class Bench:
         given = {queue.name: queue for queue in queues} | dict(change.queues)
         default = given.pop(DEFAULT.name, None)
         registry = Registry(
-            cast("Core", self), cast("Driver", driver), given.values(), own_task=False
+            cast("Core", self),
+            cast("Driver", driver),
+            given.values(),
+            # A model says what is spent, so that a budget always has something to hold.
+            prices=PriceBook(package=None),
+            own_task=False,
         )
         self.plan = registry.plan(workflow)
         if change.retry:

@@ -40,6 +40,8 @@ def lines(
     first = forecasts[0]
     of = f"what {first.of_runs:,} runs come to" if first.of_runs else f"{first.runs:,} runs"
     yield f"Intervals are of {100 * first.level:g} %, of {of}{luck}."
+    for queue in dict.fromkeys(it for forecast in forecasts for it in _overloaded(forecast)):
+        yield f"Queue {queue} can't keep up: its line grows, and waits are those of so many runs."
     yield from (f"Of the model: {warning}." for warning in warnings)
     for why in dict.fromkeys(why for forecast in forecasts for why in forecast.extrapolated):
         yield f"More than was seen: {why}."
@@ -47,8 +49,18 @@ def lines(
 
 def _is_nothing(metric: str, figure: Estimate) -> bool:
     """Whether a figure is not worth a line: what may not be at all, and is not."""
-    base = metric.partition(":")[0]
-    return figure.value is None or (base in _SELDOM and not figure.value)
+    base, _, of = metric.partition(":")
+    value = figure.value
+    if of and base.startswith("queue_delay"):
+        return value is None or value < _SHORT_WAIT
+    return value is None or (base in _SELDOM and not value)
+
+
+def _overloaded(forecast: Forecast) -> Iterator[str]:
+    for metric, figure in forecast.metrics.items():
+        base, _, queue = metric.partition(":")
+        if base == "utilisation" and (figure.high or 0.0) >= 1.0:
+            yield queue
 
 
 def _label(metric: str) -> str:
@@ -73,4 +85,5 @@ def _difference(metric: str, one: Estimate, two: Estimate) -> str:
     return f"{100 * more / one.value:+.1f} %" if one.value else "new"
 
 
+_SHORT_WAIT = 1e-3
 _SELDOM = frozenset({"refused", "unfinished", "human_minutes"})

@@ -319,7 +319,8 @@ def _explored(model: Model, path: str, tier: str, step: str | None) -> bool:
     """Whether what a tier gives is known also of values that do not reach it as things are."""
     known = None if step is None else model.steps.get(step)
     gaps = () if model.fitted is None else model.fitted.gaps
-    if any(gap.startswith(f"cascade {path}:") and tier in gap for gap in gaps):
+    told = tuple(f"cascade {path}: tier {name} was " for name in (tier, step))
+    if any(gap.startswith(told) for gap in gaps):
         return False
     return known is None or known.scores_seen != "above"
 

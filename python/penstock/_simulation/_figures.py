@@ -146,7 +146,9 @@ def told_about(metric: str, figure: Estimate) -> str:
         return text
     if metric.partition(":")[0] in SHARES:
         return f"{text} ± {100 * half:.2g}"
-    return f"{text} ± {100 * half / abs(value):.2g} %" if value else text
+    if half > abs(value):  # a percentage would be beyond all measure
+        return f"{told(metric, low)} to {told(metric, high)}"
+    return f"{text} ± {100 * half / abs(value):.2g} %"
 
 
 LABELS: Final = {

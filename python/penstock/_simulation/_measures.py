@@ -39,9 +39,8 @@ def forecast_of(scene: Scene, played: Mapping[str, Any], level: float = LEVEL) -
         "success": ratio(_succeeded, _over, most=1.0),
         "quality": ratio(lambda it: it["rated"][1], lambda it: it["rated"][0], most=1.0),
     }
-    for name, field in (("latency", "latency"), ("queue_delay", "queue_delay")):
-        for share in _SHARES:
-            metrics[f"{name}_p{share:g}"] = _quantile(batches, field, share / 100, level)
+    metrics |= _times(batches, "latency", lambda it: [it["latency"]], level)
+    metrics |= _times(batches, "queue_delay", lambda it: it["queue_delays"], level)
     metrics["retry_burden"] = ratio(_attempts("retry"), _attempts("first"))
     metrics["amplification"] = ratio(_sent, _attempts("first"))
     metrics["cost"] = ratio(lambda it: it["nanos"] / 1e9, _succeeded)
@@ -54,6 +53,9 @@ def forecast_of(scene: Scene, played: Mapping[str, Any], level: float = LEVEL) -
         if any(map(held, batches)):
             room = _room(slots)
             metrics[f"utilisation:{queue}"] = ratio(held, room)
+    for number, queue in enumerate(scene.queues):
+        waits = _times(batches, "queue_delay", _waits(number), level)
+        metrics |= {f"{name}:{queue}": wait for name, wait in waits.items() if wait is not NO_DATA}
     metrics["human_minutes"] = ratio(lambda it: it["minutes"], _offered)
     metrics["throughput"] = ratio(_succeeded, lambda it: it["span"])
     metrics["slot_seconds"] = ratio(lambda it: sum(it["held"]), _offered)
@@ -91,21 +93,40 @@ def _ratio(
     return _interval(value, count, error, ends, level)
 
 
-def _quantile(batches: Sequence[Batch], field: str, share: float, level: float) -> Estimate:
+def _times(
+    batches: Sequence[Batch],
+    name: str,
+    counts: Callable[[Batch], Sequence[Mapping[str, int]]],
+    level: float,
+) -> dict[str, Estimate]:
+    """Quantiles of what histograms count, by name. O(buckets)."""
+    each = [_merged(counts(batch)) for batch in batches]
+    shares = [share / 100 for share in _SHARES]
+    of_all = quantiles(_merged(each), *shares)
+    of_each = [found for found in (quantiles(it, *shares) for it in each) if found is not None]
+    return {
+        f"{name}_p{share:g}": NO_DATA
+        if of_all is None
+        else _quantile(of_all[place], [it[place] for it in of_each], level)
+        for place, share in enumerate(_SHARES)
+    }
+
+
+def _merged(parts: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+    if len(parts) == 1:
+        return parts[0]
     merged: dict[str, int] = {}
-    each: list[float] = []
-    for batch in batches:
-        for bucket, count in batch[field].items():
+    for part in parts:
+        for bucket, count in part.items():
             merged[bucket] = merged.get(bucket, 0) + count
-        found = quantiles(batch[field], share)
-        each += found or ()
-    value = quantiles(merged, share)
-    if value is None:
-        return NO_DATA
+    return merged
+
+
+def _quantile(value: float, each: Sequence[float], level: float) -> Estimate:
     count = len(each)
     mean = sum(each) / count
     error = sqrt(sum((it - mean) ** 2 for it in each) / (count - 1) / count) if count > 1 else None
-    return _interval(value[0], count, error, (0.0, None), level)
+    return _interval(value, count, error, (0.0, None), level)
 
 
 def _interval(value: float, count: int, error: float | None, ends: Ends, level: float) -> Estimate:
@@ -148,6 +169,10 @@ def _spent(number: int) -> Count:
 
 def _held(number: int) -> Count:
     return lambda batch: batch["held"][number]
+
+
+def _waits(number: int) -> Callable[[Batch], Sequence[Mapping[str, int]]]:
+    return lambda batch: [batch["queue_delays"][number]]
 
 
 def _room(slots: int) -> Count:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, cast
 
 from penstock._errors import DefinitionError
 from penstock._policies import instance, number, whole, word
@@ -242,6 +242,63 @@ class Model(Part):
         from ._making import made
 
         return made(workflow, latency=latency, default_latency=default_latency, rate=rate)[0]
+
+    @classmethod
+    def fit(
+        cls,
+        store: Path | str,
+        workflow: str | None = None,
+        *,
+        version: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        arrivals: Literal["auto", "poisson", "bursty", "trace"] = "auto",
+        score: str = "quality",
+        default_latency: float | None = None,
+        most: int = 50_000,
+    ) -> Model:
+        """A model fitted to the runs of a store, also while a service runs on it. O(records).
+
+        What the runs do not tell is in `fitted.gaps`.
+
+        Args:
+            store: its path.
+            workflow: its name; None if the store has runs of one only.
+            version: of it; None for that of its newest run.
+            since: runs accepted from then on, in seconds since 1970.
+            until: runs accepted before.
+            arrivals: "bursty" or "poisson", or "auto" for what they look like; "trace" keeps them.
+            score: the kind of score that tells quality.
+            default_latency: seconds of a step that never ran; None leaves it out.
+            most: runs that are read, the newest.
+
+        Raises:
+            DefinitionError: there are too few runs to fit anything to, or none of that workflow.
+            StoreError: there is no such store, or it can't be read.
+        """
+        from penstock._durability import location
+        from penstock._stored import StoreView
+
+        from ._fit import fit_of_store
+
+        path = location(store)
+        if path is None:
+            raise DefinitionError("store is None", remedy="give the path of a store")
+        view = StoreView(path)
+        try:
+            return fit_of_store(
+                view,
+                workflow,
+                version=version,
+                since=since,
+                until=until,
+                arrivals=arrivals,
+                score=score,
+                default_latency=default_latency,
+                most=most,
+            )
+        finally:
+            view.close()
 
     def check(self, workflow: Workflow[..., Any]) -> tuple[str, ...]:
         """Check that it is a model of a workflow.

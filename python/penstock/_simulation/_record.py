@@ -3,17 +3,20 @@
 A forecast is of the mean of many runs. What fewer runs come to lies farther from that by luck, so
 its interval is widened for as many runs as were measured: by √(1 + simulated / measured). A figure
 is covered if what was measured lies in the widened interval.
+
+Waits and latencies are held against it from the promotion on: as long as a candidate gets but a
+share of the runs, the load that it was forecast for is not there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock._figures import open_rows, rows_of_store
-from penstock._policies import Seconds
+from penstock._figures import open_rows, rows_of
 from penstock._questions._words import columns
 from penstock._releases import NOTE, ReleaseRecord, records_of
 from penstock._scorecard import Row, scorecard
@@ -33,6 +36,7 @@ class Scored:
 
     Attributes:
         metric: as the forecast names it.
+        runs: that were measured.
         forecast: the figure, with its interval.
         low: the interval's lower end for as many runs as were measured; None without one.
         high: its upper end.
@@ -41,6 +45,7 @@ class Scored:
     """
 
     metric: str
+    runs: int
     forecast: Estimate
     low: float | None
     high: float | None
@@ -76,6 +81,7 @@ class ForecastRecord:
         runs: of the candidate, that are over since.
         forecast: as it was given.
         figures: those that were measured; none below 30 runs.
+        promoted: when all runs went to it, or None.
     """
 
     release: str
@@ -87,6 +93,7 @@ class ForecastRecord:
     runs: int
     forecast: Forecast
     figures: tuple[Scored, ...]
+    promoted: float | None
 
     @property
     def covered(self) -> int:
@@ -107,12 +114,14 @@ class ForecastRecord:
             "state": self.state,
             "began": self.began,
             "until": self.until,
+            "promoted": self.promoted,
             "runs": self.runs,
             "covered": self.covered,
             "judged": self.judged,
             "figures": [
                 {
                     "metric": it.metric,
+                    "runs": it.runs,
                     "forecast": it.forecast.to_dict(),
                     "low": it.low,
                     "high": it.high,
@@ -187,6 +196,8 @@ def lines(records: Sequence[ForecastRecord]) -> Iterator[str]:
             yield "  too few runs yet to hold it against"
         else:
             yield from (f"  {line}" for line in _table(record))
+            if record.promoted is None:
+                yield "  waits and latencies: once it is promoted and has all the load"
         yield ""
     covered, judged = sum(it.covered for it in records), sum(it.judged for it in records)
     if not judged:
@@ -219,31 +230,23 @@ def _table(record: ForecastRecord) -> list[str]:
 def _scored(view: StoreView, record: ReleaseRecord, now: float, least_runs: int) -> ForecastRecord:
     over = record.state in ("rolled_back", "void", "ended")
     until = record.decided if over and record.decided is not None else now
+    promoted = next((at for at, event, _ in record.events if event == "promoted"), None)
     forecast = Forecast.from_dict(record.forecast or {})
-    arms = [
-        _card(view, record, arm.version, arm.overlay, until, now)
-        for arm in (record.candidate, record.baseline)
-    ]
-    candidate, baseline = arms
-    runs = 0 if candidate is None else candidate.quality.success.whole
+    arms = _Arms(view, record, until, now)
+    candidate, baseline = arms.cards(record.began)
+    later = None if promoted is None else arms.cards(promoted)[0]
     figures: list[Scored] = []
-    if candidate is not None and runs >= least_runs:
-        other: Mapping[str, float] = {} if baseline is None else measured(baseline)
-        for metric, value in measured(candidate).items():
-            figure = forecast.figure(metric)
-            if figure.value is None:
-                continue
-            low, high = widened(figure, forecast.runs, runs)
-            figures.append(
-                Scored(
-                    metric=metric,
-                    forecast=figure,
-                    low=low,
-                    high=high,
-                    measured=value,
-                    baseline=other.get(metric),
-                )
-            )
+    for card, wanted in ((candidate, False), (later, True)):
+        runs = 0 if card is None else card.quality.success.whole
+        if card is None or runs < least_runs:
+            continue
+        # After a promotion nothing goes to the baseline any more.
+        beside = {} if baseline is None or wanted else measured(baseline)
+        figures += [
+            _held(metric, forecast, value, runs, beside.get(metric))
+            for metric, value in measured(card).items()
+            if metric.startswith(_OF_LOAD) == wanted and forecast.figure(metric).value is not None
+        ]
     return ForecastRecord(
         release=record.name,
         workflow=record.workflow,
@@ -251,34 +254,62 @@ def _scored(view: StoreView, record: ReleaseRecord, now: float, least_runs: int)
         state=record.state,
         began=record.began,
         until=until,
-        runs=runs,
+        runs=0 if candidate is None else candidate.quality.success.whole,
         forecast=forecast,
         figures=tuple(figures),
+        promoted=promoted,
     )
 
 
-def _card(
-    view: StoreView, record: ReleaseRecord, version: str, overlay: str, until: float, now: float
-) -> Card | None:
-    """The scorecard of an arm's runs since the release began; None without any."""
-    since = record.began - _WIDEST
-    arm = (record.workflow, version, overlay)
-    rows = [row for row in rows_of_store(view, since, until) if _arm(row) == arm]
-    rows = [row for row in rows if row.window + row.width > record.began]
-    if not rows:
-        return None
-    horizon: Seconds | None = record.options.get("horizon")
-    late = open_rows(
-        lambda wanted: view.every(**wanted),
-        rows,
-        record.began,
-        until,
-        now=now,
-        horizon=None if horizon is None else float(horizon),  # type: ignore[arg-type]
+def _held(
+    metric: str, forecast: Forecast, value: float, runs: int, baseline: float | None
+) -> Scored:
+    figure = forecast.figure(metric)
+    low, high = widened(figure, forecast.runs, runs)
+    return Scored(
+        metric=metric,
+        runs=runs,
+        forecast=figure,
+        low=low,
+        high=high,
+        measured=value,
+        baseline=baseline,
     )
-    own: Iterable[Row] = (row for row in late if _arm(row) == arm)
-    start = min(row.window for row in rows)
-    return scorecard([*rows, *own], since=start, until=max(until, start + 1.0)).whole
+
+
+class _Arms:
+    """The runs of a release's arms, read once."""
+
+    def __init__(self, view: StoreView, record: ReleaseRecord, until: float, now: float) -> None:
+        self._view, self._record, self._until, self._now = view, record, until, now
+        self._found = list(view.reader.metrics(record.began - _WIDEST, until))
+
+    def cards(self, since: float) -> list[Card | None]:
+        """Their scorecards from a time on, the candidate's first; None without any run."""
+        # Rows are added up over wider windows below: what began before must be out by then.
+        inside = [row for row in self._found if row[0] + _width(row[2]) > since]
+        start = min((row[0] for row in inside), default=since)
+        until = max(self._until, start + 1.0)
+        rows = rows_of(inside, start, until)
+        rows += open_rows(
+            lambda wanted: self._view.every(**wanted),
+            rows,
+            since,
+            until,
+            now=self._now,
+            horizon=self._record.options.get("horizon"),
+        )
+        found: list[Card | None] = []
+        for arm in (self._record.candidate, self._record.baseline):
+            key = (self._record.workflow, arm.version, arm.overlay)
+            own = [row for row in rows if _arm(row) == key]
+            found.append(scorecard(own, since=start, until=until).whole if own else None)
+        return found
+
+
+def _width(key: str) -> float:
+    """Seconds of a window, by the key of its row."""
+    return Row(0.0, "", json.loads(key), {}).width
 
 
 def _arm(row: Row) -> tuple[str, str, str]:
@@ -287,3 +318,4 @@ def _arm(row: Row) -> tuple[str, str, str]:
 
 
 _WIDEST: Final = 86_400.0
+_OF_LOAD: Final = ("latency", "queue_delay")

@@ -53,6 +53,7 @@ class Scene:
         scenario: the native side's.
         change: the policy.
         resources: names by number.
+        queues: names by number.
         slots: by the number of a queue, its name and its slots, where they are fixed.
         paths: of the nodes, by index.
         extrapolated: why what comes of it is more than was seen.
@@ -61,6 +62,7 @@ class Scene:
     scenario: _engine.Scenario
     change: Change
     resources: tuple[str, ...]
+    queues: tuple[str, ...]
     slots: Mapping[int, tuple[str, int]]
     paths: tuple[str, ...]
     extrapolated: tuple[str, ...]
@@ -125,6 +127,7 @@ def scene_of(
         scenario=scenario,
         change=change,
         resources=tuple(spent.names),
+        queues=tuple(bench.queues),
         slots=bench.slots,
         paths=tuple(node.path for node in workflow.graph.nodes),
         extrapolated=change.extrapolates(model),

@@ -1,6 +1,6 @@
 //! What runs spend, and the rows that the books become.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use penstock_engine::{
@@ -8,7 +8,7 @@ use penstock_engine::{
     HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, RunKey,
     Spending, StepId, WINDOW_NS, Waste,
 };
-use penstock_journal::{Batch, Note, Rollup, RunRow};
+use penstock_journal::{Batch, Note, Reader, Rollup, RunRow, StoreError};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use serde_json::{Map, Value as Json, json};
@@ -94,6 +94,9 @@ pub(crate) struct Counted {
     asked: HashMap<QueueId, Counts>,
     /// Rows that others have made, where no store takes them.
     beside: VecDeque<Rollup>,
+    /// What attempts of steps had cost before, by the step's name; and the steps that know it.
+    costs_before: HashMap<String, Distribution>,
+    learned: HashSet<u32>,
     /// Watched runs that had ended in an earlier process, and were counted at open.
     pub(crate) recounted: Vec<ClosedRow>,
     /// Whether figures are written when somebody says so, and not by themselves.
@@ -126,8 +129,17 @@ impl State {
         } else {
             self.engine.books().pages().to_vec()
         };
+        let mut rows = self.rows_of(&pages);
+        self.delays(now_ns, take, &mut rows);
+        self.asked(now_ns, take, &mut rows);
+        rows.extend(self.counted.beside.iter().cloned());
+        rows
+    }
+
+    /// The rows that pages of the books become.
+    fn rows_of(&self, pages: &[Page]) -> Vec<Rollup> {
         let mut rows = Vec::new();
-        for page in &pages {
+        for page in pages {
             let key = self.key_of(page);
             let row =
                 |kind, body: Json| rollup(page.key.window_ns, kind, key.clone(), body.to_string());
@@ -139,10 +151,19 @@ impl State {
                 rows.push(row("cash", self.spending(&page.cash)));
             }
         }
-        self.delays(now_ns, take, &mut rows);
-        self.asked(now_ns, take, &mut rows);
-        rows.extend(self.counted.beside.iter().cloned());
         rows
+    }
+
+    /// Has the engine book what no record tells, as the run is over; the rows of it go to the store at once.
+    fn book_late(&mut self, now_ns: u64, book: impl FnOnce(&mut Self)) {
+        let usual = std::mem::take(self.engine.books_mut());
+        book(self);
+        let late = std::mem::replace(self.engine.books_mut(), usual);
+        let rollups = self.rows_of(late.pages());
+        if let Some(durable) = &mut self.durable {
+            durable.put_beside(Batch { rollups, ..Batch::default() });
+            durable.flush(now_ns);
+        }
     }
 
     /// What was asked of queues since the last time.
@@ -374,6 +395,10 @@ impl State {
         }
         let counted = Some(self.engine.lsn().0);
         let rollups = self.figures(now_ns, true);
+        let mut states = states;
+        if !rollups.is_empty() {
+            states.extend(self.costs().map(|costs| (COSTS.to_owned(), costs)));
+        }
         if let Some(durable) = &mut self.durable
             && !(rollups.is_empty() && states.is_empty())
         {
@@ -381,6 +406,58 @@ impl State {
         }
     }
 }
+
+impl State {
+    /// What attempts of steps have cost, by the step's name; `None` where nothing of it is known.
+    fn costs(&self) -> Option<String> {
+        let mut costs = Map::new();
+        let mut by_name: HashMap<&str, Distribution> = HashMap::new();
+        for (step, seen) in self.engine.costs() {
+            let name = self.counted.steps.get(&step.0).map_or("", String::as_str);
+            by_name.entry(name).or_default().merge(seen);
+        }
+        for (name, seen) in by_name {
+            put(&mut costs, name, buckets(&seen.since(&Distribution::default())));
+        }
+        (!costs.is_empty()).then(|| Json::Object(costs).to_string())
+    }
+
+    /// Takes in what an earlier process has kept of that.
+    pub(crate) fn read_costs(&mut self, reader: &Reader) -> Result<(), StoreError> {
+        let text = reader.state(COSTS)?.unwrap_or_default();
+        let kept: Json = serde_json::from_str(&text).unwrap_or_default();
+        for (name, counts) in kept.as_object().into_iter().flatten() {
+            let mut costs = Distribution::default();
+            for (bucket, count) in counts.as_object().into_iter().flatten() {
+                let count = count.as_u64().and_then(|count| u32::try_from(count).ok());
+                if let (Ok(bucket), Some(count)) = (bucket.parse(), count) {
+                    costs.add(bucket, count);
+                }
+            }
+            self.counted.costs_before.insert(name.clone(), costs);
+        }
+        self.learn_costs();
+        Ok(())
+    }
+
+    /// Lets steps that are new here know what they had cost before.
+    pub(crate) fn learn_costs(&mut self) {
+        let Counted { costs_before, learned, steps, .. } = &mut self.counted;
+        if costs_before.is_empty() {
+            return;
+        }
+        for (&step, name) in steps.iter() {
+            if let Some(costs) = costs_before.get(name)
+                && learned.insert(step)
+            {
+                self.engine.learn(StepId(step), costs);
+            }
+        }
+    }
+}
+
+/// The key of what attempts have cost.
+const COSTS: &str = "costs";
 
 type Line = (ResourceId, u64, Option<i64>);
 
@@ -394,11 +471,13 @@ impl Core {
         }
     }
 
-    /// Books lines one by one; `book` is asked without a line first, whether it takes any.
+    /// Books lines one by one; `book` is asked without a line first, whether it takes any, and `is_late` whether it is
+    /// for a run that is over.
     fn book(
         &self,
         py: Python<'_>,
         lines: Vec<(u32, u64, Option<i64>)>,
+        is_late: impl Fn(&Engine) -> bool,
         book: impl Fn(&mut Engine, u64, Option<Line>) -> bool,
     ) -> PyResult<bool> {
         let now_ns = self.read_clock(py);
@@ -415,9 +494,16 @@ impl Core {
                 return Err(PyOverflowError::new_err("more than 9.2 billion dollars in all"));
             };
             state.spent = sum;
-            for (resource, units, nanos) in lines {
-                book(&mut state.engine, now_ns, Some((ResourceId(resource), units, nanos)));
-                state.drain_into(py, &mut all);
+            let book_all = |state: &mut State| {
+                for (resource, units, nanos) in lines {
+                    book(&mut state.engine, now_ns, Some((ResourceId(resource), units, nanos)));
+                    state.drain_into(py, &mut all);
+                }
+            };
+            if is_late(&state.engine) && state.durable.is_some() {
+                state.book_late(now_ns, book_all);
+            } else {
+                book_all(&mut state);
             }
         }
         self.perform(py, all);
@@ -527,7 +613,10 @@ impl Core {
         lines: Vec<(u32, u64, Option<i64>)>,
     ) -> PyResult<bool> {
         let attempt = AttemptKey(attempt);
-        self.book(py, lines, |engine, now_ns, line| match line {
+        let is_late = |engine: &Engine| {
+            engine.attempt(attempt).is_some_and(|(run, ..)| engine.run(run).is_none())
+        };
+        self.book(py, lines, is_late, |engine, now_ns, line| match line {
             Some((resource, units, nanos)) => {
                 engine.handle(now_ns, Event::Spent { attempt, resource, units, nanos });
                 true
@@ -553,11 +642,16 @@ impl Core {
             let mut nodes = engine.awaiting(run).iter().copied();
             nodes.find(|&node| engine.path(run, node).as_deref() == Some(path))
         };
-        self.book(py, lines, |engine, now_ns, line| match (awaiting(engine), line) {
-            (None, _) => false,
-            (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
-            (Some(_), None) => true,
-        })
+        self.book(
+            py,
+            lines,
+            |_| false,
+            |engine, now_ns, line| match (awaiting(engine), line) {
+                (None, _) => false,
+                (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
+                (Some(_), None) => true,
+            },
+        )
     }
 
     /// What a run has spent, as long as it is known here.

@@ -214,6 +214,26 @@ impl Core {
         Ok(changed)
     }
 
+    /// A run with a budget of its own may spend so many nano-dollars from now on, and is else served as before; false if it
+    /// is not under way, or has none.
+    fn raise_budget(slf: &Bound<'_, Self>, run: u64, limit_nanos: i64) -> PyResult<bool> {
+        let (core, py) = (slf.get(), slf.py());
+        let now_ns = core.read_clock(py);
+        let (changed, effects) = {
+            let mut state = core.lock(py);
+            let account = state.engine.account_of(RunKey(run));
+            let view = account.and_then(|account| state.engine.account(account));
+            let changed = view.is_some_and(|view| {
+                let model = AccountModel { limit_nanos, ..view.model };
+                state.engine.budget(now_ns, RunKey(run), model)
+            });
+            (changed, state.drain(py))
+        };
+        core.perform(py, effects);
+        core.schedule_pump(slf)?;
+        Ok(changed)
+    }
+
     /// How the budgets of workflows and of tenants stand that were heard of.
     fn budgets(&self, py: Python<'_>) -> Vec<BudgetRow> {
         let state = self.lock(py);

@@ -570,6 +570,7 @@ impl Core {
             codecs,
         }));
         state.charge(id);
+        state.learn_costs();
         Ok(id.0)
     }
 

@@ -589,7 +589,8 @@ fn of_batch<'py>(py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyDict>>
     content.set_item("first_pass", batch.first_pass)?;
     content.set_item("degraded", batch.degraded)?;
     content.set_item("latency", histogram(py, &batch.latency)?)?;
-    content.set_item("queue_delay", histogram(py, &batch.delay)?)?;
+    let delays = batch.delays.iter().map(|delay| histogram(py, delay));
+    content.set_item("queue_delays", delays.collect::<PyResult<Vec<_>>>()?)?;
     content.set_item("nanos", batch.nanos)?;
     let waste = Waste::ALL.iter().map(|it| (it.name(), batch.waste[*it as usize]));
     content.set_item("waste", filled(py, waste)?)?;

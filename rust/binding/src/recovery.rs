@@ -67,6 +67,8 @@ impl Core {
         let now_ns = this.read_clock(py);
         let before = this.lock(py).spent_before(now_ns, &reader);
         before.map_err(|error| this.store_error(py, &error))?;
+        let costs = this.lock(py).read_costs(&reader);
+        costs.map_err(|error| this.store_error(py, &error))?;
         let lost = this.lock(py).recount(&reader).map_err(|error| this.store_error(py, &error))?;
         let crashed = match &mut this.lock(py).durable {
             Some(durable) => std::mem::take(&mut durable.crashed),

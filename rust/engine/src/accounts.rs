@@ -464,6 +464,21 @@ impl Accounts {
         Some(self.release(Hold { payers: flight.hold.payers, nanos: flight.left() }))
     }
 
+    /// What attempts of each step have cost so far, in nano-dollars.
+    pub(crate) fn costs(&self) -> impl Iterator<Item = (StepId, &Distribution)> {
+        let known = (0..).map(StepId).zip(&self.learned);
+        known.map(|(step, learned)| (step, &learned.costs)).filter(|(_, costs)| !costs.is_empty())
+    }
+
+    /// What attempts of a step had cost before this engine was there.
+    pub(crate) fn learn(&mut self, step: StepId, costs: &Distribution) {
+        let step = step.0 as usize;
+        if step >= self.learned.len() {
+            self.learned.resize_with(step + 1, Learned::default);
+        }
+        self.learned[step].costs.merge(costs);
+    }
+
     /// Money is free again. Answers in which accounts.
     pub(crate) fn release(&mut self, hold: Hold) -> Payers {
         for payer in hold.payers {

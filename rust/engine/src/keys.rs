@@ -16,6 +16,10 @@ pub(crate) struct Keys {
 impl Keys {
     /// A node asks for a key; it is told by [`Keys::next_turn`] when it has it.
     pub(crate) fn ask(&mut self, key: u64, run: RunKey, node: Place) {
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::KeyIsShared) && self.lines.contains_key(&key) {
+            return self.turns.push_back((key, run, node));
+        }
         if let Some(line) = self.lines.get_mut(&key) {
             line.push_back((run, node));
         } else {
@@ -40,6 +44,10 @@ impl Keys {
     /// Whoever held the key does no longer, or does not want it any more.
     pub(crate) fn release(&mut self, key: u64) {
         let Some(line) = self.lines.get_mut(&key) else { return };
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::KeyWakesNobody) && !line.is_empty() {
+            return;
+        }
         match line.pop_front() {
             Some((run, node)) => self.turns.push_back((key, run, node)),
             None => {

@@ -21,6 +21,8 @@ mod keys;
 mod layout;
 mod metrics;
 mod plan;
+#[cfg(feature = "planted")]
+pub mod planted;
 mod queues;
 mod record;
 mod retry;

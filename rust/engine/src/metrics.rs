@@ -41,6 +41,16 @@ impl Distribution {
         self.longest_ns = self.longest_ns.max(time_ns);
     }
 
+    /// Counts so many times of a bucket, as [`Self::since`] tells them; nothing where there is no such bucket.
+    pub fn add(&mut self, bucket: usize, count: u32) {
+        let Some(power) = self.powers.get_mut(bucket >> PER_POWER_LOG) else { return };
+        let counts = power.get_or_insert_with(|| Box::new([0; PER_POWER]));
+        let ours = &mut counts[bucket & (PER_POWER - 1)];
+        *ours = ours.saturating_add(count);
+        self.len += u64::from(count);
+        self.longest_ns = self.longest_ns.max(last_of(bucket));
+    }
+
     /// Counts all that another has counted, too.
     pub fn merge(&mut self, other: &Self) {
         for (ours, theirs) in self.powers.iter_mut().zip(&other.powers) {

@@ -29,6 +29,7 @@ impl World<'_> {
         }
         let queues = self.workload.queues.len();
         (0..queues).try_for_each(|queue| self.configure(queue, 0))?;
+        self.provide_all()?;
         if draw(self.workload.seed, [23; 4]).is_multiple_of(4) {
             let runs: Vec<RunKey> = self.engine.runs().collect();
             for run in runs {
@@ -45,6 +46,7 @@ impl World<'_> {
             for node in self.engine.unknown(run) {
                 self.happen(Happening::Resolves(run, node))?;
             }
+            self.provide(run)?;
             let status = self.engine.status(run);
             if matches!(status, Some(RunStatus::Paused | RunStatus::CompensationFailed)) {
                 self.happen(Happening::Resumes(run))?;

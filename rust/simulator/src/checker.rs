@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use penstock_engine::{
-    Base, Body, CancelCause, Durability, Engine, GraphSpec, Lane, Lsn, NodeId, NodeKind, NodeState,
-    Outcome, Place, PlanId, Policy, QueueId, Record, RunKey, RunStatus, Start, ValueId, draw,
+    Base, Body, CancelCause, Durability, Engine, GraphSpec, Lane, LedgerEntry, Lsn, NodeId,
+    NodeKind, NodeState, Outcome, Place, PlanId, Policy, QueueId, Record, RunKey, RunStatus, Start,
+    TenantId, Then, ValueId, draw,
 };
 
 use crate::coverage::Coverage;
 use crate::effects::is_undone;
+use crate::money::Money;
 use crate::shadow::{Shadow, Until, Watched};
 use crate::workload::Workload;
 
@@ -24,6 +26,8 @@ pub struct Violation {
     pub runs: u64,
     /// What happened, with the number of the invariant.
     pub what: String,
+    /// The point at which the process was made to go down, if it was.
+    pub down_at: Option<u64>,
     /// The commit it happened at; "unknown" outside a repository.
     pub commit: String,
 }
@@ -32,7 +36,7 @@ impl Violation {
     /// What must not happen has happened in a world.
     pub fn of(workload: &Workload, what: String) -> Self {
         let (world, seed, runs) = (workload.name, workload.seed, workload.runs);
-        Self { world, seed, runs, what, commit: commit() }
+        Self { world, seed, runs, what, down_at: workload.down_at, commit: commit() }
     }
 }
 
@@ -48,11 +52,10 @@ fn commit() -> String {
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { world, seed, runs, what, commit } = self;
-        write!(
-            formatter,
-            "seed {seed}: {what}\nat commit {commit}\nreplay: make simulate SEED={seed} WORLD={world} RUNS={runs}"
-        )
+        let Self { world, seed, runs, what, down_at, commit } = self;
+        write!(formatter, "seed {seed}: {what}\nat commit {commit}\n")?;
+        write!(formatter, "replay: make simulate SEED={seed} WORLD={world} RUNS={runs}")?;
+        down_at.map_or(Ok(()), |point| write!(formatter, " POINT={point}"))
     }
 }
 
@@ -88,6 +91,10 @@ pub(crate) struct Checker<'a> {
     nothing: Vec<Vec<bool>>,
     touched: Vec<RunKey>,
     starts: u64,
+    /// What was spent.
+    pub(crate) money: Money,
+    /// Whom runs are for, those that are over included.
+    tenants: BTreeMap<RunKey, TenantId>,
     /// When the last tick came.
     pub(crate) ticked_ns: u64,
     /// By queue, how many attempts of it may be under way.
@@ -127,6 +134,8 @@ impl<'a> Checker<'a> {
             nothing: workload.graphs.iter().map(|(spec, _)| may_be_nothing(spec)).collect(),
             touched: Vec::new(),
             starts: 0,
+            money: Money::default(),
+            tenants: BTreeMap::new(),
             ticked_ns: 0,
             limits: limits(workload),
             asked: BTreeSet::new(),
@@ -163,7 +172,23 @@ impl<'a> Checker<'a> {
         self.enter(Shadow { watched: close.then(Watched::default), ..shadow });
     }
 
+    /// Whom a run is for, or was.
+    pub(crate) fn tenant(&self, run: RunKey) -> TenantId {
+        self.tenants.get(&run).copied().unwrap_or(TenantId::NONE)
+    }
+
+    /// I1: the runs under way are those that were accepted and are not over.
+    pub(crate) fn runs_are_known(&self, engine: &Engine) -> Checked {
+        let known: BTreeSet<RunKey> = self.runs.iter().flatten().map(|shadow| shadow.key).collect();
+        let there: BTreeSet<RunKey> = engine.runs().collect();
+        match known.symmetric_difference(&there).next() {
+            Some(run) => broken(1, format!("{run:?} is in one of the tables of runs only")),
+            None => Ok(()),
+        }
+    }
+
     fn enter(&mut self, shadow: Shadow) {
+        self.tenants.insert(shadow.key, shadow.tenant);
         let slot = slot(shadow.key);
         if slot >= self.runs.len() {
             self.runs.resize_with(slot + 1, || None);
@@ -185,6 +210,10 @@ impl<'a> Checker<'a> {
         if let Some(watched) = &mut shadow.watched {
             watched.records.push(*record);
             self.touched.push(record.run);
+        }
+        if let Body::Failed { then: Then::Retry { .. }, .. } = record.body {
+            let queue = self.policy(plan, template).queue;
+            self.money.retried(queue);
         }
         self.note_key(record, spec.nodes[template.index()].kind);
         if from != to && !self.coverage.run_moved(from, to) {
@@ -418,6 +447,7 @@ impl<'a> Checker<'a> {
         engine: &Engine,
         run: RunKey,
         outcome: Outcome,
+        ledger: &[LedgerEntry],
     ) -> Result<u64, String> {
         let (workload, ticked_ns) = (self.workload, self.ticked_ns);
         let shadow = self.shadow(run)?;
@@ -438,6 +468,9 @@ impl<'a> Checker<'a> {
             return Err(format!("{run:?} succeeded after its deadline"));
         }
         let number = shadow.number;
+        let (of, watched) = ((shadow.plan, shadow.tenant), shadow.watched.as_ref());
+        let records = watched.map_or_else(Vec::new, |watched| watched.records.clone());
+        self.money.closed(of, &records, ledger)?;
         let shadow = self.runs[slot(run)].take();
         self.leaving.extend(shadow.filter(|shadow| shadow.lsn() > self.synced));
         match outcome {
@@ -489,13 +522,16 @@ impl<'a> Checker<'a> {
             let mut moves = Vec::new();
             for (index, (before, now)) in watched.states.iter_mut().zip(run.states()).enumerate() {
                 let node = Place(index as u32);
+                if *before == now && !watched.retried.contains(&node) {
+                    continue;
+                }
                 let spec = &self.workload.graphs[shadow.plan.0 as usize].0;
                 let template = engine.template(key, node).unwrap_or(NodeId(0));
                 let kind = spec.nodes[template.index()].kind;
+                let from = std::mem::replace(before, now);
                 if kind.is_source() {
                     continue;
                 }
-                let from = std::mem::replace(before, now);
                 if from != now {
                     moves.push((node, template, from, now));
                 }

@@ -3,12 +3,31 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use penstock_engine::{Restore, RunKey, TenantId, draw};
+use penstock_engine::{Restore, RunKey, draw};
 
-use crate::checker::{Checked, Crashed};
+use crate::checker::{Checked, Crashed, Violation};
 use crate::disk::Disk;
 use crate::shadow::Shadow;
-use crate::world::{Coming, Happening, World, engine, exponential};
+use crate::workload::Workload;
+use crate::world::{Coming, Happening, Report, World, engine, exponential, simulate};
+
+/// Plays a world once as it is, and then once for each point at which its process may go down: there it does. Of
+/// very many points a share is drawn from the seed.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn crash_everywhere(workload: &Workload) -> Result<Report, Violation> {
+    let mut all = simulate(workload)?;
+    let step = all.points.div_ceil(POINTS_MAX).max(1);
+    for point in (1 + workload.seed / 8 % step..=all.points).step_by(step as usize) {
+        let down = Workload { down_at: Some(point), ..workload.clone() };
+        all.merge(&simulate(&down)?);
+    }
+    Ok(all)
+}
+
+/// Points at which a world has its process go down.
+const POINTS_MAX: u64 = 32;
 
 impl World<'_> {
     /// The engine is thrown away, and a new one goes on with what had reached the disk.
@@ -31,7 +50,8 @@ impl World<'_> {
         self.now_ns +=
             exponential(1 + dice(3) % (20 * self.workload.behaviour.duration_ns), dice(4));
         self.engine = engine(self.workload);
-        self.booked = 0;
+        self.checker.money.crashed(cut);
+        self.checker.money.open(self.workload, &mut self.engine, self.now_ns);
         let known = runs.iter().map(|shadow| shadow.number + 1).max();
         self.number = known.max(self.ends.keys().max().map(|number| number + 1)).unwrap_or(0);
         self.engine.continue_after(cut, self.number);
@@ -58,7 +78,7 @@ impl World<'_> {
                 number: shadow.number,
                 plan: shadow.plan,
                 inputs: &shadow.inputs,
-                tenant: TenantId::NONE,
+                tenant: shadow.tenant,
                 durability: shadow.durability,
                 records,
                 records_had: records.len() as u32,

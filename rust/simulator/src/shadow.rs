@@ -17,6 +17,7 @@ pub(crate) struct Shadow {
     pub(crate) plan: PlanId,
     pub(crate) inputs: Vec<ValueId>,
     pub(crate) durability: Durability,
+    pub(crate) tenant: TenantId,
     pub(crate) seq: u32,
     pub(crate) status: RunStatus,
     pub(crate) over: bool,
@@ -59,7 +60,7 @@ impl Shadow {
         number: u64,
         plan: PlanId,
         inputs: Vec<ValueId>,
-        durability: Durability,
+        (tenant, durability): (TenantId, Durability),
     ) -> Self {
         Self {
             key,
@@ -67,6 +68,7 @@ impl Shadow {
             plan,
             inputs,
             durability,
+            tenant,
             seq: 0,
             status: RunStatus::Running,
             over: false,
@@ -141,7 +143,7 @@ impl Shadow {
             plan_id: self.plan,
             plan: engine.plan(self.plan),
             inputs: &self.inputs,
-            tenant: TenantId::NONE,
+            tenant: self.tenant,
             durability: self.durability,
         };
         Run::fold(&identity, &watched.records)

@@ -259,7 +259,12 @@ impl Seen<'_> {
         let (mut under_way, mut comes, mut parked) = (0, false, false);
         let none = Held::default();
         for (node, state) in (0..).map(Place).zip(run.states()) {
-            let held = self.nodes.get(&(key, node)).unwrap_or(&none);
+            let known = self.nodes.get(&(key, node));
+            let rests = state.is_terminal() || state == NodeState::Waiting;
+            if rests && known.is_none() && !run.is_asked(node) {
+                continue;
+            }
+            let held = known.unwrap_or(&none);
             let Some(template) = engine.template(key, node) else { continue };
             let kind = plan.kind(template);
             let at = || format!("{node:?} of {key:?}, {status:?}: {state:?} with {held:?}");
@@ -276,9 +281,10 @@ impl Seen<'_> {
             let limits = policy.map_or((0, 0), |it| (it.queue_timeout_ns, it.total_timeout_ns));
             let (queue_ns, total_ns) = limits;
             let is_step = kind.is_step();
-            // Who was turned away and is in line again is not turned away any more.
-            let turned = u32::from(held.turned > 0 && held.lines == 0);
-            let free = held.lines + held.money + turned + held.abandoned + held.restored;
+            // Places that were left over by a pause are passed over by whoever comes to them.
+            let once = |count: u32| u32::from(count > 0 && held.lines == 0);
+            let turned = once(held.turned) * u32::from(held.money == 0);
+            let free = held.lines + once(held.money) + turned + held.abandoned + held.restored;
             let stands = match state {
                 NodeState::Ready if is_step && paused => {
                     parked = true;

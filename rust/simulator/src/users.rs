@@ -58,14 +58,15 @@ impl World<'_> {
             priority: Some(1 + (dice(3) % u64::from(BANDS)) as u8),
             deadline_ns: (dice(4) % 1_000 < behaviour.hurried).then(|| self.now_ns + patience_ns),
             durability,
-            budget: None,
+            budget: self.budget(number),
             admitted: false,
         };
         self.report.events += 1;
         let cancelled = dice(5) % 1_000 < behaviour.cancelled;
         let gap_ns = exponential(self.workload.gap_ns, dice(6));
         if let Ok(run) = self.engine.accept(self.now_ns, &accept) {
-            let shadow = Shadow::new(run, self.number, plan, inputs, durability);
+            let of = (accept.tenant, durability);
+            let shadow = Shadow::new(run, self.number, plan, inputs, of);
             self.checker.accepted(&self.engine, shadow);
             self.number += 1;
             if cancelled {

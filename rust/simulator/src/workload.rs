@@ -10,6 +10,7 @@ use penstock_engine::{
 use crate::dice::Dice;
 use crate::faults::draw_faults;
 use crate::limited::limit;
+use crate::money::{Shared, draw_money};
 use crate::winding::winding;
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -38,6 +39,10 @@ pub struct Workload {
     pub queues: Vec<QueueModel>,
     /// Graphs, each with one policy per node.
     pub graphs: Vec<(GraphSpec, Vec<Option<Policy>>)>,
+    /// Accounts that tenants and workflows share.
+    pub shared: Vec<Shared>,
+    /// When the world begins.
+    pub begin_ns: u64,
     /// How steps behave.
     pub behaviour: Behaviour,
 }
@@ -91,10 +96,12 @@ pub struct Behaviour {
     pub jumps: u64,
     /// How often a queue is given other limits. Not a share.
     pub reconfigured: u64,
+    /// Runs that may spend so much and no more.
+    pub budgeted: u64,
 }
 
 /// The worlds in which everything happens, by name.
-pub const WORLDS: [&str; 2] = ["stormy", "winding"];
+pub const WORLDS: [&str; 3] = ["stormy", "winding", "crashing"];
 
 impl Workload {
     /// The world of this name, with its usual number of runs.
@@ -102,8 +109,18 @@ impl Workload {
         match name {
             "stormy" => Some(Self::stormy(seed, 60)),
             "winding" => Some(Self::winding(seed, 25)),
+            "crashing" => Some(Self::crashing(seed, 4)),
             "steady" => Some(Self::steady(seed, 100_000)),
             _ => None,
+        }
+    }
+
+    /// The world that is played for a seed, where many are.
+    pub fn of_seed(seed: u64) -> Self {
+        match seed % 8 {
+            7 => Self::crashing(seed, 4),
+            odd if odd % 2 == 1 => Self::winding(seed, 25),
+            _ => Self::stormy(seed, 60),
         }
     }
 
@@ -126,10 +143,13 @@ impl Workload {
             config: Config { journaled: config.journaled || behaviour.crashes > 0, ..config },
             queues,
             graphs,
+            shared: Vec::new(),
+            begin_ns: 0,
             behaviour,
         };
         limit(&mut workload);
         draw_faults(&mut workload);
+        draw_money(&mut workload);
         workload
     }
 
@@ -149,9 +169,20 @@ impl Workload {
             deferred: dice.below(300),
             ..stormy.behaviour
         };
-        let mut workload = Self { name: "winding", graphs, behaviour, ..stormy };
+        let (shared, begin_ns) = (Vec::new(), 0);
+        let mut workload = Self { name: "winding", graphs, shared, begin_ns, behaviour, ..stormy };
         limit(&mut workload);
+        draw_money(&mut workload);
         workload
+    }
+
+    /// A small one of either, to have its process go down at every point: see [`crate::crash_everywhere`].
+    pub fn crashing(seed: u64, runs: u64) -> Self {
+        let drawn = if seed / 8 % 2 == 0 { Self::stormy } else { Self::winding };
+        let drawn = drawn(seed, runs);
+        let behaviour = Behaviour { crashes: 0, jumps: 0, ..drawn.behaviour };
+        let config = Config { journaled: true, ..drawn.config };
+        Self { name: "crashing", config, behaviour, inspect_one_in: 1, ..drawn }
     }
 
     /// A world of five-step diamonds in which hardly anything goes wrong: for measuring.
@@ -180,6 +211,8 @@ impl Workload {
             config: Config { seed, ..Config::default() },
             queues: Vec::new(),
             graphs: vec![(GraphSpec::flat("steady", "1", specs, 5), policies)],
+            shared: Vec::new(),
+            begin_ns: 0,
             behaviour: Behaviour {
                 duration_ns: 20 * MS,
                 instant: 500,
@@ -204,6 +237,7 @@ impl Workload {
                 late: 0,
                 jumps: 0,
                 reconfigured: 0,
+                budgeted: 0,
             },
         }
     }
@@ -264,6 +298,7 @@ fn stormy_behaviour(dice: &mut Dice) -> Behaviour {
         late: 0,
         jumps: 0,
         reconfigured: 0,
+        budgeted: 0,
     }
 }
 

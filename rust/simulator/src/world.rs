@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use penstock_engine::{
     Action, AttemptKey, CancelCause, Cause, Engine, Evaluation, Event, Failure, Lsn, NodeId,
-    NodeKind, Outcome, Place, Record, ResourceId, RunKey, Score, Start, draw,
+    NodeKind, Outcome, Place, Record, RunKey, Score, Start, draw,
 };
 
 use crate::checker::{Checked, Checker, Violation, broken};
@@ -230,8 +230,6 @@ pub(crate) struct World<'a> {
     /// By number, how runs ended that may have to be restored.
     pub(crate) ends: BTreeMap<u64, u64>,
     pub(crate) report: Report,
-    /// Nano-dollars that attempts of this process have booked.
-    pub(crate) booked: i64,
 }
 
 /// When something happens, which of those scheduled it is, and what.
@@ -251,17 +249,20 @@ pub(crate) fn engine(workload: &Workload) -> Engine {
 
 impl<'a> World<'a> {
     fn new(workload: &'a Workload) -> Self {
+        let mut checker = Checker::new(workload);
+        let mut engine = engine(workload);
+        checker.money.open(workload, &mut engine, workload.begin_ns);
         Self {
             workload,
-            engine: engine(workload),
-            checker: Checker::new(workload),
-            now_ns: 0,
+            engine,
+            checker,
+            now_ns: workload.begin_ns,
             coming: BinaryHeap::new(),
             scheduled: 0,
             attempts: Vec::new(),
             evaluating: Vec::new(),
             calm_ns: None,
-            moved: (0, 0),
+            moved: (u64::MAX, 0),
             wakes: None,
             drained: true,
             records: Vec::new(),
@@ -271,7 +272,6 @@ impl<'a> World<'a> {
             down: false,
             ends: BTreeMap::new(),
             report: Report::default(),
-            booked: 0,
         }
     }
 
@@ -305,8 +305,8 @@ impl<'a> World<'a> {
             }
         }
         self.checker.finish(&self.engine)?;
-        self.sums_are_exact()?;
-        self.report.elapsed_ns = self.now_ns;
+        self.checker.money.check(self.workload, &self.engine)?;
+        self.report.elapsed_ns = self.now_ns - self.workload.begin_ns;
         let calm_ns = self.calm_ns.unwrap_or_default();
         self.report.calmed_ns = self.now_ns - calm_ns.min(self.now_ns);
         self.report.coverage = self.checker.coverage;
@@ -442,6 +442,9 @@ impl<'a> World<'a> {
             }
             Happening::Resumes(run) => {
                 self.report.events += 1;
+                if draw(self.workload.seed, [27, run.0, self.now_ns, 0]).is_multiple_of(3) {
+                    self.provide(run)?;
+                }
                 let unknown = !self.engine.unknown(run).is_empty();
                 if self.engine.resume(self.now_ns, run) && unknown {
                     return Err(format!("{run:?} is resumed though an outcome is not known"));
@@ -467,36 +470,6 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Every other attempt books something, now and then without a price.
-    fn spend(&mut self, attempt: AttemptKey) -> Checked {
-        let dice = |what| draw(self.workload.seed, [15, what, attempt.0, self.now_ns]);
-        if dice(1).is_multiple_of(2) || self.engine.attempt(attempt).is_none() {
-            return Ok(());
-        }
-        let resource = ResourceId((dice(2) % 3) as u32);
-        let nanos = (!dice(3).is_multiple_of(10)).then(|| (dice(4) % 1_000_000).cast_signed());
-        let units = dice(5) % 1_000;
-        self.booked += nanos.unwrap_or(0);
-        self.handle(Event::Spent { attempt, resource, units, nanos })
-    }
-
-    /// The books have all that was booked, and what became of it is the whole of it.
-    fn sums_are_exact(&self) -> Checked {
-        let pages = self.engine.books().pages();
-        let cash = pages.iter().flat_map(|page| page.cash.iter());
-        let booked: i64 = cash.map(|(_, amount)| amount.nanos).sum();
-        if booked != self.booked {
-            return Err(format!("{} nano-dollars were booked, and {booked} are", self.booked));
-        }
-        for page in pages {
-            let became: i64 = page.waste.iter().sum();
-            if became != page.nanos {
-                return Err(format!("of {} nano-dollars, {became} became something", page.nanos));
-            }
-        }
-        Ok(())
-    }
-
     fn end(&mut self, attempt: AttemptKey, end: End) -> Checked {
         if end == End::Interrupted {
             return self.handle(Event::Interrupted { attempt });
@@ -510,7 +483,7 @@ impl<'a> World<'a> {
         })
     }
 
-    fn handle(&mut self, event: Event) -> Checked {
+    pub(crate) fn handle(&mut self, event: Event) -> Checked {
         self.report.events += 1;
         self.engine.handle(self.now_ns, event);
         self.drain(event == Event::Tick)
@@ -551,6 +524,8 @@ impl<'a> World<'a> {
         if !self.report.events.is_multiple_of(self.workload.inspect_one_in) {
             return Ok(());
         }
+        self.checker.money.check(self.workload, &self.engine)?;
+        self.checker.runs_are_known(&self.engine)?;
         crate::standing::check(self.workload, &self.engine, &self.checker.asked, self.drained)
             .map(|_| ())
     }
@@ -590,11 +565,13 @@ impl<'a> World<'a> {
         };
         let event = match (what, outcomes) {
             (What::Count, _) => Event::Counted { run, node, count: (dice(2) % 4) as u32 },
+            (What::Function, Some(_)) if matches!(kind, Some(NodeKind::Accept { .. })) => {
+                let accepted = dice(2).is_multiple_of(2);
+                let score = Score::of(f64::from(u8::from(accepted)));
+                Event::Judged { run, node, accepted, score }
+            }
             (_, Some(outcomes)) => {
-                let outcome = dice(2) % outcomes;
-                let judged = matches!(kind, Some(NodeKind::Accept { .. }));
-                let score = judged.then(|| Score::of(outcome as f64 / 2.0)).flatten();
-                Event::Chosen { run, node, outcome, score }
+                Event::Chosen { run, node, outcome: dice(2) % outcomes, score: None }
             }
             _ => Event::Decided { run, node, value: self.checker.value() },
         };
@@ -618,7 +595,7 @@ impl<'a> World<'a> {
                 self.hash([3, value.0.into(), 0, 0]);
                 self.checker.give_up(value)
             }
-            Action::Ended { run, outcome, .. } => {
+            Action::Ended { run, ref ledger, outcome, .. } => {
                 let tag = match outcome {
                     Outcome::Succeeded(_) => 4,
                     Outcome::Failed { .. } => 5,
@@ -627,7 +604,8 @@ impl<'a> World<'a> {
                 };
                 *self.report.ended(tag) += 1;
                 self.hash([tag, run.0, 0, 0]);
-                let number = self.checker.ended(&self.engine, run, outcome)?;
+                let entries = ledger.as_ref().map_or(&[][..], |ledger| ledger.entries());
+                let number = self.checker.ended(&self.engine, run, outcome, entries)?;
                 if self.workload.behaviour.crashes > 0 {
                     self.ends.insert(number, tag);
                 }

@@ -85,8 +85,8 @@ fn played(scene: &Scene, seed: u64, runs: u64) -> Played {
 /// The mean wait in seconds, over all batches.
 fn wait(played: &Played) -> f64 {
     let (sum, count) = played.batches.iter().fold((0.0, 0), |(sum, count), batch| {
-        let waits = batch.delay.len();
-        (sum + batch.delay.mean_ns() * waits as f64, count + waits)
+        let waits = batch.delays[0].len();
+        (sum + batch.delays[0].mean_ns() * waits as f64, count + waits)
     });
     sum / count as f64 / 1e9
 }

@@ -28,14 +28,14 @@ def tell_fatal_apart(attempts: Iterable[Attempt]) -> set[str]:
     unknown: set[str] = set()
     for failed in by_path.values():
         most = max((it.number for it in failed if not it.last), default=0)
-        if not most:
-            unknown.add(failed[0].step)
-            continue
         retried = {it.error for it in failed if not it.last}
-        fatal = {it.error for it in failed if it.last and it.number <= most} - retried
+        fatal = _REFUSALS.union(it.error for it in failed if it.last and it.number <= most)
+        fatal -= retried
         for attempt in failed:
             if attempt.last and (attempt.number <= most or attempt.error in fatal):
                 attempt.how = "fatal"
+            elif not most:
+                unknown.add(attempt.step)
     return unknown
 
 
@@ -106,6 +106,8 @@ def _row(group: Sequence[Attempt], number: int, after: After | None, factor: flo
 
 
 LEAST: Final = 30
+_REFUSALS: Final = frozenset({"contract", "threshold", "rejected", "wrong_owner"})
+"""What is not retried unless a policy names it."""
 _SEEN: Final = ("done", "error", "fatal")
 _FEW: Final = 5
 _SHOWN: Final = 3.0

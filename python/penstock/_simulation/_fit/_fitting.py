@@ -187,7 +187,10 @@ def _judged(
 
 
 def _explored(tiers: Iterable[Tier], seen: Seen, gaps: list[str]) -> None:
-    """Say which tiers of cascades ran only where those before had not been accepted."""
+    """Say which tiers of cascades ran only where those before had not been accepted.
+
+    `Change.extrapolates` knows these gaps by how they begin.
+    """
     ran = {attempt.path for attempt in seen.attempts}
     for tier in tiers:
         if tier.explorer not in ran:

@@ -46,7 +46,7 @@ def count_in_flight(
             begun += len(here)
             for attempt in here:
                 if attempt is not None:
-                    attempt.flight = flight
+                    attempt.flight, attempt.crowd = flight, max(begun - over, 1)
 
 
 def load_of(attempts: Sequence[Attempt]) -> Load:
@@ -59,9 +59,9 @@ def load_of(attempts: Sequence[Attempt]) -> Load:
         attempts: of a step, one or more.
     """
     ordered = sorted(attempts, key=lambda it: it.flight)
-    flights = [it.flight for it in ordered]
-    p99 = rounded(flights[min(int(0.99 * len(flights)), len(flights) - 1)])
-    first = flights[0]
+    crowds = sorted(it.crowd for it in attempts)
+    p99 = float(crowds[min(int(0.99 * len(crowds)), len(crowds) - 1)])
+    first = ordered[0].flight
     bins = _bins(ordered)
     factors = _factors(bins)
     if factors is None:

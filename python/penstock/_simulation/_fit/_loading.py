@@ -15,7 +15,8 @@ from penstock._simulation._subject import DEFAULT, subject_of
 
 from ._coming import Wanted
 from ._fitting import model_of
-from ._seen import Reader, Seen, intervals
+from ._reading import Reader, intervals
+from ._seen import Seen
 
 if TYPE_CHECKING:
     from penstock._simulation._model import Model
@@ -111,7 +112,8 @@ def load(
     wanted |= {"version": version, "limit": 1}
     newest = next(view.every(**wanted), None)
     if newest is None:
-        raise _nothing(terms, view, name, version)
+        bounded = since is not None or until is not None
+        raise _nothing(terms, view, name, version, bounded=bounded)
     wanted |= {"version": newest.version, "limit": most}
     runs = list(view.every(**wanted))[::-1]
     if len(runs) < 2:
@@ -221,9 +223,7 @@ def _queues(terms: Terms | None) -> dict[str, str]:
 def _named(terms: Iterable[tuple[str, str]], workflow: str | None, view: StoreView) -> str:
     known = sorted({name for name, _ in terms})
     if not known:
-        raise DefinitionError(
-            f"{view.path} has no runs", remedy="run the workflow with Runtime(store=...) first"
-        )
+        raise DefinitionError(f"{view.path} has no runs", remedy=_RUN_FIRST)
     if workflow is None and len(known) > 1:
         raise DefinitionError(
             f"{view.path} has runs of {len(known)} workflows",
@@ -238,7 +238,12 @@ def _named(terms: Iterable[tuple[str, str]], workflow: str | None, view: StoreVi
 
 
 def _nothing(
-    terms: Iterable[tuple[str, str]], view: StoreView, name: str, version: str | None
+    terms: Iterable[tuple[str, str]],
+    view: StoreView,
+    name: str,
+    version: str | None,
+    *,
+    bounded: bool,
 ) -> DefinitionError:
     versions = sorted({each for of, each in terms if of == name})
     if version is not None and version not in versions:
@@ -247,7 +252,8 @@ def _nothing(
             remedy=f"the versions are {', '.join(versions)}",
         )
     return DefinitionError(
-        f"{view.path} has no run of workflow {name!r} in that time", remedy="look further back"
+        f"{view.path} has no run of workflow {name!r}" + (" in that time" if bounded else ""),
+        remedy="look further back" if bounded else _RUN_FIRST,
     )
 
 
@@ -270,3 +276,6 @@ def _scores(view: StoreView, kind: str, runs: set[str]) -> dict[str, float]:
             if note["kind"] == kind:
                 found[run_id] = float(note["value"])
     return found
+
+
+_RUN_FIRST: Final = "let some hundred run in a Runtime(store=...) first"

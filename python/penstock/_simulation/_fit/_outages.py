@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from math import log
+from statistics import median
 from typing import Final
 
 from penstock._simulation._places import Outage
@@ -30,7 +32,8 @@ def mark_outages(attempts: Iterable[Attempt], since: float, until: float) -> lis
     for queue, tried in sorted(queues.items()):
         tried.sort(key=lambda it: it.start)
         spans = outages_of(tried)
-        inside = [it for it in tried if _within(it.start, spans)]
+        starts = [it.start for it in tried]
+        inside = [it for span in spans for it in _between(tried, starts, *span)]
         for attempt in inside:
             attempt.outage = True
         if spans:
@@ -42,6 +45,7 @@ def mark_outages(attempts: Iterable[Attempt], since: float, until: float) -> lis
                     every=rounded(quiet / len(spans)),
                     lasts=rounded(max(lasted / len(spans), 1.0)),
                     error=rounded(sum(_failed(it) for it in inside) / len(inside)),
+                    slower=_slower(inside, [it for it in tried if not it.outage]),
                 )
             )
     return found
@@ -73,13 +77,13 @@ def outages_of(tried: Sequence[Attempt]) -> list[Span]:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((max(start, spans[-1][1]) if spans else start, end))
-    sharp = [_sharpened(tried, span, share) for span in spans]
+    starts = [it.start for it in tried]
+    sharp = [_sharpened(_between(tried, starts, *span), share) for span in spans]
     return [span for span in sharp if span is not None]
 
 
-def _sharpened(tried: Sequence[Attempt], span: Span, usual: float) -> Span | None:
+def _sharpened(inside: Sequence[Attempt], usual: float) -> Span | None:
     """The part of a span that is most likely the outage: the largest sum of likelihood ratios."""
-    inside = [it for it in tried if span[0] <= it.start < span[1]]
     error = min(max(_share([_failed(it) for it in inside]), 2 * usual, _HALF), 0.99)
     usual = min(usual, error / 2)
     failed, passed = log(error / usual), log((1 - error) / (1 - usual))
@@ -95,8 +99,21 @@ def _sharpened(tried: Sequence[Attempt], span: Span, usual: float) -> Span | Non
     return found
 
 
-def _within(time: float, spans: Iterable[Span]) -> bool:
-    return any(start <= time <= end for start, end in spans)
+def _slower(inside: Sequence[Attempt], outside: Sequence[Attempt]) -> float:
+    """By how much longer what fails takes than at other times; 1 where that is not shown."""
+    failed = [it.seconds for it in inside if _failed(it)]
+    usual = [it.seconds for it in outside if _failed(it)]
+    if len(failed) < _SLOW or len(usual) < _SLOW or not median(usual) or not median(failed):
+        return 1.0
+    factor = median(failed) / median(usual)
+    return rounded(factor) if abs(log(factor)) > log(_SHOWN) else 1.0
+
+
+def _between(
+    tried: Sequence[Attempt], starts: Sequence[float], start: float, end: float
+) -> Sequence[Attempt]:
+    """Those that started from then to then, both among them. O(log n) and their number."""
+    return tried[bisect_left(starts, start) : bisect_right(starts, end)]
 
 
 def _failed(attempt: Attempt) -> bool:
@@ -111,3 +128,5 @@ _MINUTE: Final = 60
 _HALF: Final = 0.5
 _LEAST: Final = 10
 _FAR: Final = 3.0
+_SLOW: Final = 30
+_SHOWN: Final = 1.25

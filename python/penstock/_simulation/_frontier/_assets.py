@@ -12,6 +12,7 @@ header h1 { font-size: 24px; }
 .tile[data-n] { cursor: pointer; }
 .tile .note { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .tile p { font-size: 13.5px; }
+.tile small { font-size: 13px; font-weight: 400; letter-spacing: 0; color: var(--quiet); }
 .tile strong { font-weight: 640; color: var(--c2); }
 .tile.cheapest, .tile.knee, .tile.present { border-top: 3px solid var(--ink); }
 .picture {
@@ -62,7 +63,7 @@ svg.frontier .bounded { fill: var(--c5); font-weight: 600; }
 #panel li { font-weight: 550; overflow-wrap: anywhere; }
 #panel dl {
   display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 2px 12px; margin: 0 0 10px;
-  max-height: 268px; overflow-y: auto;
+  max-height: 226px; overflow-y: auto;
 }
 #panel dt { color: var(--quiet); }
 #panel dd { margin: 0; text-align: right; }

@@ -64,24 +64,27 @@ def _tile(front: Frontier, name: str, note: str, point: Point | None) -> str:
     head = f'<h2>{name}</h2><p class="note">{escape(note)}</p>'
     if point is None:
         missing = "no policy meets it" if name == "Cheapest" else "the frontier has no bend"
-        return f'<div class="card tile"><b class="none">{missing}</b>{head}</div>'
+        return f'<div class="card tile">{head}<b class="none">{missing}</b></div>'
     figures = " · ".join(
         f"{label(metric)} {told(metric, point.forecast.figure(metric).value)}"
         for metric in ("latency_p95", front.third)
     )
-    saving = front.saved_a_day(point)
-    if point.number == 0:
-        last = "the present point" if name != "Present" else "cost per success"
-    elif saving.value is None:
-        last = ""
-    else:
-        how = "less" if saving.value >= 0 else "more"
-        last = f"<strong>{dollars(abs(saving.value))} {how} a day</strong>"
     return (
         f'<div class="card tile {name.lower()}" data-n="{point.number}">{head}'
-        f"<b>{told('cost', point.forecast.figure('cost').value)}</b>"
-        f"<p>{escape(figures)}</p><p>{last}</p></div>"
+        f"<b>{told('cost', point.forecast.figure('cost').value)} <small>a success</small></b>"
+        f"<p>{escape(figures)}</p><p>{_a_day(front, point)}</p></div>"
     )
+
+
+def _a_day(front: Frontier, point: Point) -> str:
+    """What a policy costs or saves a day, in a tile."""
+    saving = front.saved_a_day(point).value
+    if saving is None:
+        return ""
+    if point.number == 0:
+        cost, many = (point.forecast.figure(name).value for name in ("cost", "throughput"))
+        return f"{dollars(_DAY * (cost or 0.0) * (many or 0.0))} a day at the present load"
+    return f"<strong>{dollars(abs(saving))} {'less' if saving >= 0 else 'more'} a day</strong>"
 
 
 def _legend(front: Frontier) -> str:
@@ -170,3 +173,4 @@ def _release(point: Point) -> str:
 
 
 _PANEL: Final = '<aside class="card" id="panel" aria-live="polite"></aside>'
+_DAY: Final = 86_400

@@ -58,8 +58,10 @@ class Axis:
             share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
-    def ticks(self) -> list[float]:
-        """Round values to write at the axis."""
+    def ticks(self, *, of_time: bool = False) -> list[float]:
+        """Round values to write at the axis; those of a clock for seconds of a minute and more."""
+        if self.is_log and of_time and self.high > 60:
+            return self._times()
         if self.is_log:
             wide = self.high / self.low > 3_000
             found = [
@@ -73,6 +75,13 @@ class Axis:
         step = next(it for it in (1, 2, 2.5, 5, 10) if it * power >= rough) * power
         first = floor(self.low / step) + (0 if isclose(self.low % step, 0, abs_tol=1e-12) else 1)
         return [round(n * step, 12) for n in range(first, floor(self.high / step) + 1)]
+
+    def _times(self) -> list[float]:
+        least = 10.0 ** floor(log10(self.low))
+        below = [factor * least * 10**n for n in range(12) for factor in (1, 2, 5)]
+        found = [*(tick for tick in below if tick < _CLOCK[0] / 2), *_CLOCK]
+        found = [tick for tick in found if self.low <= tick <= self.high]
+        return found[:: (len(found) + 7) // 8] if len(found) > 9 else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +136,10 @@ def plot(front: Frontier) -> str:
     slows = [front.points[number].forecast.figure("latency_p95").value or 0.0 for number in placed]
     bounds = {each.metric: each.bound for each in front.require if each.sign == "<="}
     slow_bound, cost_bound = bounds.get("latency_p95"), bounds.get("cost")
-    along = Axis.around(costs, _LEFT, _WIDE - _RIGHT)
     up = Axis.around(slows, _FLOOR, _TOP)
+    names = [told("latency_p95", tick) for tick in up.ticks(of_time=True)]
+    left = _LEFT + max(_TICK * max(map(len, names), default=0) - _ROOM, 0.0)
+    along = Axis.around(costs, left, _WIDE - _RIGHT)
     shades = shades_of(front)
     places = {
         number: (along(cost), up(slow))
@@ -136,7 +147,9 @@ def plot(front: Frontier) -> str:
     }
     parts = [*_axes(along, up)]
     if slow_bound is not None and up.low < slow_bound < up.high:
-        parts.append(_bound_across(up(slow_bound), f"p95 ≤ {told('latency_p95', slow_bound)}"))
+        parts.append(
+            _bound_across(left, up(slow_bound), f"p95 ≤ {told('latency_p95', slow_bound)}")
+        )
     if cost_bound is not None and along.low < cost_bound < along.high:
         parts.append(_bound_up(along(cost_bound), f"cost ≤ {told('cost', cost_bound)}"))
     parts += _lines(front, places)
@@ -198,11 +211,12 @@ def _special(front: Frontier) -> dict[int, list[str]]:
 
 
 def _axes(along: Axis, up: Axis) -> Iterator[str]:
-    for tick in up.ticks():
+    for tick in up.ticks(of_time=True):
         y = up(tick)
         yield (
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">'
+            f'<line class="grid" x1="{along.start:.1f}" x2="{along.end:.1f}" '
+            f'y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{along.start - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">'
             f"{escape(told('latency_p95', tick))}</text>"
         )
     for tick in along.ticks():
@@ -215,7 +229,7 @@ def _axes(along: Axis, up: Axis) -> Iterator[str]:
     yield (
         f'<text class="title" x="{_WIDE - _RIGHT}" y="{_HIGH - 6}" text-anchor="end">'
         "cost per success →</text>"
-        f'<text class="title" x="{_LEFT - 44}" y="{_TOP - 12}">↑ p95 latency</text>'
+        f'<text class="title" x="8" y="{_TOP - 12}">↑ p95 latency</text>'
     )
 
 
@@ -224,10 +238,10 @@ def _tick_usd(value: float) -> str:
     return text.rstrip(".") if value < 1 else f"${value:,.2f}".removesuffix(".00")
 
 
-def _bound_across(y: float, name: str) -> str:
+def _bound_across(left: float, y: float, name: str) -> str:
     x = _WIDE - _RIGHT
     return (
-        f'<line class="bound" x1="{_LEFT}" x2="{x}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<line class="bound" x1="{left:.1f}" x2="{x}" y1="{y:.1f}" y2="{y:.1f}"/>'
         f'<text class="bounded" x="{x - 4}" y="{y - 6:.1f}" text-anchor="end">{escape(name)}</text>'
     )
 
@@ -379,3 +393,9 @@ _TOP: Final = 34.0
 _BOTTOM: Final = 44.0
 _FLOOR: Final = _HIGH - _BOTTOM
 _LETTER: Final = 8.0
+_TICK: Final = 6.6
+_ROOM: Final = 46.0
+_CLOCK: Final = tuple(
+    60.0 * minutes
+    for minutes in (1, 2, 5, 10, 20, 30, 60, 120, 300, 720, 1_440, 2_880, 7_200, 14_400, 43_200)
+)

@@ -49,9 +49,10 @@ def sentences(front: Frontier) -> Iterator[str]:
         yield cheapest_told(front)
     chosen = front.chosen
     if chosen.hypervolume > 0:
+        all_of_it, present = 100 * chosen.hypervolume, 100 * chosen.present_volume
         yield (
-            f"The frontier covers {chosen.hypervolume:.0%} of the room between the best and the "
-            f"worst of each axis; the present point {chosen.present_volume:.0%}."
+            f"The frontier covers {all_of_it:.0f} % of the room between the best and the worst of "
+            f"each axis; the present point {present:.0f} %."
         )
     yield from missing(front)
     yield from left_out_told(front)

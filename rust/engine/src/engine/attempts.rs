@@ -264,6 +264,15 @@ impl Engine {
     /// Whether an attempt ended only after it was given up or had run out of time: what it brought is
     /// dropped then, and its timeout stands. Not so where it says what nobody knew.
     fn ended_late(&mut self, attempt: &Attempt, result: ValueId) -> bool {
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::LateResultCounts)
+            && attempt.phase == Phase::Abandoned
+            && self.node_state(attempt.run, attempt.node).is_some()
+        {
+            let body = Body::Done { value: result, started_ns: attempt.started_ns, copy: false };
+            self.commit(attempt.run, attempt.node, attempt.number, body);
+            return true;
+        }
         match attempt.phase {
             Phase::Abandoned if self.is_unknown(attempt) => {
                 self.abandoned.remove(&(attempt.run, attempt.node));
@@ -319,10 +328,11 @@ impl Engine {
     fn outcome_unknown(&mut self, attempt: &Attempt) {
         self.released(attempt);
         // Compensations go on, whatever the outcome of another is.
-        if self.status(attempt.run) == Some(RunStatus::Running) {
+        let was_running = self.status(attempt.run) == Some(RunStatus::Running);
+        self.commit(attempt.run, attempt.node, attempt.number, Body::Unknown);
+        if was_running {
             self.stand_still(attempt.run);
         }
-        self.commit(attempt.run, attempt.node, attempt.number, Body::Unknown);
         self.settle(attempt.run);
         let (run, node, cause) = (attempt.run, attempt.node, Cause::OutcomeUnknown);
         self.actions.push_back(Action::Stalled { run, node, cause });
@@ -349,6 +359,12 @@ impl Engine {
         let again = failure.retryable
             && !run.is_withdrawn(attempt.node)
             && attempt.number < retry.attempts_max.get();
+        #[cfg(feature = "planted")]
+        let again = again
+            || (crate::planted::has(crate::planted::Bug::OneAttemptMore)
+                && failure.retryable
+                && !run.is_withdrawn(attempt.node)
+                && attempt.number == retry.attempts_max.get());
         let then = if again {
             let parts = [run.number, u64::from(attempt.node.0), u64::from(attempt.number), 0];
             let delay_ns = retry
@@ -381,9 +397,9 @@ impl Engine {
         let (run, node) = (attempt.run, attempt.node);
         let then = Then::Park { due_ns: self.now_ns, denial: Denial::DeadLetter };
         let body = Body::Failed { cause, started_ns: attempt.started_ns, then, refusal };
-        self.stand_still(run);
         self.commit(run, node, attempt.number, body);
         self.commit(run, Place(0), 0, Body::Paused);
+        self.stand_still(run);
         self.settle(run);
         self.actions.push_back(Action::Stalled { run, node, cause: Cause::RetryDenied });
     }
@@ -411,6 +427,10 @@ impl Engine {
         }
         if self.accounts.is_some() {
             self.landed(key);
+        }
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::SlotIsGivenTwice) && timed_out {
+            self.running = self.running.saturating_sub(1);
         }
         // What nobody needs any more has been told to stop.
         let wanted = matches!(attempt.phase, Phase::Running);

@@ -40,13 +40,14 @@ impl Engine {
         if run.status != RunStatus::Running || run.ending.is_some() {
             return false;
         }
-        self.stand_still(key);
         self.commit(key, Place(0), 0, Body::Paused);
+        self.stand_still(key);
         self.settle(key);
         true
     }
 
-    /// No step of the run stands in a line any more.
+    /// No step of a run that has just been paused stands in a line any more. Not before it is paused: what one of its
+    /// steps gives back may let another into its line.
     pub(super) fn stand_still(&mut self, key: RunKey) {
         let cells = self.runs.get(key.0).map_or(0, |run| run.cells.len() as u32);
         for index in 0..cells {

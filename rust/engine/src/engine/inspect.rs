@@ -79,7 +79,8 @@ pub struct QueueCounts {
 /// Everything that the engine keeps to bring runs on.
 #[derive(Clone, Debug, Default)]
 pub struct Inspection {
-    /// By node, in no order. A step whose gate was overtaken by another way on may have one that is left over.
+    /// By node, in no order. A gate, a wait for money or a turning away may be left over by a pause: whoever comes to
+    /// it passes it over.
     pub holds: Vec<(RunKey, Place, Hold)>,
     /// Timers that stand for the state they were set for, in no order.
     pub timers: Vec<Timer>,

@@ -9,7 +9,8 @@ use crate::accounts::{
 use crate::action::Action;
 use crate::books::Ledger;
 use crate::failure::Cause;
-use crate::ids::{AttemptKey, Place, PlanId, RunKey, TenantId};
+use crate::ids::{AttemptKey, Place, PlanId, RunKey, StepId, TenantId};
+use crate::metrics::Distribution;
 use crate::plan::Policy;
 use crate::queues::Entry;
 use crate::record::{Body, Denial, Score};
@@ -83,6 +84,16 @@ impl Engine {
         self.settle(key);
         self.take_turns();
         true
+    }
+
+    /// What attempts of steps have cost so far, in nano-dollars; nothing as long as there is no account.
+    pub fn costs(&self) -> impl Iterator<Item = (StepId, &Distribution)> {
+        self.accounts.iter().flat_map(|accounts| accounts.costs())
+    }
+
+    /// What attempts of a step had cost before this engine was there: it is reserved for the next ones.
+    pub fn learn(&mut self, step: StepId, costs: &Distribution) {
+        self.accounts_mut().learn(step, costs);
     }
 
     /// How an account stands.
@@ -204,6 +215,12 @@ impl Engine {
         let Some(&attempt) = self.attempts.get(key.0) else { return };
         let payers =
             |accounts: &Accounts| accounts.payers(attempt.run, attempt.plan, attempt.tenant);
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::TenantIsNotCharged)
+            && accounts.tenant_account(attempt.tenant).is_some()
+        {
+            return;
+        }
         accounts.spend(self.now_ns, key, nanos, payers);
     }
 
@@ -308,9 +325,9 @@ impl Engine {
         if when_spent == WhenSpent::Fail || fallback || !stands_still {
             return self.fail_wait(key, node, Cause::Budget);
         }
-        self.stand_still(key);
         self.commit(key, node, 0, Body::Parked { denial: Denial::Money });
         self.commit(key, Place(0), 0, Body::Paused);
+        self.stand_still(key);
         self.settle(key);
         self.actions.push_back(Action::Stalled { run: key, node, cause: Cause::Budget });
         self.sleeps(key, &unpaid);

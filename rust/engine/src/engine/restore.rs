@@ -136,6 +136,10 @@ impl Engine {
         };
         let (mut run, open) = fold(&identity, restore.records, &mut self.changes);
         run.seq = restore.records_had;
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::PriorityIsLost) {
+            run.priority = None;
+        }
         let ending = run.ending.is_some();
         let deadline_ns = run.has_deadline().then_some(run.deadline_ns);
         let key = RunKey(self.runs.insert(run));
@@ -314,6 +318,10 @@ impl Engine {
     /// What may run at most once, was started and has not ended: nobody knows. Answers which nodes that are.
     fn restore_unknown(&mut self, key: RunKey, open: &Open) -> Vec<Place> {
         let mut unknown = Vec::new();
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::OnceIsTwice) {
+            return unknown;
+        }
         for &node in &open.started {
             let Some(run) = self.runs.get(key.0) else { break };
             let state = run.cells[node.index()].state;

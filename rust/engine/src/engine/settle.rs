@@ -16,6 +16,12 @@ impl Engine {
     pub(super) fn commit(&mut self, key: RunKey, node: Place, attempt: u32, body: Body) {
         let Some(run) = self.runs.get_mut(key.0) else { return };
         self.lsn.0 += 1;
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::LsnIsGivenTwice)
+            && matches!(body, Body::Spent { .. })
+        {
+            self.lsn.0 -= 1;
+        }
         let record = Record {
             lsn: self.lsn,
             run: key,
@@ -248,6 +254,8 @@ impl Engine {
     fn await_disk_at(&mut self, key: RunKey, node: Place, template: NodeId) {
         let Some(run) = self.runs.get(key.0) else { return };
         let gate = run.gate(self.lsn);
+        #[cfg(feature = "planted")]
+        let gate = if crate::planted::has(crate::planted::Bug::GateIsOpen) { Lsn(0) } else { gate };
         if gate > self.synced {
             self.gated.push_back((gate, key, node));
         } else {

@@ -19,6 +19,10 @@ impl Engine {
         let (plan, tenant) = (attempt.plan, attempt.tenant);
         let amount = Amount::of(units, nanos);
         self.books.cash(self.now_ns, plan, tenant, resource, &amount);
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::SpendIsBookedTwice) && attempt.number > 1 {
+            self.books.cash(self.now_ns, plan, tenant, resource, &amount);
+        }
         if self.accounts.is_some() {
             self.spent_from(key, nanos.unwrap_or(0));
         }

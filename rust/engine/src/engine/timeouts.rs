@@ -45,6 +45,10 @@ impl Engine {
                 .is_some_and(|it| it.state == NodeState::Backoff && it.attempts == attempts),
             TimerKind::QueueTimeout { run, node, arrival } => {
                 self.runs.get(run.0).is_some_and(|run| {
+                    #[cfg(feature = "planted")]
+                    if crate::planted::has(crate::planted::Bug::StaleTimerFires) {
+                        return run.is_lined(node);
+                    }
                     run.is_lined_since(node, arrival) || run.is_parked_since(node, arrival)
                 })
             }
@@ -74,6 +78,10 @@ impl Engine {
             TimerKind::Backoff { run, node, .. } => {
                 let Some(retried) = self.runs.get_mut(run.0) else { return };
                 retried.retry_due(node);
+                #[cfg(feature = "planted")]
+                if crate::planted::has(crate::planted::Bug::DueRetryIsForgotten) {
+                    return;
+                }
                 let gate = retried.boundary();
                 self.await_record(gate, run, node);
             }

@@ -429,6 +429,10 @@ impl Queue {
             // What kept them is gone.
             return (spare, true);
         }
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::DrainIsShut) {
+            return (0, false);
+        }
         let drain = self.parked.drain();
         let earned = drain.earn(now_ns, health);
         if drain.probes(now_ns, health) {
@@ -536,6 +540,10 @@ impl Queue {
             if let Some(until_ns) = breaker.filter(|&until_ns| until_ns > now_ns) {
                 at_ns = until_ns;
             }
+        }
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::QueueIsNotWoken) && !self.parked.is_empty() {
+            return None;
         }
         if at_ns >= self.armed_ns {
             return None;

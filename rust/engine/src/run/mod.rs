@@ -641,6 +641,10 @@ impl Run {
         self.move_node(node, NodeState::Running);
         self.running += 1;
         self.cells[node.index()].value = ValueId(attempt.0 as u32);
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::HiddenState) {
+            self.cells[node.index()].flags |= STARTED;
+        }
     }
 
     /// Notes that another attempt stands for an eligible step that was handed to the driver.

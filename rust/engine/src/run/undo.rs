@@ -212,6 +212,12 @@ impl Run {
         if !cell.is(STARTED) {
             return false;
         }
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::FailureIsNotUndone)
+            && cell.state == NodeState::Failed
+        {
+            return false;
+        }
         let (_, node) = self.locate(plan, place);
         let over =
             matches!(cell.state, NodeState::Succeeded | NodeState::Failed | NodeState::Cancelled);
@@ -259,6 +265,10 @@ impl Run {
     /// Whether everything that came after a node is undone, so that now it is.
     fn has_turn(&self, plan: &Plan, place: Place) -> bool {
         let cell = &self.cells[place.index()];
+        #[cfg(feature = "planted")]
+        if crate::planted::has(crate::planted::Bug::UndoneOutOfTurn) && cell.is(UNDOING) {
+            return !cell.is(TURNED);
+        }
         if !cell.is(UNDOING) || cell.is(TURNED) || cell.pending > 0 {
             return false;
         }

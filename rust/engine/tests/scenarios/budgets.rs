@@ -534,3 +534,22 @@ fn what_people_spend_on_a_review_is_paid_from_the_same_accounts() {
     play.signal(0);
     assert!(play.has_succeeded());
 }
+
+/// Found by simulation: what a step gave back when its run was paused let another step of the run into its line.
+#[test]
+fn no_step_of_a_run_starts_with_what_another_gave_back_as_the_run_was_paused() {
+    let mut world = World::new();
+    let nodes = [5, 3, 1].map(|priority| dear(60, &[]).priority(priority));
+    let run = started(&mut world, 100, WhenSpent::Fail, nodes.into());
+    let first = world.started();
+    assert!(world.start().is_none(), "the others wait for what it has reserved");
+    world.done(first);
+    assert!(world.pause(run));
+    assert!(world.start().is_none());
+    assert!(world.resume(run));
+    let second = world.started();
+    world.done(second);
+    let third = world.started();
+    world.done(third);
+    assert!(matches!(world.outcome(run), Some(Outcome::Succeeded(_))));
+}

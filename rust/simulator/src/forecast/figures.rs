@@ -20,8 +20,8 @@ pub struct Batch {
     pub degraded: u64,
     /// From acceptance to the end.
     pub latency: Distribution,
-    /// From eligible to dispatched, of attempts.
-    pub delay: Distribution,
+    /// From eligible to dispatched, of attempts, by queue.
+    pub delays: Vec<Distribution>,
     /// Nano-dollars.
     pub nanos: i64,
     /// Nano-dollars by [`Waste`].
@@ -70,7 +70,7 @@ impl Batch {
             first_pass: 0,
             degraded: 0,
             latency: Distribution::default(),
-            delay: Distribution::default(),
+            delays: vec![Distribution::default(); queues],
             nanos: 0,
             waste: [0; Waste::COUNT],
             attempts: [0; AttemptKind::COUNT],
@@ -106,7 +106,7 @@ impl Batch {
     pub(super) fn measure(&mut self, engine: &Engine, of: PlanId) {
         for ((plan, _, QueueId(queue)), _, metrics) in engine.metrics().series() {
             if plan == of {
-                self.delay.merge(&metrics.queue_delay);
+                self.delays[queue as usize].merge(&metrics.queue_delay);
                 self.held_ns[queue as usize] += metrics.held_ns;
                 self.hedges += metrics.hedges;
             }
