@@ -16,9 +16,7 @@ import penstock as ps
 from hidden_provider import RATES, Configuration, Provider, service
 from in_sample import METRICS, Figures, figures_of, off
 from penstock._scorecard import Card
-from penstock._simulation import Change, Forecast, predict
-from penstock._simulation._fit import fit_of_store, stretches_of_store
-from penstock._stored import StoreView
+from penstock._simulation import Change, Forecast, Model, Stretches, predict
 
 USUAL: Final = Configuration(name="usual")
 OTHERS: Final = (
@@ -79,9 +77,8 @@ def trial(seed: int, runs: int) -> Trial:
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         store = Path(folder) / "usual.db"
         usual = measured(USUAL, runs, seed, store)
-        view = StoreView(store)
-        model = fit_of_store(view, "writing")
-        stretches = stretches_of_store(view, model)
+        model = Model.fit(store)
+        stretches = Stretches.fit(store, model)
     workflow = service()
     changes = [Change(workflow, each.changes) for each in OTHERS]
     forecasts = predict(

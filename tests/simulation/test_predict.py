@@ -9,13 +9,10 @@ import pytest
 
 import penstock as ps
 from penstock._errors import DefinitionError
-from penstock._simulation import Change, Model, World, predict, simulate
-from penstock._simulation._fit import fit_of_store, stretches_of_store
+from penstock._simulation import Change, Model, Stretches, World, predict, simulate
 from penstock._simulation._forecast import Estimate, Forecast
 from penstock._simulation._scene import scene_of
 from penstock._simulation._simulate import played
-from penstock._simulation._stretches import Stretches
-from penstock._stored import StoreView
 
 gpt = ps.Queue("gpt", concurrency=4, retry_budget=None)
 RUNS = 400
@@ -165,7 +162,7 @@ def test_stretches_of_another_workflow_are_refused() -> None:
         predicted(stretches=Stretches(others, 10.0))
 
 
-def stored(path: Path, runs: int) -> StoreView:
+def stored(path: Path, runs: int) -> Path:
     """Attempts take longer from run to run; only the last runs review what they made."""
     import asyncio
 
@@ -191,13 +188,13 @@ def stored(path: Path, runs: int) -> StoreView:
             await rt.join()
 
     ps.testing.VirtualClock().run(main())
-    return StoreView(path)
+    return path
 
 
 def test_stretches_of_a_store_show_its_drift(tmp_path: Path) -> None:
-    view = stored(tmp_path / "a.db", 120)
-    whole = fit_of_store(view, "making")
-    found = stretches_of_store(view, whole, count=10)
+    store = stored(tmp_path / "a.db", 120)
+    whole = Model.fit(store)
+    found = Stretches.fit(store, whole, count=10)
     # No fewer than thirty runs each.
     assert len(found.models) == 4
     assert found.seconds == pytest.approx(119 * 0.5 / 4)
@@ -209,6 +206,6 @@ def test_stretches_of_a_store_show_its_drift(tmp_path: Path) -> None:
 
 
 def test_too_few_runs_tell_no_drift(tmp_path: Path) -> None:
-    view = stored(tmp_path / "a.db", 40)
+    store = stored(tmp_path / "a.db", 40)
     with pytest.raises(DefinitionError, match="has 40 runs of workflow 'making'"):
-        stretches_of_store(view, fit_of_store(view, "making"))
+        Stretches.fit(store, Model.fit(store))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import sqrt
+from pathlib import Path
 from typing import Final, cast
 
 from penstock._errors import DefinitionError
@@ -37,6 +38,49 @@ class Stretches:
             )
         object.__setattr__(self, "models", found)
         object.__setattr__(self, "seconds", seconds_of(seconds, "seconds"))
+
+    @classmethod
+    def fit(
+        cls,
+        store: Path | str,
+        model: Model,
+        *,
+        count: int = 10,
+        since: float | None = None,
+        until: float | None = None,
+        score: str = "quality",
+        most: int = 50_000,
+    ) -> Stretches:
+        """Those of the time that a model was fitted to, each with as many runs. O(records).
+
+        Args:
+            store: its path.
+            model: fitted to the runs of it.
+            count: how many; fewer where one would have fewer than 30 runs.
+            since: runs accepted from then on, in seconds since 1970.
+            until: runs accepted before.
+            score: the kind of score that tells quality.
+            most: runs that are read, the newest.
+
+        Raises:
+            DefinitionError: there are too few runs for two stretches.
+            StoreError: there is no such store, or it can't be read.
+        """
+        from penstock._durability import location
+        from penstock._stored import StoreView
+
+        from ._fit import stretches_of_store
+
+        path = location(store)
+        if path is None:
+            raise DefinitionError("store is None", remedy="give the path of a store")
+        view = StoreView(path)
+        try:
+            return stretches_of_store(
+                view, model, count=count, since=since, until=until, score=score, most=most
+            )
+        finally:
+            view.close()
 
 
 def weathers_of(model: Model) -> list[Model]:
