@@ -244,6 +244,8 @@ class _Reader:
                 )
                 for row in model.spend
             ],
+            "failed_spend": model.failed_spend,
+            "cut_spend": model.cut_spend,
             "quality": self._worth(place),
             "group": self._group(place),
         }

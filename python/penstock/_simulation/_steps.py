@@ -136,7 +136,9 @@ class StepModel(Part):
         load: by attempts in flight in its queue when it starts, what its latency is multiplied
             with: linear between the points, and beyond the last one as there.
         failures: by attempt; the last row that fits holds.
-        spend: of each attempt.
+        spend: of each attempt that returns.
+        failed_spend: what part of that an attempt spends that fails.
+        cut_spend: likewise one that is cut off: by a timeout, or as nobody needs it any more.
         accepted: the probability that its value is accepted, where it is judged.
         scores: sorted, of its values; those of the threshold in force or more are accepted.
         scores_seen: "all": there is one for each of its values; "explored": some stand for all, by
@@ -154,6 +156,8 @@ class StepModel(Part):
     load: tuple[tuple[float, float], ...]
     failures: tuple[FailureRow, ...]
     spend: tuple[SpendRow, ...]
+    failed_spend: float
+    cut_spend: float
     accepted: float | None
     scores: tuple[float, ...]
     scores_seen: ScoresSeen
@@ -176,6 +180,8 @@ class StepModel(Part):
         load: Sequence[Sequence[float]] = (),
         failures: Sequence[FailureRow] = (),
         spend: Sequence[SpendRow] = (),
+        failed_spend: float = 1.0,
+        cut_spend: float = 0.0,
         accepted: float | None = None,
         scores: Sequence[float] = (),
         scores_seen: ScoresSeen = "all",
@@ -195,6 +201,8 @@ class StepModel(Part):
             load=_load(load),
             failures=_rows(failures, "failures", FailureRow),
             spend=_rows(spend, "spend", SpendRow),
+            failed_spend=number(failed_spend, "failed_spend", least=0, most=LARGE),
+            cut_spend=number(cut_spend, "cut_spend", least=0, most=LARGE),
             accepted=None if accepted is None else share(accepted, "accepted"),
             scores=sample_numbers(scores, "scores", least=-LARGE) if scores else (),
             scores_seen=one_of(scores_seen, "scores_seen", get_args(ScoresSeen)),
@@ -227,7 +235,7 @@ class StepModel(Part):
 
     @property
     def mean_usd(self) -> float:
-        """Dollars an attempt, on the average."""
+        """Dollars an attempt that returns, on the average."""
         return sum(row.mean_usd for row in self.spend)
 
 

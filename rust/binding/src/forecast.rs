@@ -66,6 +66,10 @@ struct StepParts {
     #[pyo3(item)]
     spend: Vec<SpendParts>,
     #[pyo3(item)]
+    failed_spend: f64,
+    #[pyo3(item)]
+    cut_spend: f64,
+    #[pyo3(item)]
     quality: Option<f64>,
     #[pyo3(item)]
     group: Option<u8>,
@@ -210,6 +214,8 @@ impl StepParts {
             load: self.load,
             failures: failures.collect::<PyResult<_>>()?,
             spend: spend.collect::<PyResult<_>>()?,
+            failed_spend: self.failed_spend,
+            cut_spend: self.cut_spend,
             quality: self.quality,
             group: self.group,
         })
@@ -412,7 +418,8 @@ impl Scenario {
         let when = (nanoseconds(at), beside);
         let (drawn, model) = foretell(&self.scene, seed, which, NodeId(node), when, after)
             .map_err(|node| PyValueError::new_err(format!("node {} is no step", node.0)))?;
-        let spends = drawn.spends(model).map(|(resource, units, nanos)| (resource.0, units, nanos));
+        let spends =
+            drawn.spends(model, false).map(|(resource, units, nanos)| (resource.0, units, nanos));
         let end = match drawn.end {
             End::Done => "done",
             End::Error => "error",
@@ -467,8 +474,8 @@ type FactTold = (u64, f64, String, u32, &'static str);
 /// Plays scenarios on so many threads; a scenario that was not played to its end gives None.
 ///
 /// `length` is how many runs come first that do not count, how many that do, and in how many batches.
-/// `progress(runs)` is told every tenth of a second how many runs came; what it raises, and an interrupt, have
-/// the rest stop, and the second of what is given be True.
+/// `progress(runs)` is told every tenth of a second, and at the end, how many runs came; an interrupt has the rest
+/// stop, and the second of what is given be True; what else it raises is raised once they have.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "so Python gives them")]
 pub(crate) fn play<'py>(
@@ -549,13 +556,16 @@ impl Table {
     }
 
     fn watch(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        while !py.detach(|| self.wait()) {
+        loop {
+            let gone = py.detach(|| self.wait());
             py.check_signals()?;
             if let Some(progress) = progress {
                 progress.call1((self.progress.came.load(Ordering::Relaxed),))?;
             }
+            if gone {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 

@@ -53,6 +53,8 @@ fn scene(slots: u32, load: f64, latency: Shape) -> Scene {
         load: Vec::new(),
         failures: Vec::new(),
         spend: Vec::new(),
+        failed_spend: 1.0,
+        cut_spend: 0.0,
         quality: None,
         group: None,
     };

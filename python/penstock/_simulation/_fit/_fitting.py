@@ -19,7 +19,7 @@ from ._failures import ends, failure_rows, frailty_of, tell_fatal_apart
 from ._flight import Load, count_in_flight, factor_at, load_of
 from ._outages import mark_outages
 from ._seen import Attempt, Seen
-from ._spending import spend_rows
+from ._spending import spending_of
 from ._survival import Incidence, sampled
 from ._tiers import Tier, tiers_of
 
@@ -134,7 +134,7 @@ def _step(
         failed_latency=sampled(failed) if failed else None,
         load=load,
         failures=failure_rows(usual, frailty),
-        spend=spend_rows(lines, attempts),
+        **spending_of(lines, seen.ends[step]),
         attempts_seen=attempts,
     )
 

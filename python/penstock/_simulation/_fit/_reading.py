@@ -102,7 +102,7 @@ class Reader:
             if record.kind not in _ENDS:
                 continue
             ended[key] = record
-            self._seen.ends.setdefault(step, set()).add((run, *key))
+            self._seen.ends.setdefault(step, {})[(run, *key)] = _how(record)[0]
             if "started" in record.facts:
                 start = record.facts["started"] / 1e9
             elif key in known:
@@ -138,7 +138,7 @@ class Reader:
             if other in known:
                 self._attempt(run, step, record, known[other], "cut")
             elif copy:
-                self._seen.ends[step].add((run, *other))
+                self._seen.ends[step][(run, *other)] = "cut"
                 cut.append((record, step))
 
     def _cut(
@@ -233,7 +233,7 @@ class Reader:
         step = self._steps.get(path)
         if step is not None:
             self._seen.spend.setdefault(step, []).append(line)
-            self._seen.ends.setdefault(step, set()).add(key)
+            self._seen.ends.setdefault(step, {}).setdefault(key, "cut")
         elif self._kinds.get(path) == "signal":
             self._seen.human.setdefault(self._signals[path], []).append(line)
 

@@ -117,7 +117,7 @@ class Seen:
         subject: what that needs a model to know.
         accepted: when each run was.
         attempts: of all steps.
-        ends: by step, the attempts that are known to be over, for what one of them costs.
+        ends: by step, how the attempts ended that are known to be over: for what they cost.
         spend: by step, what its attempts have spent.
         human: by signal, what people have spent.
         chosen: by path, how often each outcome was.
@@ -134,8 +134,8 @@ class Seen:
     subject: Subject
     accepted: list[float] = field(default_factory=list[float])
     attempts: list[Attempt] = field(default_factory=list[Attempt])
-    ends: dict[str, set[tuple[int, str, int, bool]]] = field(
-        default_factory=dict[str, set[tuple[int, str, int, bool]]]
+    ends: dict[str, dict[tuple[int, str, int, bool], How]] = field(
+        default_factory=dict[str, dict[tuple[int, str, int, bool], How]]
     )
     spend: dict[str, list[Line]] = field(default_factory=dict[str, list[Line]])
     human: dict[str, list[Line]] = field(default_factory=dict[str, list[Line]])

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from penstock._simulation._distributions import Distribution
 from penstock._simulation._steps import DECIMALS, SpendRow
 
-from ._seen import Line
+from ._seen import How, Line
 from ._survival import rounded, sampled
+
+Key: TypeAlias = tuple[int, str, int, bool]
+
+
+def spending_of(lines: Sequence[Line], ends: Mapping[Key, How]) -> dict[str, Any]:
+    """What an attempt spends that returns, and what part of that others do, for a `StepModel`.
+
+    Where none has returned, what they all spend. O(n log n).
+
+    Args:
+        lines: of the attempts of one step.
+        ends: how they ended.
+    """
+    done = [key for key, how in ends.items() if how == "done"]
+    if not done:
+        return {"spend": spend_rows(lines, len(ends)), "failed_spend": 1.0, "cut_spend": 1.0}
+    spent: dict[str, int] = {}
+    for line in lines:
+        how = ends[line.key]
+        spent[how] = spent.get(how, 0) + (line.nanos or 0)
+    counts = Counter(ends.values())
+    usual = spent.get("done", 0) / len(done)
+
+    def part(*ways: How) -> float | None:
+        count = sum(counts[how] for how in ways)
+        return rounded(sum(spent.get(how, 0) for how in ways) / count / usual) if count else None
+
+    found: dict[str, Any] = {
+        "spend": spend_rows([it for it in lines if ends[it.key] == "done"], len(done))
+    }
+    if usual:
+        failed, cut = part("error", "fatal"), part("timeout", "cut")
+        found |= {} if failed is None else {"failed_spend": failed}
+        found |= {} if cut is None else {"cut_spend": cut}
+    return found
 
 
 def spend_rows(lines: Iterable[Line], attempts: int) -> list[SpendRow]:

@@ -116,8 +116,12 @@ pub struct StepModel {
     pub load: Vec<(f64, f64)>,
     /// By number of the attempt and what came before; the last that fits holds.
     pub failures: Vec<FailureRow>,
-    /// What one spends that comes to its own end.
+    /// What one spends that returns.
     pub spend: Vec<(ResourceId, Shape, Price)>,
+    /// What part of that one spends that fails.
+    pub failed_spend: f64,
+    /// And one that is cut off: by a timeout, or as nobody needs it any more.
+    pub cut_spend: f64,
     /// The share of its values that are right.
     pub quality: Option<f64>,
     /// The group of which one gives a value: the last one's counts.

@@ -180,11 +180,21 @@ fn attempt(model: &StepModel, seed: u64, which: Which, conditions: Conditions<'_
 }
 
 impl Attempt {
-    /// What it has spent when it comes to its own end: resources, units and nano-dollars.
-    pub fn spends(self, model: &StepModel) -> impl Iterator<Item = (ResourceId, u64, i64)> {
+    /// What it spends until its own end, or until it is cut off: resources, units and nano-dollars.
+    pub fn spends(
+        self,
+        model: &StepModel,
+        cut: bool,
+    ) -> impl Iterator<Item = (ResourceId, u64, i64)> {
         let mut luck = self.luck;
-        model.spend.iter().map(move |(resource, units, price)| {
-            let drawn = units.draw(&mut luck);
+        let part = match self.end {
+            _ if cut => model.cut_spend,
+            End::Done => 1.0,
+            _ => model.failed_spend,
+        };
+        let lines = if part > 0.0 { model.spend.as_slice() } else { &[] };
+        lines.iter().map(move |(resource, units, price)| {
+            let drawn = part * units.draw(&mut luck);
             let units = (drawn * price.scale).round();
             // What is counted by the piece is paid by the piece.
             let paid = if price.scale > 1.0 { drawn } else { units };
@@ -562,7 +572,7 @@ impl<'a> World<'a> {
     fn end(&mut self, flight: &Flight<'_>) {
         let (model, attempt) = (flight.model, flight.key);
         self.hash(attempt.0 ^ u64::MAX);
-        for (resource, units, nanos) in flight.attempt.spends(model) {
+        for (resource, units, nanos) in flight.attempt.spends(model, false) {
             self.handle(Event::Spent { attempt, resource, units, nanos: Some(nanos) });
         }
         let retryable = flight.attempt.end == End::Error;
@@ -600,26 +610,31 @@ impl<'a> World<'a> {
         self.drain();
     }
 
+    /// Takes what the engine asks for, and what it has recorded.
+    fn gather(&mut self) {
+        if self.asks {
+            self.touched.extend(self.engine.records().iter().map(|record| record.run));
+        }
+        if let Some(facts) = &self.facts {
+            self.write(&mut facts.borrow_mut());
+        }
+        self.engine.clear_records();
+        while let Some(action) = self.engine.poll() {
+            match action {
+                Action::Evaluate { run, node, template, what } => {
+                    self.evaluating.push((run, node, template, what));
+                }
+                Action::Cancel { attempt, cause } => self.stopping.push((attempt, cause)),
+                Action::Ended { run, outcome, .. } => self.ended(run, outcome),
+                Action::Drop { .. } | Action::Queue { .. } | Action::Stalled { .. } => {}
+            }
+        }
+    }
+
     /// Does what the engine asks for, until it asks for nothing.
     fn drain(&mut self) {
         loop {
-            if self.asks {
-                self.touched.extend(self.engine.records().iter().map(|record| record.run));
-            }
-            if let Some(facts) = &self.facts {
-                self.write(&mut facts.borrow_mut());
-            }
-            self.engine.clear_records();
-            while let Some(action) = self.engine.poll() {
-                match action {
-                    Action::Evaluate { run, node, template, what } => {
-                        self.evaluating.push((run, node, template, what));
-                    }
-                    Action::Cancel { attempt, cause } => self.stopping.push((attempt, cause)),
-                    Action::Ended { run, outcome, .. } => self.ended(run, outcome),
-                    Action::Drop { .. } | Action::Queue { .. } | Action::Stalled { .. } => {}
-                }
-            }
+            self.gather();
             if let Some((run, node, template, what)) = self.evaluating.pop() {
                 self.played.events += 1;
                 let event = self.evaluated(run, node, template, what);
@@ -628,6 +643,13 @@ impl<'a> World<'a> {
                 let Some(flight) = self.land(attempt) else { continue };
                 if cause == CancelCause::Timeout {
                     self.known[slot(flight.run.0)].after.push((flight.place, End::Hang));
+                }
+                for (resource, units, nanos) in flight.attempt.spends(flight.model, true) {
+                    let nanos = Some(nanos);
+                    self.played.events += 1;
+                    self.engine
+                        .handle(self.now_ns, Event::Spent { attempt, resource, units, nanos });
+                    self.gather();
                 }
                 self.played.events += 1;
                 self.engine.handle(self.now_ns, Event::Cancelled { attempt, error: VALUE });
