@@ -148,8 +148,11 @@ def speed(name: str) -> tuple[float, int]:
     return events / statistics.median(seconds(play) for _ in range(ROUNDS)), events
 
 
-def frontier(policies: int) -> float:
-    """Seconds to play so many policies of a chain of five in limited queues on two threads."""
+def frontier(policies: int) -> tuple[float, float]:
+    """Seconds to play so many policies of five steps in limited queues on two threads.
+
+    By the clock, and of processor time, which other processes of the machine do not lengthen.
+    """
     workflow, rate, choices = SHAPES["limited queues"]
     varied = product(range(12, 32), (1, 2, 3, 4, 5), (16, 32))
     changes = [
@@ -161,7 +164,7 @@ def frontier(policies: int) -> float:
                 "queue.search.concurrency": others,
             },
         )
-        for slots, attempts, others in list(varied)[:policies]
+        for slots, attempts, others in list(varied)[:: POLICIES // policies]
     ]
     assert len(changes) == policies
 
@@ -169,7 +172,9 @@ def frontier(policies: int) -> float:
         found, _ = sweep(workflow, model(workflow, rate, choices), changes, runs=RUNS, threads=2)
         assert None not in found
 
-    return seconds(play)
+    began = time.process_time()
+    taken = seconds(play)
+    return taken, time.process_time() - began
 
 
 def seconds(play: Callable[[], object]) -> float:
@@ -194,11 +199,12 @@ def main() -> int:
         told = f"{word}  {name:18}{found:>12,.0f}{per_run:>12.1f}{1e6 * per_run / found:>10.1f}"
         print(told, flush=True)
     policies = POLICIES if chosen.whole else POLICIES // 5
-    taken, target = frontier(policies), SECONDS_TARGET * policies / POLICIES
+    target = SECONDS_TARGET * policies / POLICIES
+    taken, work = frontier(policies)
     missed |= taken > target
     print(
         f"{'pass' if taken <= target else 'MISS'}  {policies} policies of {RUNS:,} runs on two "
-        f"threads: {taken:.1f} s (target {target:.0f} s)"
+        f"threads: {taken:.1f} s, {work:.1f} s of work (target {target:.0f} s)"
     )
     return 1 if missed else 0
 

@@ -10,6 +10,7 @@ from ._predict import predict
 from ._scene import World
 from ._simulate import simulate, sweep
 from ._steps import FailureRow, SpendRow, StepModel
+from ._stretches import Stretches
 
 __all__ = [
     "Arrivals",
@@ -25,6 +26,7 @@ __all__ = [
     "SignalModel",
     "SpendRow",
     "StepModel",
+    "Stretches",
     "World",
     "predict",
     "simulate",

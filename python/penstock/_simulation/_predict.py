@@ -69,7 +69,7 @@ def predict(
         seed: the same seed gives the same forecast.
         world: what surrounds it.
         threads: that play, one policy each; as many as there are processors if not given.
-        progress: is told, ten times a second, how many runs came in all.
+        progress: is told, again and again, how many runs came in all.
 
     Raises:
         DefinitionError: a model is not one of the workflow, or a policy can't be simulated.
@@ -118,6 +118,8 @@ def predict(
         )
         if interrupted:
             raise KeyboardInterrupt
+        if progress is not None:
+            progress((place + 1) * of_runs * len(policies))
         for content, contents in zip(told, found, strict=True):
             if content is not None:
                 contents.append(content)

@@ -1,8 +1,9 @@
 """The forecast record: what was forecast of released policies beside what was measured since.
 
 A forecast is of the mean of many runs. What fewer runs come to lies farther from that by luck, so
-its interval is widened for as many runs as were measured: by √(1 + simulated / measured). A figure
-is covered if what was measured lies in the widened interval.
+its interval is widened for as many runs as were measured: by √(1 + simulated / measured). One that
+was predicted of so many runs is widened only for fewer. A figure is covered if what was measured
+lies in the widened interval.
 
 Waits and latencies are held against it from the promotion on: as long as a candidate gets but a
 share of the runs, the load that it was forecast for is not there.
@@ -167,15 +168,19 @@ def measured(card: Card) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def widened(figure: Estimate, simulated: int, runs: int) -> tuple[float | None, float | None]:
-    """An interval for what so many runs come to, in place of the mean of all.
+def widened(
+    figure: Estimate, simulated: int, runs: int, of_runs: int | None = None
+) -> tuple[float | None, float | None]:
+    """An interval for what so many runs come to, in place of the mean of all, or of other ones.
 
     >>> widened(Estimate(10.0, 9.0, 11.0), 300, 100)
     (8.0, 12.0)
+    >>> widened(Estimate(10.0, 9.0, 11.0), 300, 100, of_runs=100)
+    (9.0, 11.0)
     """
     if figure.value is None or figure.low is None or figure.high is None or runs <= 0:
         return None, None
-    by = sqrt(1 + simulated / runs)
+    by = sqrt(1 + simulated / runs if of_runs is None else max(of_runs / runs, 1.0))
     return (
         figure.value - by * (figure.value - figure.low),
         figure.value + by * (figure.high - figure.value),
@@ -265,7 +270,7 @@ def _held(
     metric: str, forecast: Forecast, value: float, runs: int, baseline: float | None
 ) -> Scored:
     figure = forecast.figure(metric)
-    low, high = widened(figure, forecast.runs, runs)
+    low, high = widened(figure, forecast.runs, runs, forecast.of_runs)
     return Scored(
         metric=metric,
         runs=runs,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf, nextafter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from penstock._errors import DefinitionError
 from penstock._policies import whole
@@ -12,8 +13,9 @@ from penstock._simulation._model import Model
 from penstock._simulation._steps import StepModel
 from penstock._simulation._stretches import Stretches
 
+from ._backfit import loads_apart
 from ._fitting import model_of
-from ._loading import MOST_RUNS, load
+from ._loading import MOST_RUNS, Loaded, load
 
 if TYPE_CHECKING:
     from penstock._stored import StoreView
@@ -32,9 +34,10 @@ def stretches_of_store(
 ) -> Stretches:
     """Models of as many stretches of the time that a model was fitted to, each with as many runs.
 
-    Latency, first attempts that fail, spend and what is decided are a stretch's own. What says more
-    of chance than of drift in so short a time is the model's: arrivals, how latency grows with what
-    is under way, how retries fare, and outages; and so is what a stretch does not show.
+    Latency, first attempts that fail, spend and what is decided are a stretch's own. How latency
+    grows with what is under way is that of all of them. What says more of chance than of drift in
+    so short a time is the model's: arrivals, how retries fare, and outages; and so is what a
+    stretch does not show.
 
     Args:
         view: of the store.
@@ -44,7 +47,7 @@ def stretches_of_store(
         until: runs accepted before.
         score: the kind of score that tells quality.
         most: runs that are read, the newest.
-        progress: told how many stretches of how many have been fitted.
+        progress: told how many stretches of how many have been read.
 
     Raises:
         DefinitionError: there are too few runs for two stretches.
@@ -67,8 +70,7 @@ def stretches_of_store(
         )
     starts = [accepted[len(accepted) * place // count] for place in range(count)]
     last = accepted[-1]
-    loads = {name: list(step.load) for name, step in model.steps.items()}
-    found: list[Model] = []
+    parts: list[Loaded] = []
     for number, (start, end) in enumerate(
         zip(starts, [*starts[1:], nextafter(last, inf)], strict=True), 1
     ):
@@ -82,29 +84,35 @@ def stretches_of_store(
             most=most,
             progress=None,
         )
-        found.append(_filled(model_of(part, loads=loads), model))
+        parts.append(part)
         if progress is not None:
             progress(number, count)
+    loads = loads_apart([part.seen for part in parts])
+    found = [_filled(model_of(part, loads=loads), model) for part in parts]
     return Stretches(found, max((last - accepted[0]) / count, SHORTEST))
 
 
 def _filled(part: Model, model: Model) -> Model:
     """A model of a stretch, with what it does not show."""
-    fields: dict[str, Any] = {name: getattr(part, name) for name in Model.__slots__}
-    for name in ("steps", "choices", "signals"):
-        fields[name] = {**getattr(model, name), **fields[name]}
-    fields["steps"] = {
-        name: _retried(step, model.steps[name]) for name, step in fields["steps"].items()
+    steps = {
+        name: _retried(part.steps[name], usual) if name in part.steps else usual
+        for name, usual in model.steps.items()
     }
-    return Model(**{**fields, "arrivals": model.arrivals, "tenants": model.tenants})
+    return replace(
+        part,
+        arrivals=model.arrivals,
+        tenants=model.tenants,
+        steps={**part.steps, **steps},
+        choices={**model.choices, **part.choices},
+        signals={**model.signals, **part.signals},
+    )
 
 
 def _retried(part: StepModel, usual: StepModel) -> StepModel:
     """A step of a stretch, whose second attempts fail as they usually do: they are few."""
-    fields: dict[str, Any] = {name: getattr(part, name) for name in StepModel.__slots__}
     first = [row for row in part.failures if row.attempt == 1]
     later = [row for row in usual.failures if row.attempt > 1]
-    return StepModel(**{**fields, "failures": [*first, *later]})
+    return replace(part, failures=(*first, *later))
 
 
 LEAST: Final = 30
