@@ -31,7 +31,7 @@ MATURIN := $(RUST) env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/mat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-durable demo-release test simulate chaos lint format bench bench-durable bench-gate memory peers profile build wheel clean
+.PHONY: help demo demo-durable demo-release demo-frontier test simulate chaos lint format bench bench-durable bench-gate memory peers profile build wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ demo-durable: $(BUILT) ## Kill a service in the middle of its work, and see what
 
 demo-release: $(BUILT) ## Release a worse model, and see it rolled back by itself
 	$(PY) examples/worse_release.py $(ARGS)
+
+demo-frontier: $(BUILT) ## Fit a model, forecast policies, draw them, and run one: forecast beside measured
+	$(PY) examples/operating_point.py $(ARGS)
 
 test: $(BUILT) $(DEPS_TEST) ## Run the Rust and the Python tests
 	$(RUST) cargo test --workspace --exclude penstock-binding

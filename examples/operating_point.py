@@ -28,7 +28,7 @@ from support_board import Tally
 from support_tickets import PRICES, PROVIDER, people, serve, support
 
 SLOTS = "queue.provider.concurrency"
-VARIED = {
+VARIED: dict[str, Sequence[float]] = {
     SLOTS: [12, 16, 20, 24, 32, 48],
     "cascade.answer.at": [0.3, 0.5, 0.7],
     "step.classify.retry.max_attempts": [1, 2, 3],

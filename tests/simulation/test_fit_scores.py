@@ -113,7 +113,14 @@ def fitted(*, explores: bool, scored: bool) -> Model:
         reader.read(info, journal.records)
         runs.append(info)
     found = Loaded(
-        workflow="ladder", version="1", digest=None, runs=runs, seen=seen, scores={}, gaps=()
+        workflow="ladder",
+        version="1",
+        digest=None,
+        runs=runs,
+        seen=seen,
+        scores={},
+        allowed={},
+        gaps=(),
     )
     return model_of(found)
 

@@ -75,7 +75,7 @@ def _beyond(scene: Scene, played: Mapping[str, Any]) -> list[str]:
     return [
         f"{path}: {beyond / attempts:.0%} of its attempts had more beside them than was seen"
         for path, (attempts, beyond) in zip(scene.paths, played["beyond"], strict=True)
-        if attempts and beyond / attempts > _MANY
+        if beyond >= _SEVERAL and beyond / attempts > _MANY
     ]
 
 
@@ -180,5 +180,10 @@ def _room(slots: int) -> Count:
 
 
 _SHARES: Final = (50, 95, 99)
-_MANY: Final = 0.01
-"""The share of attempts beyond what was seen from which on a figure is called extrapolated."""
+_MANY: Final = 0.03
+"""The share of attempts beyond what was seen from which on a figure is called extrapolated.
+
+What was seen ends where 1 % of the attempts lay beyond.
+"""
+_SEVERAL: Final = 30
+"""Attempts that this takes at least."""

@@ -356,10 +356,11 @@ impl Simulation {
     fn add_plan(
         &self,
         plan: &Plan,
-        _digest: &str,
+        digest: &str,
         nodes: Vec<RegisteredNode<'_>>,
-        _overlay: &str,
+        overlay: &str,
     ) -> PyResult<u32> {
+        let _ = (digest, overlay);
         let policies = nodes.into_iter().map(|(_, detail, policy, _)| {
             let Some(policy) = policy else { return Ok(None) };
             let threads = detail.get_item(4)?.extract::<String>()? == "threads";
@@ -434,6 +435,7 @@ impl Scenario {
     ///
     /// # Errors
     /// `ValueError` for scenarios of other workflows, or that spend what this one does not know.
+    #[expect(clippy::needless_pass_by_value, reason = "so Python gives them")]
     fn drifting(&self, others: Vec<PyRef<'_, Self>>, seconds: f64) -> PyResult<Self> {
         let mut scene = self.scene.clone();
         let (nodes, resources) = (&self.scene.model.nodes, self.scene.model.resources);

@@ -85,7 +85,7 @@ mod tests {
                 at += gap;
                 counts[at as usize] += 1;
             }
-            let mean = counts.iter().sum::<u32>() as f64 / counts.len() as f64;
+            let mean = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
             let spread = counts.iter().map(|&it| (f64::from(it) - mean).powi(2)).sum::<f64>();
             let dispersion = spread / counts.len() as f64 / mean;
             assert_eq!(dispersion > 2.0, bursty, "{arrivals:?}: {dispersion}");
