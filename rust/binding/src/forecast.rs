@@ -434,6 +434,7 @@ impl Scenario {
     ///
     /// # Errors
     /// `ValueError` for scenarios of other workflows, or that spend what this one does not know.
+    #[expect(clippy::needless_pass_by_value, reason = "so Python gives them")]
     fn drifting(&self, others: Vec<PyRef<'_, Self>>, seconds: f64) -> PyResult<Self> {
         let mut scene = self.scene.clone();
         let (nodes, resources) = (&self.scene.model.nodes, self.scene.model.resources);
