@@ -31,7 +31,7 @@ MATURIN := $(RUST) env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/mat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-durable demo-release test chaos lint format bench bench-durable bench-gate memory peers profile build wheel clean
+.PHONY: help demo demo-durable demo-release test simulate chaos lint format bench bench-durable bench-gate memory peers profile build wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,19 @@ demo-release: $(BUILT) ## Release a worse model, and see it rolled back by itsel
 test: $(BUILT) $(DEPS_TEST) ## Run the Rust and the Python tests
 	$(RUST) cargo test --workspace --exclude penstock-binding
 	$(PY) -m pytest $(ARGS)
+
+# What `make simulate` plays: the planted bugs, one seed, or very many.
+SEEDS ?= 10000
+ifdef PLANTED
+SIMULATED := --features planted -- --planted
+else ifdef SEED
+SIMULATED := -- $(or $(WORLD),any) $(SEED) $(RUNS) $(POINT)
+else
+SIMULATED := -- --seeds $(SEEDS) $(if $(WORLD),--world $(WORLD)) $(ARGS)
+endif
+
+simulate: | $(RUST_ENV) ## Play simulated worlds with faults (SEEDS=10000, SEED=5 WORLD=stormy, PLANTED=1)
+	$(RUST) cargo run --quiet --profile simulate -p penstock-simulator --example simulate $(SIMULATED)
 
 chaos: $(BUILT) $(DEPS_TEST) ## Kill a service hundreds of times (ARGS="--kills=1000 --seed=7")
 	PYTHONPATH=tests $(PY) -m durable.crash $(ARGS)

@@ -141,15 +141,18 @@ def scorecard_of_store(
         by: what to group by.
         now: likewise.
         horizon: runs that are open for so many seconds count as failures.
-        notes: what is known beside the store; its releases are added.
+        notes: what is known of branches and budgets; what the store was told last if not given.
     """
     rows = rows_of_store(view, since, until)
     rows += open_rows(
         lambda wanted: view.every(**wanted), rows, since, until, now=now, horizon=horizon
     )
     from ._releases._stored import NOTE, records_of, with_releases  # they are made of rows, too
+    from ._seen import STATE, notes_of
 
-    notes = with_releases(notes or Notes(), records_of(view.reader.notes(NOTE)))
+    if notes is None:
+        notes = notes_of(view.reader.state(STATE))
+    notes = with_releases(notes, records_of(view.reader.notes(NOTE)))
     nodes = nodes_of_store(view, rows)
     return scorecard(rows, since=since, until=until, by=by, nodes=nodes, notes=notes)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from ._errors import DefinitionError, PenstockError
+from . import _engine
+from ._errors import DefinitionError
 from ._prices import Prices, Rates
-from ._spend import SpendLine, SpendRefused
+from ._spend import SpendLine, SpendRefused, refuse_late, refuse_sum
 
 if TYPE_CHECKING:
     from ._engine import Core
+    from ._prices import Take
 
 
 class Ledger:
@@ -39,21 +41,19 @@ class Ledger:
             PenstockError: the attempt has ended.
             SpendRefused: there are too many names, or totals leave 64 bits.
         """
-        self.take(attempt, *self._numbered(lines))
-
-    def take(self, attempt: int, lines: list[tuple[int, int, int | None]], tokens: int) -> None:
-        """The same by numbers: (number, units, nano-dollars), and how many tokens they are."""
+        booked, tokens = self._numbered(lines)
         try:
-            known = self._core.spend(attempt, lines)
+            known = self._core.spend(attempt, booked)
         except OverflowError as error:
-            raise SpendRefused(f"spend: {error}", remedy="book smaller parts") from None
+            refuse_sum(error)
         if not known:
-            raise PenstockError(
-                "the attempt has ended, so that nothing can be booked for it",
-                remedy="book before the step returns, and wait for what it has started",
-            )
+            refuse_late()
         if tokens:
             self._core.used(attempt, min(tokens, _TOKENS_MAX))
+
+    def taker(self, most: int, parts: tuple[tuple[int, int, int], ...]) -> Take:
+        """What books tokens at once, by the numbers and prices of a tariff."""
+        return _engine.Tariff(self._core, most, parts).book
 
     def book_on(self, run: int, path: str, lines: Sequence[SpendLine]) -> None:
         """Book what people have used on a node that waits for a signal.

@@ -93,6 +93,7 @@ def facts_of(graph: Graph, default: str | None = None) -> dict[str, NodeFacts]:
                 found[node.path] = NodeFacts(step=name, version="", owner=owner)
             continue
         queue: Queue | str | None = node.option("queue")
+        retry: RetryPolicy | None = node.option("retry")
         found[node.path] = NodeFacts(
             step=step.name,
             version=step.version,
@@ -101,6 +102,7 @@ def facts_of(graph: Graph, default: str | None = None) -> dict[str, NodeFacts]:
             effects=step.effects,
             playbook=step.playbook,
             tier=tiers.get(index),
+            attempts=None if retry is None or retry.max_attempts == 1 else retry.max_attempts,
         )
     return found
 

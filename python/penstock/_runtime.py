@@ -70,6 +70,7 @@ from ._run import Run, ended
 from ._run_options import Admission, RunOptions, checked_options, fingerprint, optional_word
 from ._scorecard import By, Notes, Overrun, Row, Scorecard, scorecard
 from ._scores import Scored, Scores, not_known
+from ._seen import Seen
 from ._settings import Changes, Overlay, Setting
 from ._signals import Signal
 from ._spend import Spend
@@ -196,6 +197,7 @@ class Runtime:
         self._pruner: Pruner
         self._compactor: Compactor
         self._scores: Scores
+        self._seen: Seen
         self._releases: Releases
         self._view: StoreView | None = None
 
@@ -241,6 +243,12 @@ class Runtime:
         if stored and isinstance(self._prices, PriceBook):
             keep(self._core, prices_interface(self._prices))
         self._scores = Scores(self._core, self._store_view if stored else None)
+        self._seen = Seen(
+            self._core,
+            lambda: coverage_of_runtime(self._core, self._plans),
+            self._overruns,
+            stored=stored,
+        )
         codecs = None
         if self._store is not None:
             codecs = Codecs(check=checks_payloads(self._check_payloads))
@@ -283,6 +291,7 @@ class Runtime:
         self._compactor = Compactor(core, self._store_view, self._on_disk)
         if not isinstance(self._loop, VirtualLoop):
             self._compactor.start()
+            self._seen.start(asyncio.get_running_loop())
         if self._retention is not None:
             self._pruner.keep(self._retention)
         driver.commanded = Commands(self).take
@@ -322,6 +331,7 @@ class Runtime:
             await self._idle(self._cancel_grace)
         finally:
             self._releases.close()
+            self._seen.close()
             if self._store is not None:
                 await self._pruner.close()
                 await self._compactor.close()
@@ -925,6 +935,7 @@ class Runtime:
             notes = with_releases(self._notes(), self._releases.records)
             return scorecard(rows, since=since, until=end, by=by, nodes=facts, notes=notes)
         self._keep_figures()
+        self._seen.keep()
         await self._on_disk()
         return await asyncio.to_thread(
             scorecard_of_store,
@@ -938,12 +949,11 @@ class Runtime:
 
     def _notes(self) -> Notes:
         """What this process knows beside the figures: of branches, and of budgets."""
-        core, seen = self._core, dict[tuple[str, str], float]()
-        for stage, plan in self._plans.items():
-            percent = coverage_of_runtime(core, {stage: plan}).percent("outcomes")
-            if percent is not None:
-                workflow, version = self._registry.workflows[plan]
-                seen[workflow, version] = percent / 100
+        return self._seen.notes()
+
+    def _overruns(self) -> list[Overrun] | None:
+        """Of the budgets of workflows and tenants, as they stand; None where there are none."""
+        core = self._core
         states = [BudgetState.of(row) for row in core.budgets()]
         overruns = [
             Overrun(
@@ -956,7 +966,7 @@ class Runtime:
             for it in states
             if it.spent.nanos > it.limit.nanos
         ]
-        return Notes(coverage=seen, overruns=overruns if states else None)
+        return overruns if states else None
 
     def _open_rows(self, rows: list[Row], since: float, until: float) -> list[Row]:
         core, workflows = self._core, self._registry.workflows
@@ -1036,7 +1046,7 @@ class Runtime:
         plan = plan if routed is None else routed.plan
         while True:
             try:
-                key, new = core.start(plan, inputs, watch=watch, **checked)
+                key, new = core.start(plan, inputs, watch=watch, waits=waits, **checked)
             except Overloaded:
                 if not waits:
                     raise

@@ -8,7 +8,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
-from ._errors import DefinitionError, NonRetryable
+from ._errors import DefinitionError, NonRetryable, PenstockError
 from ._money import NANOS_MAX, Money, cost, exact
 from ._money import nanos as nano_dollars
 from ._prices import TOKENS
@@ -99,16 +99,14 @@ class Spend:
     [('input', 1000, 1250000), ('output', 200, 2000000)]
     """
 
-    __slots__ = ("_host", "_key", "_lines", "_peak", "_rates", "_resolved", "_taken", "_tariffs")
+    __slots__ = ("_host", "_key", "_lines", "_peak", "_rates", "_taken")
 
     def __init__(self, host: Teller, key: int) -> None:
         self._host = host
         self._key = key
         self._rates = host.rates
-        self._resolved = self._rates.resolved
-        self._tariffs = self._rates.tariffs
         self._lines: list[SpendLine] = []
-        self._taken: list[tuple[Tariff, list[tuple[int, int, int | None]]]] = []
+        self._taken: list[tuple[Tariff, int, int, int, int]] = []
         self._peak = 0
 
     @property
@@ -141,6 +139,22 @@ class Spend:
         Raises:
             DefinitionError: a number can't be meant, or there is no price.
         """
+        # The straight way first, as services do this for every request.
+        try:
+            take, since, until, tariff = self._rates.tariffs[model, mode]
+        except (KeyError, TypeError):  # what is no string is told below
+            pass
+        else:
+            if since is None or since <= self._host.now() < until:
+                try:
+                    known = take(self._key, input, cached, cache_write, output)
+                except OverflowError as error:
+                    refuse_sum(error)
+                if known:
+                    self._taken.append((tariff, input, cached, cache_write, output))
+                    return
+                if known is False:
+                    refuse_late()
         if not (
             type(input) is type(output) is type(cached) is type(cache_write) is int
             and cached >= 0
@@ -151,34 +165,9 @@ class Spend:
             _refuse_tokens(input, output, cached, cache_write)
         mode = mode or ""
         _name(model, "model")
-        tariff = self._tariffs.get((model, mode))
-        if tariff is not None and input <= tariff.most and output <= tariff.most:
-            always, since, until, _, take, parts, _ = tariff
-            if always or since <= self._host.now() < until:
-                # Written out, as services do this for every request.
-                sent, from_cache, to_cache, back = parts
-                booked: list[tuple[int, int, int | None]] = []
-                if rest := input - cached - cache_write:
-                    number, price, per = sent
-                    nanos = rest * price if per == 1 else cost(rest, price, per)
-                    booked.append((number, rest, nanos))
-                if cached:
-                    number, price, per = from_cache
-                    booked.append((number, cached, cost(cached, price, per)))
-                if cache_write:
-                    number, price, per = to_cache
-                    booked.append((number, cache_write, cost(cache_write, price, per)))
-                if output:
-                    number, price, per = back
-                    nanos = output * price if per == 1 else cost(output, price, per)
-                    booked.append((number, output, nanos))
-                if booked:
-                    take(self._key, booked, input + output)
-                    self._taken.append((tariff, booked))
-                return
         at = self._host.now()
         try:
-            rate = self._resolved.get(("model", model, mode))
+            rate = self._rates.resolved.get(("model", model, mode))
         except TypeError:  # one of them is no string, and can't be looked up
             _name(model, "model")
             _mode(mode)
@@ -291,8 +280,9 @@ class Spend:
 
     def _told(self) -> list[SpendLine]:
         """The lines so far, in their order."""
-        for tariff, booked in self._taken:
-            self._lines += _lines_of_tariff(tariff, booked)
+        for tariff, sent, cached, cache_write, output in self._taken:
+            counts = (sent - cached - cache_write, cached, cache_write, output)
+            self._lines += _lines_of_tariff(tariff, counts)
         self._taken.clear()
         return self._lines
 
@@ -343,16 +333,13 @@ class Spend:
         return f"<Spend of {len(self._told())} lines>"
 
 
-def _lines_of_tariff(
-    tariff: Tariff, booked: Sequence[tuple[int, int, int | None]]
-) -> Iterator[SpendLine]:
-    """What was booked by numbers, as lines."""
+def _lines_of_tariff(tariff: Tariff, counts: Sequence[int]) -> Iterator[SpendLine]:
+    """What was booked by a tariff, as lines."""
     snapshot = tariff.snapshot
-    resources = {number: name for (number, _, _), name in zip(tariff.parts, TOKENS, strict=True)}
-    for number, units, nanos in booked:
-        yield SpendLine(
-            resources[number], snapshot.name, units, nanos, snapshot.mode, snapshot.digest
-        )
+    for resource, units, (_, price, per) in zip(TOKENS, counts, tariff.parts, strict=True):
+        if units:
+            nanos = cost(units, price, per)
+            yield SpendLine(resource, snapshot.name, units, nanos, snapshot.mode, snapshot.digest)
 
 
 def _count(value: object, name: str) -> int:
@@ -420,6 +407,19 @@ def _refuse_unknown(resource: str, name: str, mode: str, *, known: bool) -> NoRe
         what.rstrip() + f", so that {resource} can't be booked" * (not known),
         f"give it one in PriceBook(rates={{{section!r}: ...}}), or say unpriced=True",
     )
+
+
+def refuse_late() -> NoReturn:
+    """Refuse what is booked for an attempt that is over."""
+    raise PenstockError(
+        "the attempt has ended, so that nothing can be booked for it",
+        remedy="book before the step returns, and wait for what it has started",
+    )
+
+
+def refuse_sum(error: OverflowError) -> NoReturn:
+    """Refuse what no total can hold."""
+    raise SpendRefused(f"spend: {error}", remedy="book smaller parts") from None
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

@@ -22,6 +22,7 @@ from ._simulation import (
     SpendRow,
     StepModel,
     World,
+    predict,
     simulate,
     sweep,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "World",
     "capacity",
     "frontier",
+    "predict",
     "simulate",
     "sweep",
 ]

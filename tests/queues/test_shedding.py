@@ -77,16 +77,21 @@ async def test_who_waits_for_admission_gets_in(task: Task) -> None:
         return await service.call(x)
 
     async with ps.Runtime(task=task) as rt:
-        await offer(rt, work, rate=20, seconds=30)
+        _, refused = await offer(rt, work, rate=20, seconds=30)
         await asyncio.sleep(0.03)  # between the starts of two attempts
         assert rt.stats().queues["api"].shedding
         with pytest.raises(ps.Overloaded, match="queue 'api' waits too long"):
             await rt.start_many(work, range(2))
+        shed = (await rt.scorecard()).whole.reliability.shed
+        assert shed == len(refused) + 2
         await rt.start(work, 1, admission="wait")
         began = now()
         run = await rt.start(work, 2, admission="wait")
         assert 0 < now() - began < 5
         assert await run.result() == 2
+        card = await rt.scorecard(by="queue")
+        assert card.whole.reliability.shed == shed, "who waits is not turned away"
+        assert {it.name: it.reliability.shed for it in card.groups}["api"] == shed
 
 
 @virtual

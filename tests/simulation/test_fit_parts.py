@@ -425,3 +425,9 @@ def test_explored_scores_stand_for_those_that_were_not() -> None:
     assert plain is not None
     assert plain.fields == {"accepted": 1.0}
     assert plain.gaps == ()
+
+
+def test_what_is_not_retried_though_it_might_be_is_fatal() -> None:
+    bounced = attempt(how="error", last=True)
+    assert tell_fatal_apart([bounced, attempt()], {bounced.path: 3}) == set()
+    assert bounced.how == "fatal"

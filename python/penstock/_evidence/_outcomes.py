@@ -108,7 +108,10 @@ class Outcome(Policy):
 
 
 def _summed(own: Mapping[str, N], other: Mapping[str, N]) -> dict[str, N]:
-    return {name: own.get(name, 0) + other.get(name, 0) for name in {**own, **other}}
+    found = dict(own)
+    for name, value in other.items():
+        found[name] = found[name] + value if name in found else value
+    return found
 
 
 class Seen(NamedTuple):

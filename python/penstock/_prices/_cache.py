@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import gcd, inf
 from threading import Lock
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from penstock._money import NANOS_MAX
 
@@ -22,6 +22,13 @@ def _reduced(price: int, per: int) -> tuple[int, int]:
     return price // common, per // common
 
 
+Take: TypeAlias = Callable[[int, int, int, int, int], bool | None]
+"""Books all input of an attempt, what of it is from and to caches, and its output. False if it has
+ended; None if a number can't be meant or is too large, and nothing is booked."""
+Ready: TypeAlias = "tuple[Take, float | None, float, Tariff]"
+"""What takes tokens; from when on (None for at all times) and until when that holds; and why."""
+
+
 class Till(Protocol):
     """Where lines are booked by the numbers of what they are of."""
 
@@ -29,8 +36,8 @@ class Till(Protocol):
         """The number of a resource."""
         ...
 
-    def take(self, attempt: int, lines: list[tuple[int, int, int | None]], tokens: int, /) -> None:
-        """Book (number, units, nano-dollars), some of them tokens."""
+    def taker(self, most: int, parts: tuple[tuple[int, int, int], ...], /) -> Take:
+        """What books tokens of these parts, at most so many of each."""
         ...
 
 
@@ -38,20 +45,10 @@ class Tariff(NamedTuple):
     """What tokens of a model cost in one mode, where that does not hang on how many they are.
 
     Attributes:
-        always: whether it holds at all times.
-        since: from when on it does.
-        until: before which time.
-        most: tokens whose amount fits into 64 bits.
-        take: books lines; `Till.take`.
         parts: of input, cached, cache-write and output tokens: the number, and the price.
         snapshot: the rates.
     """
 
-    always: bool
-    since: float
-    until: float
-    most: int
-    take: Callable[[int, list[tuple[int, int, int | None]], int], None]
     parts: tuple[tuple[int, int, int], ...]
     snapshot: Snapshot
 
@@ -63,7 +60,8 @@ class Rates:
         unknown: what is done with a name that has no price.
         resolved: by kind, name and mode. Look here first, and at the time it holds.
         till: where a runtime takes lines by number; None in a test.
-        tariffs: by model and mode, what its tokens cost, ready for the till.
+        tariffs: by model and mode, None or empty for the usual one, what its tokens cost, ready for
+            the till.
     """
 
     __slots__ = ("_lock", "_prices", "_snapshots", "resolved", "tariffs", "till", "unknown")
@@ -75,7 +73,7 @@ class Rates:
         self.unknown: Unknown = prices.unknown
         self.resolved: dict[tuple[Kind, str, str], Rate] = {}
         self.till: Till | None = None
-        self.tariffs: dict[tuple[str, str], Tariff] = {}
+        self.tariffs: dict[tuple[str, str | None], Ready] = {}
 
     def find(self, kind: Kind, name: str, at: float, mode: str = "") -> Rate:
         """The rate of a name at an instant, without tiers if it has none."""
@@ -105,8 +103,10 @@ class Rates:
         parts = tuple((number, *price) for number, price in zip(numbers, prices, strict=True))
         most = min(NANOS_MAX * per // max(price, 1) for price, per in prices)
         always = rate.since == -inf and rate.until == inf
-        tariff = Tariff(always, rate.since, rate.until, most, till.take, parts, snapshot)
-        self.tariffs[model, mode] = tariff
+        take, since = till.taker(most, parts), None if always else rate.since
+        self.tariffs[model, mode] = ready = take, since, rate.until, Tariff(parts, snapshot)
+        if not mode:
+            self.tariffs[model, None] = ready
 
     def snapshot(self, digest: str) -> Snapshot | None:
         """The snapshot of a line that was booked with these rates, for the store to keep."""

@@ -22,6 +22,7 @@ class NodeFacts:
         effects: "pure", "idempotent" or "once".
         playbook: what a person does when it fails.
         tier: its place in a cascade, from 0; None outside of one.
+        attempts: how many it may have; None for one.
     """
 
     step: str
@@ -31,6 +32,7 @@ class NodeFacts:
     effects: str | None = None
     playbook: str | None = None
     tier: int | None = None
+    attempts: int | None = None
 
 
 Nodes: TypeAlias = Mapping[tuple[str, str, str], NodeFacts]

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use penstock_engine::{
-    Amount, AttemptKey, AttemptKind, AttemptMetrics, Counts, Distribution, Engine, Event,
-    HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd, RunKey,
-    Spending, StepId, WINDOW_NS, Waste,
+    AcceptError, Amount, AttemptKey, AttemptKind, AttemptMetrics, Counts, Distribution, Engine,
+    Event, HandoffCounts, Ledger, NodeId, Page, PlanId, QueueId, Refusal, ResourceId, RunEnd,
+    RunKey, Spending, StepId, WINDOW_NS, Waste,
 };
 use penstock_journal::{Batch, Note, Reader, Rollup, RunRow, StoreError};
 use pyo3::exceptions::PyOverflowError;
@@ -92,6 +92,8 @@ pub(crate) struct Counted {
     pub(crate) queues: HashMap<u32, String>,
     series: HashMap<(PlanId, StepId, QueueId, u8), AttemptMetrics>,
     asked: HashMap<QueueId, Counts>,
+    /// Runs that a full or overloaded queue turned away.
+    shed: HashMap<QueueId, u64>,
     /// Rows that others have made, where no store takes them.
     beside: VecDeque<Rollup>,
     /// What attempts of steps had cost before, by the step's name; and the steps that know it.
@@ -154,6 +156,13 @@ impl State {
         rows
     }
 
+    /// So many runs were not accepted, and whoever wanted them does not wait.
+    pub(crate) fn turned_away(&mut self, error: AcceptError, runs: u64) {
+        if let AcceptError::QueueFull { queue, .. } | AcceptError::Shedding { queue, .. } = error {
+            *self.counted.shed.entry(queue).or_default() += runs;
+        }
+    }
+
     /// Has the engine book what no record tells, as the run is over; the rows of it go to the store at once.
     fn book_late(&mut self, now_ns: u64, book: impl FnOnce(&mut Self)) {
         let usual = std::mem::take(self.engine.books_mut());
@@ -171,7 +180,8 @@ impl State {
         for queue in (0..self.engine.queue_count()).map(QueueId) {
             let seen = self.engine.queue(queue).total;
             let before = self.counted.asked.get(&queue).copied().unwrap_or_default();
-            if seen == before {
+            let shed = self.counted.shed.get(&queue).copied().unwrap_or(0);
+            if seen == before && shed == 0 {
                 continue;
             }
             let mut body = Map::new();
@@ -180,11 +190,13 @@ impl State {
             put(&mut body, "denied", seen.denied - before.denied);
             put(&mut body, "succeeded", seen.good - before.good);
             put(&mut body, "late", seen.late - before.late);
+            put(&mut body, "shed", shed);
             let key = json!({ "queue": self.counted.queues.get(&queue.0) }).to_string();
             let body = Json::Object(body).to_string();
             rows.push(rollup(window_of(now_ns), "queues", key, body));
             if take {
                 self.counted.asked.insert(queue, seen);
+                self.counted.shed.remove(&queue);
             }
         }
     }
@@ -471,14 +483,41 @@ impl Core {
         }
     }
 
+    /// An attempt has spent `(resource, units, nano-dollars or None)`; `after` is done when that is booked. False if it has
+    /// ended.
+    ///
+    /// # Errors
+    /// `OverflowError` where totals would leave 64 bits; nothing is booked then.
+    pub(crate) fn spend_of(
+        &self,
+        py: Python<'_>,
+        attempt: AttemptKey,
+        lines: &[(u32, u64, Option<i64>)],
+        after: impl FnOnce(&mut Engine, u64) -> bool,
+    ) -> PyResult<bool> {
+        let is_late = |engine: &Engine| {
+            engine.attempt(attempt).is_some_and(|(run, ..)| engine.run(run).is_none())
+        };
+        let book = |engine: &mut Engine, now_ns, line| match line {
+            Some((resource, units, nanos)) => {
+                engine.handle(now_ns, Event::Spent { attempt, resource, units, nanos });
+                true
+            }
+            None => engine.attempt(attempt).is_some(),
+        };
+        self.book(py, lines, is_late, book, after)
+    }
+
     /// Books lines one by one; `book` is asked without a line first, whether it takes any, and `is_late` whether it is
-    /// for a run that is over.
+    /// for a run that is over. `after` is done when they are booked, and says whether it
+    /// did anything.
     fn book(
         &self,
         py: Python<'_>,
-        lines: Vec<(u32, u64, Option<i64>)>,
+        lines: &[(u32, u64, Option<i64>)],
         is_late: impl Fn(&Engine) -> bool,
         book: impl Fn(&mut Engine, u64, Option<Line>) -> bool,
+        after: impl FnOnce(&mut Engine, u64) -> bool,
     ) -> PyResult<bool> {
         let now_ns = self.read_clock(py);
         let mut all = crate::state::Effects::default();
@@ -495,8 +534,11 @@ impl Core {
             };
             state.spent = sum;
             let book_all = |state: &mut State| {
-                for (resource, units, nanos) in lines {
+                for &(resource, units, nanos) in lines {
                     book(&mut state.engine, now_ns, Some((ResourceId(resource), units, nanos)));
+                    state.drain_into(py, &mut all);
+                }
+                if after(&mut state.engine, now_ns) {
                     state.drain_into(py, &mut all);
                 }
             };
@@ -606,23 +648,14 @@ impl Core {
     ///
     /// # Errors
     /// `OverflowError` where totals would leave 64 bits; nothing is booked then.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python gives is extracted")]
     fn spend(
         &self,
         py: Python<'_>,
         attempt: u64,
         lines: Vec<(u32, u64, Option<i64>)>,
     ) -> PyResult<bool> {
-        let attempt = AttemptKey(attempt);
-        let is_late = |engine: &Engine| {
-            engine.attempt(attempt).is_some_and(|(run, ..)| engine.run(run).is_none())
-        };
-        self.book(py, lines, is_late, |engine, now_ns, line| match line {
-            Some((resource, units, nanos)) => {
-                engine.handle(now_ns, Event::Spent { attempt, resource, units, nanos });
-                true
-            }
-            None => engine.attempt(attempt).is_some(),
-        })
+        self.spend_of(py, AttemptKey(attempt), &lines, |_, _| false)
     }
 
     /// Somebody has spent `(resource, units, nano-dollars or None)` on a node that waits for a signal; false if
@@ -630,6 +663,7 @@ impl Core {
     ///
     /// # Errors
     /// As [`Core::spend`].
+    #[expect(clippy::needless_pass_by_value, reason = "what Python gives is extracted")]
     fn spend_on(
         &self,
         py: Python<'_>,
@@ -642,16 +676,12 @@ impl Core {
             let mut nodes = engine.awaiting(run).iter().copied();
             nodes.find(|&node| engine.path(run, node).as_deref() == Some(path))
         };
-        self.book(
-            py,
-            lines,
-            |_| false,
-            |engine, now_ns, line| match (awaiting(engine), line) {
-                (None, _) => false,
-                (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
-                (Some(_), None) => true,
-            },
-        )
+        let book = |engine: &mut Engine, now_ns, line| match (awaiting(engine), line) {
+            (None, _) => false,
+            (Some(node), Some(line)) => engine.spend_on(now_ns, run, node, line),
+            (Some(_), None) => true,
+        };
+        self.book(py, &lines, |_| false, book, |_, _| false)
     }
 
     /// What a run has spent, as long as it is known here.

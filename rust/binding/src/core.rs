@@ -575,7 +575,7 @@ impl Core {
     }
 
     /// Accepts a run and gives its key, and whether it is new.
-    #[pyo3(signature = (plan, inputs, *, run_id=None, fingerprint=None, priority=None, deadline=None, budget=None, tenant=None, tags=Vec::new(), durability="sync", watch=false))]
+    #[pyo3(signature = (plan, inputs, *, run_id=None, fingerprint=None, priority=None, deadline=None, budget=None, tenant=None, tags=Vec::new(), durability="sync", watch=false, waits=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
     fn start(
         slf: &Bound<'_, Self>,
@@ -590,6 +590,7 @@ impl Core {
         tags: Vec<(String, String)>,
         durability: &str,
         watch: bool,
+        waits: bool,
     ) -> PyResult<(u64, bool)> {
         let context = current_context(slf.py())?.unbind();
         let durability = crate::durable::durability(durability);
@@ -601,6 +602,7 @@ impl Core {
             budget: budget.map(crate::budgets::model).transpose()?,
             tenant,
             watch,
+            waits,
             durability,
             tags,
             ..RunOptions::default()

@@ -38,6 +38,7 @@ mod runs;
 mod state;
 mod store;
 mod tags;
+mod tariff;
 mod values;
 
 use pyo3::prelude::*;
@@ -62,6 +63,8 @@ mod _engine {
     use crate::queues::stability;
     #[pymodule_export]
     use crate::reader::StoreReader;
+    #[pymodule_export]
+    use crate::tariff::Tariff;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -82,6 +82,12 @@ impl StoreReader {
         Ok(notes.map(|it| (it.id, it.name, it.at_ns as f64 / 1e9, it.body)).collect())
     }
 
+    /// What was kept last with the figures, under a key.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python gives is extracted")]
+    fn state(&self, py: Python<'_>, key: String) -> PyResult<Option<String>> {
+        self.read(py, |reader| reader.state(&key))
+    }
+
     /// Sets something down; nothing where that was done with this key before.
     #[expect(clippy::too_many_arguments, reason = "what a note is made of")]
     fn note(

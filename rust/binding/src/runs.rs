@@ -37,6 +37,8 @@ pub(crate) struct RunOptions {
     pub(crate) watch: bool,
     /// Whether its queues' room was seen to before.
     pub(crate) admitted: bool,
+    /// Whether whoever starts it waits where it is refused, and asks again.
+    pub(crate) waits: bool,
     /// What must be on disk before what.
     pub(crate) durability: Durability,
     /// What it is found by in a store.
@@ -94,6 +96,7 @@ impl Core {
             self.load(py, run_id)?;
         }
         let now_ns = self.read_clock(py);
+        let waits = options.waits;
         let mut options = options;
         options.tenant_text = Self::tenant_text(py, options.tenant.as_ref());
         let mut state = self.lock(py);
@@ -113,6 +116,9 @@ impl Core {
         match state.accept(now_ns, plan, (checked, payload), context, options) {
             Ok(key) => Ok((Admission::New(key), state.drain(py))),
             Err((error, _unused)) => {
+                if !waits {
+                    state.turned_away(error, 1);
+                }
                 drop(state);
                 Err(self.not_accepted(py, error))
             }
@@ -149,6 +155,7 @@ impl Core {
                     tenant,
                     watch: true,
                     admitted: true,
+                    waits: false,
                     durability: common.durability,
                     tags: common.tags.clone(),
                     parent: None,
@@ -168,6 +175,7 @@ impl Core {
                 unused = items;
                 Some(Refused::Duplicate(run_id))
             } else if let Err(error) = state.engine.admits(plan, items.len()) {
+                state.turned_away(error, items.len() as u64);
                 unused = items;
                 Some(Refused::Full(error))
             } else {

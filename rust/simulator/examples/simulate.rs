@@ -13,6 +13,9 @@ const USAGE: &str = "usage: simulate [--world NAME] [--seeds N] [--from SEED] [-
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == ["--planted"] {
+        return planted();
+    }
     let wanted = if arguments.first().is_some_and(|it| !it.starts_with("--")) {
         one(&arguments)
     } else {
@@ -44,6 +47,28 @@ fn one(arguments: &[String]) -> Option<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+/// Looks for the bugs planted in the engine, and shows which invariant each broke first.
+#[cfg(feature = "planted")]
+fn planted() -> ExitCode {
+    use penstock_simulator::planted::hunt;
+
+    std::panic::set_hook(Box::new(|_| {}));
+    println!("| bug | breaks | seeds | found as |\n| --- | --- | ---: | --- |");
+    let hunted = hunt(|it| {
+        let found = it.found.as_ref().map_or("nothing", |violation| violation.what.as_str());
+        let found: String = found.chars().take(60).collect();
+        println!("| {:?} | I{} | {} | {found} |", it.bug, it.invariant, it.seeds);
+    });
+    let at_large = hunted.iter().filter(|it| it.found.is_none()).count();
+    if at_large == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(not(feature = "planted"))]
+fn planted() -> ExitCode {
+    eprintln!("no bugs are planted in this build: make simulate PLANTED=1");
+    ExitCode::from(2)
 }
 
 /// Many seeds of one world, or of every one in turn.

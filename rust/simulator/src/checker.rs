@@ -64,8 +64,9 @@ impl std::error::Error for Violation {}
 pub(crate) type Checked = Result<(), String>;
 
 /// An invariant does not hold: its number stands before what happened.
-pub(crate) fn broken<T>(invariant: u8, what: String) -> Result<T, String> {
-    Err(format!("I{invariant}: {what}"))
+pub(crate) fn broken<T>(invariant: u8, mut what: String) -> Result<T, String> {
+    what.insert_str(0, &format!("I{invariant}: "));
+    Err(what)
 }
 
 pub(crate) struct Checker<'a> {
@@ -91,6 +92,12 @@ pub(crate) struct Checker<'a> {
     nothing: Vec<Vec<bool>>,
     touched: Vec<RunKey>,
     starts: u64,
+    /// Workflows whose runs are told of one by one.
+    watched: BTreeSet<PlanId>,
+    /// Runs of those that have ended and were not told of yet, with what each cost.
+    pub(crate) closing: Vec<(RunKey, PlanId, i64)>,
+    /// The last record.
+    lsn: Lsn,
     /// What was spent.
     pub(crate) money: Money,
     /// Whom runs are for, those that are over included.
@@ -134,6 +141,9 @@ impl<'a> Checker<'a> {
             nothing: workload.graphs.iter().map(|(spec, _)| may_be_nothing(spec)).collect(),
             touched: Vec::new(),
             starts: 0,
+            watched: BTreeSet::new(),
+            closing: Vec::new(),
+            lsn: Lsn(0),
             money: Money::default(),
             tenants: BTreeMap::new(),
             ticked_ns: 0,
@@ -172,6 +182,19 @@ impl<'a> Checker<'a> {
         self.enter(Shadow { watched: close.then(Watched::default), ..shadow });
     }
 
+    /// From now on, or no longer, runs of a workflow are told of one by one.
+    pub(crate) fn watch(&mut self, plan: PlanId, on: bool) {
+        if on {
+            self.watched.insert(plan);
+        } else {
+            self.watched.remove(&plan);
+        }
+    }
+
+    pub(crate) fn watched(&self) -> impl Iterator<Item = PlanId> {
+        self.watched.iter().copied()
+    }
+
     /// Whom a run is for, or was.
     pub(crate) fn tenant(&self, run: RunKey) -> TenantId {
         self.tenants.get(&run).copied().unwrap_or(TenantId::NONE)
@@ -198,6 +221,10 @@ impl<'a> Checker<'a> {
 
     pub(crate) fn recorded(&mut self, engine: &Engine, record: &Record) -> Checked {
         let workload = self.workload;
+        if record.lsn <= self.lsn {
+            return broken(2, format!("{record:?} comes after {:?}", self.lsn));
+        }
+        self.lsn = record.lsn;
         let shadow = self.shadow(record.run)?;
         let spec = &workload.graphs[shadow.plan.0 as usize].0;
         let (from, plan) = (shadow.status, shadow.plan);
@@ -217,7 +244,7 @@ impl<'a> Checker<'a> {
         }
         self.note_key(record, spec.nodes[template.index()].kind);
         if from != to && !self.coverage.run_moved(from, to) {
-            return Err(format!("{:?}: {from:?} -> {to:?} is in no table", record.run));
+            return Err(format!("I2: {:?}: {from:?} -> {to:?} is in no table", record.run));
         }
         Ok(())
     }
@@ -255,7 +282,7 @@ impl<'a> Checker<'a> {
             if lost {
                 let watched = shadow.watched.as_ref();
                 if watched.is_some_and(|watched| watched.steps.any_called()) {
-                    return Err(format!("{:?} was begun before it was accepted", shadow.key));
+                    return Err(format!("I3: {:?} was begun before it was accepted", shadow.key));
                 }
                 crashed.vanished += 1;
             } else {
@@ -282,7 +309,7 @@ impl<'a> Checker<'a> {
         self.touched.clear();
         self.asked.clear();
         self.limits = limits(self.workload);
-        self.synced = cut;
+        (self.synced, self.lsn) = (cut, cut);
         Ok(crashed)
     }
 
@@ -306,15 +333,16 @@ impl<'a> Checker<'a> {
         let copy = self.busy.contains_key(&(start.run, start.node));
         let shadow = self.shadow(start.run)?;
         if shadow.over {
-            return Err(format!("{start:?} after the end of its run"));
+            return Err(format!("I2: {start:?} after the end of its run"));
         }
         let (seq, sync) = (shadow.seq, shadow.durability == Durability::Sync);
         let (spec, policies) = &workload.graphs[start.plan.0 as usize];
         let policy = policies[start.template.index()].as_ref().expect("only steps are started");
         let kind = spec.nodes[start.template.index()].kind;
         let gated = policy.once || is_undone(spec, start.template);
-        if shadow.status == RunStatus::Paused && kind == NodeKind::Step && !gated {
-            return Err(format!("{start:?} of a run that is paused"));
+        // What had its slot before the pause goes on, and so does a second copy of what is under way.
+        if shadow.status == RunStatus::Paused && kind == NodeKind::Step && !gated && !copy {
+            return Err(format!("I1: {start:?} of a run that is paused"));
         }
         if let Some(watched) = &mut shadow.watched {
             if let NodeKind::Undo { of } = kind {
@@ -331,7 +359,7 @@ impl<'a> Checker<'a> {
             let given = inputs.iter().map(|&it| input_of(start.node, start.template, it));
             let behind = |place: Place| sync && !watched.steps.is_synced(place, synced);
             if !accepted || !known || given.into_iter().any(behind) {
-                return Err(format!("{start:?} before what it depends on is on disk"));
+                return Err(format!("I3: {start:?} before what it depends on is on disk"));
             }
             self.touched.push(start.run);
         }
@@ -343,12 +371,12 @@ impl<'a> Checker<'a> {
         self.hold_key(spec, start)?;
         self.inputs_are_there(engine, start.run, start.node, start.template)?;
         if start.number > policy.retry.attempts_max.get() {
-            return Err(format!("{start:?} is one attempt too many"));
+            return Err(format!("I5: {start:?} is one attempt too many"));
         }
         let busy = self.busy.entry((start.run, start.node)).or_default();
         *busy += 1;
         if *busy > 1 + u32::from(policy.hedge.is_some()) {
-            return Err(format!("{start:?} while an earlier attempt is under way"));
+            return Err(format!("I3: {start:?} while an earlier attempt is under way"));
         }
         self.starts += 1;
         if self.starts.is_multiple_of(self.workload.watch_one_in) {
@@ -403,13 +431,13 @@ impl<'a> Checker<'a> {
         let Some(holds) = spec.nodes[start.template.index()].holds else { return Ok(()) };
         let acquire = input_of(start.node, start.template, holds);
         let Some(&key) = self.keys.get(&(start.run, acquire)) else {
-            return Err(format!("{start:?} without its concurrency key"));
+            return Err(format!("I10: {start:?} without its concurrency key"));
         };
         let mut others = self.holders.iter().filter(|(_, (held, _))| *held == key);
         if let Some((other, _)) =
             others.find(|((run, _), (_, by))| (*run, *by) != (start.run, acquire))
         {
-            return Err(format!("{start:?} while {other:?} holds key {key}"));
+            return Err(format!("I10: {start:?} while {other:?} holds key {key}"));
         }
         self.holders.insert((start.run, start.node), (key, acquire));
         Ok(())
@@ -452,14 +480,14 @@ impl<'a> Checker<'a> {
         let (workload, ticked_ns) = (self.workload, self.ticked_ns);
         let shadow = self.shadow(run)?;
         if !shadow.over {
-            return Err(format!("{run:?} ended without a record of it"));
+            return Err(format!("I2: {run:?} ended without a record of it"));
         }
         if let Some(watched) = &shadow.watched {
             let spec = &workload.graphs[shadow.plan.0 as usize].0;
             let over = shadow.fold(engine, watched);
             let states: Vec<NodeState> = over.states().collect();
             if let Some(state) = states.iter().find(|state| !state.is_terminal()) {
-                return Err(format!("{run:?} ended with a node that is {state:?}"));
+                return Err(format!("I2: {run:?} ended with a node that is {state:?}"));
             }
             let plan = engine.plan(shadow.plan);
             watched.effects.check(plan, spec, &over.layout(), &states, shadow.status)?;
@@ -470,7 +498,10 @@ impl<'a> Checker<'a> {
         let number = shadow.number;
         let (of, watched) = ((shadow.plan, shadow.tenant), shadow.watched.as_ref());
         let records = watched.map_or_else(Vec::new, |watched| watched.records.clone());
-        self.money.closed(of, &records, ledger)?;
+        let cost = self.money.closed(of, &records, ledger)?;
+        if self.watched.contains(&of.0) {
+            self.closing.push((run, of.0, cost));
+        }
         let shadow = self.runs[slot(run)].take();
         self.leaving.extend(shadow.filter(|shadow| shadow.lsn() > self.synced));
         match outcome {
@@ -510,10 +541,10 @@ impl<'a> Checker<'a> {
             let Some(run) = engine.run(key).filter(|_| shadow.key == key) else { continue };
             let Some(watched) = &shadow.watched else { continue };
             if run.image() != shadow.fold(engine, watched).image() {
-                return Err(format!("{key:?} is not the fold of its {} records", shadow.seq));
+                return Err(format!("I7: {key:?} is not the fold of its {} records", shadow.seq));
             }
             if shadow.is_forgotten() {
-                return Err(format!("{key:?} stands still though every outcome is known"));
+                return Err(format!("I8: {key:?} stands still though every outcome is known"));
             }
             let (now_ns, restored_ns) = (engine.now_ns(), shadow.restored_ns);
             let Some(watched) = &mut shadow.watched else { continue };
@@ -537,7 +568,9 @@ impl<'a> Checker<'a> {
                 }
                 let retried = watched.retried.remove(&node);
                 if !self.coverage.node_moved(kind, from, now, retried) {
-                    return Err(format!("{node:?} of {key:?}: {from:?} -> {now:?} is in no table"));
+                    return Err(format!(
+                        "I2: {node:?} of {key:?}: {from:?} -> {now:?} is in no table"
+                    ));
                 }
             }
             for (node, template, from, now) in moves {
@@ -549,7 +582,7 @@ impl<'a> Checker<'a> {
                 watched.moved(node, kind, now, Until { now_ns, total_ns, anew });
             }
             if let Some(node) = watched.overdue(restored_ns, ticked_ns) {
-                return Err(format!("{node:?} of {key:?} waits for longer than it is to"));
+                return Err(format!("I4: {node:?} of {key:?} waits for longer than it is to"));
             }
         }
         Ok(())
@@ -558,7 +591,7 @@ impl<'a> Checker<'a> {
     /// Everything is over: nothing may be left.
     pub(crate) fn finish(&self, engine: &Engine) -> Checked {
         if let Some(shadow) = self.runs.iter().flatten().next() {
-            return Err(format!("{:?} never ended", shadow.key));
+            return Err(format!("I8: {:?} never ended", shadow.key));
         }
         if self.owned > 0 {
             return Err(format!("{} values were never dropped", self.owned));
@@ -572,7 +605,7 @@ impl<'a> Checker<'a> {
     fn shadow(&mut self, run: RunKey) -> Result<&mut Shadow, String> {
         match self.runs.get_mut(slot(run)) {
             Some(Some(shadow)) if shadow.key == run => Ok(shadow),
-            _ => Err(format!("something happened to {run:?}, which is over")),
+            _ => Err(format!("I2: something happened to {run:?}, which is over")),
         }
     }
 

@@ -55,6 +55,7 @@ impl World<'_> {
         let known = runs.iter().map(|shadow| shadow.number + 1).max();
         self.number = known.max(self.ends.keys().max().map(|number| number + 1)).unwrap_or(0);
         self.engine.continue_after(cut, self.number);
+        self.checker.watched().for_each(|plan| self.engine.watch_plan(plan, true));
         let coming = std::mem::take(&mut self.coming);
         runs.sort_by_key(|shadow| draw(dice(5), [shadow.number; 4]));
         let mut moved = BTreeMap::new();
@@ -101,6 +102,7 @@ impl World<'_> {
                 | Happening::Crash
                 | Happening::Jumps(_)
                 | Happening::Reconfigured(..)
+                | Happening::Released(_)
                 | Happening::Calm
                 | Happening::Attends => happening,
                 Happening::UserCancels(run) => Happening::UserCancels(now(run)?),

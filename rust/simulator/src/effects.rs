@@ -40,10 +40,10 @@ impl Effects {
             (Body::Done { .. }, NodeKind::Undo { of }) => {
                 let place = Place(record.node.0 + of - template.0);
                 let Some(effect) = self.effects.get_mut(&place) else {
-                    return Err(format!("{place:?} was undone, but never started"));
+                    return Err(format!("I9: {place:?} was undone, but never started"));
                 };
                 if effect.undone.replace(record.seq).is_some() {
-                    return Err(format!("{place:?} was undone twice"));
+                    return Err(format!("I9: {place:?} was undone twice"));
                 }
             }
             _ => {}
@@ -78,7 +78,15 @@ impl Effects {
             let stays = status == RunStatus::Succeeded && state == NodeState::Succeeded;
             if effect.undone.is_none() && !stays {
                 let path = layout.path(plan, place);
-                return Err(format!("{path}, {state:?} in a run {status:?}, is not undone"));
+                return Err(format!("I9: {path}, {state:?} in a run {status:?}, is not undone"));
+            }
+        }
+        for (index, state) in nodes.iter().enumerate() {
+            let undone =
+                self.effects.get(&Place(index as u32)).is_some_and(|it| it.undone.is_some());
+            if undone != (*state == NodeState::Compensated) {
+                let path = layout.path(plan, Place(index as u32));
+                return Err(format!("I9: {path} is {state:?}; undone: {undone}"));
             }
         }
         let Some(compensating) = self.compensating else { return Ok(()) };
@@ -88,7 +96,7 @@ impl Effects {
                 if other.undone > Some(begun) && comes_after(plan, spec, layout, earlier, later) {
                     let [earlier, later] = [earlier, later].map(|it| layout.path(plan, it));
                     return Err(format!(
-                        "{earlier} was undone before {later}, which came after it"
+                        "I9: {earlier} was undone before {later}, which came after it"
                     ));
                 }
             }

@@ -17,6 +17,9 @@ mod faults;
 pub mod forecast;
 mod limited;
 mod money;
+#[cfg(feature = "planted")]
+pub mod planted;
+mod releases;
 mod shadow;
 mod standing;
 mod steps;
@@ -30,5 +33,6 @@ pub use checker::Violation;
 pub use coverage::Coverage;
 pub use crash::crash_everywhere;
 pub use money::Shared;
+pub use releases::Release;
 pub use workload::{Behaviour, WORLDS, Workload};
 pub use world::{Report, simulate};

@@ -92,7 +92,10 @@ impl Shadow {
         template: NodeId,
     ) -> Checked {
         if self.over || record.seq != self.seq {
-            return Err(format!("{record:?} comes after {} records, or after the end", self.seq));
+            return Err(format!(
+                "I2: {record:?} comes after {} records, or after the end",
+                self.seq
+            ));
         }
         self.seq += 1;
         let from = self.status;
@@ -132,7 +135,7 @@ impl Shadow {
             _ => None,
         };
         match until_ns.filter(|&&until_ns| record.at_ns < until_ns) {
-            Some(until_ns) => Err(format!("{record:?}, though there is time until {until_ns}")),
+            Some(until_ns) => Err(format!("I4: {record:?}, though there is time until {until_ns}")),
             None => Ok(()),
         }
     }

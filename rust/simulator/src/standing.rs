@@ -126,18 +126,17 @@ impl Seen<'_> {
             match timer.kind {
                 TimerKind::Backoff { run, node, .. } => self.held(run, node).backoffs += 1,
                 TimerKind::QueueTimeout { run, node, .. } => {
-                    self.held(run, node).queue_timeouts += 1
+                    self.held(run, node).queue_timeouts += 1;
                 }
                 TimerKind::TotalTimeout { run, node } => self.held(run, node).total_timeouts += 1,
                 TimerKind::Wait { run, node } => self.held(run, node).waits += 1,
                 TimerKind::Deadline { run } => *self.deadlines.entry(run).or_default() += 1,
                 TimerKind::Queue { queue, .. } => queues[queue.0 as usize] += 1,
                 TimerKind::Told => told += 1,
-                TimerKind::Midnight => {}
                 TimerKind::Timeout { attempt } => self.set(attempt).timeouts += 1,
                 TimerKind::Heartbeat { attempt } => self.set(attempt).heartbeats += 1,
                 TimerKind::Grace { attempt } => self.set(attempt).graces += 1,
-                TimerKind::Hedge { .. } => {}
+                TimerKind::Hedge { .. } | TimerKind::Midnight => {}
             }
         }
         for (index, (queue, timers)) in inspection.queues.iter().zip(queues).enumerate() {
@@ -242,20 +241,13 @@ impl Seen<'_> {
         else {
             return broken(1, format!("{key:?} is nowhere"));
         };
-        let plan = engine.plan(plan);
-        let ending = run.is_ending();
+        self.deadline(key, run, status)?;
         // What is ending stands still as well as long as an outcome is not known.
         let unknown = run.states().any(|state| state == NodeState::Unknown);
+        let ending = run.is_ending();
         let paused = status == RunStatus::Paused && (!ending || unknown);
-        let dated = engine.deadline_ns(key).is_some() && !ending && !status.is_terminal();
-        let dated = dated && status != RunStatus::Compensating;
-        let deadlines = self.deadlines.get(&key).copied().unwrap_or_default();
-        if deadlines != u32::from(dated) {
-            return broken(
-                4,
-                format!("{key:?}, {status:?}, has {deadlines} timers for its deadline"),
-            );
-        }
+        let stalled = status == RunStatus::CompensationFailed;
+        let mood = Mood { paused, ending };
         let (mut under_way, mut comes, mut parked) = (0, false, false);
         let none = Held::default();
         for (node, state) in (0..).map(Place).zip(run.states()) {
@@ -266,119 +258,121 @@ impl Seen<'_> {
             }
             let held = known.unwrap_or(&none);
             let Some(template) = engine.template(key, node) else { continue };
-            let kind = plan.kind(template);
+            let kind = engine.plan(plan).kind(template);
             let at = || format!("{node:?} of {key:?}, {status:?}: {state:?} with {held:?}");
-            if run.is_asked(node) {
-                under_way += 1;
-                if !asked.contains(&(key, node)) {
-                    return broken(1, format!("nobody was asked for {}", at()));
-                }
+            if run.is_asked(node) && !asked.contains(&(key, node)) {
+                return broken(1, format!("nobody was asked for {}", at()));
             }
-            under_way += held.attempts;
-            let policy = self.workload.graphs[engine.plan_of(key).map_or(0, |it| it.0) as usize].1
-                [template.index()]
-            .as_ref();
-            let limits = policy.map_or((0, 0), |it| (it.queue_timeout_ns, it.total_timeout_ns));
-            let (queue_ns, total_ns) = limits;
-            let is_step = kind.is_step();
-            // Places that were left over by a pause are passed over by whoever comes to them.
-            let once = |count: u32| u32::from(count > 0 && held.lines == 0);
-            let turned = once(held.turned) * u32::from(held.money == 0);
-            let free = held.lines + once(held.money) + turned + held.abandoned + held.restored;
-            let stands = match state {
-                NodeState::Ready if is_step && paused => {
-                    parked = true;
-                    held.lines == 0 || ending
-                }
-                // It may stand before a gate that was overtaken.
-                NodeState::Ready if is_step => {
-                    comes |= free + held.gates > 0;
-                    free <= 1 && free + held.gates >= 1
-                }
-                NodeState::Running if is_step => {
-                    let hedged = policy.is_some_and(|it| it.hedge.is_some());
-                    (1..=1 + u32::from(hedged)).contains(&held.attempts)
-                }
-                NodeState::Backoff => {
-                    comes = true;
-                    held.backoffs == 1
-                }
+            under_way += held.attempts + u32::from(run.is_asked(node));
+            let policy = self.policy(key, node);
+            let (stands, by) = match state {
                 NodeState::Parked if run.stays_parked(node) => {
-                    parked = true;
-                    held.parked + held.keys == 0
-                        && (paused || status == RunStatus::CompensationFailed || held.restored > 0)
+                    let waits = paused || stalled || held.restored > 0;
+                    (held.parked + held.keys == 0 && waits, Standing::Parked)
                 }
-                // A paused run asks for its keys again when it goes on.
-                NodeState::Parked if !is_step => {
-                    comes |= !paused;
-                    parked |= paused;
-                    held.keys + held.restored == 1 || (paused && held.keys == 0)
-                }
-                NodeState::Parked => {
-                    comes = true;
-                    held.parked == 1
-                }
-                NodeState::Awaiting => {
-                    let timed = match kind {
-                        NodeKind::Sleep { .. } => true,
-                        NodeKind::Signal { timeout_ns, .. } => timeout_ns > 0,
-                        _ => false,
-                    };
-                    comes |= timed;
-                    parked |= !timed;
-                    held.waits == u32::from(timed)
-                }
-                NodeState::Unknown => {
-                    parked = true;
-                    true
-                }
-                _ => free + held.parked + held.backoffs + held.waits == 0,
+                _ => held.stands(state, kind, policy, mood),
             };
-            if !stands {
-                return broken(4, at());
-            }
-            let lined = held.lines + held.parked;
-            if held.queue_timeouts != lined * u32::from(queue_ns > 0) {
-                return broken(4, format!("{} has {} queue timeouts", at(), held.queue_timeouts));
-            }
-            let begun = matches!(
-                state,
-                NodeState::Ready | NodeState::Running | NodeState::Backoff | NodeState::Parked
-            );
-            let timed = u32::from(begun && total_ns > 0);
-            if is_step && held.total_timeouts != timed && held.cancelling == 0 {
-                return broken(4, format!("{} has {} total timeouts", at(), held.total_timeouts));
+            comes |= by == Standing::Waiting;
+            parked |= by == Standing::Parked;
+            if !stands || !held.is_timed(state, kind, policy) {
+                return broken(if held.is_empty() { 1 } else { 4 }, at());
             }
         }
         if under_way != run.under_way() {
             let counted = run.under_way();
             return broken(1, format!("{key:?} counts {counted} under way, and {under_way} are"));
         }
-        standing(run, status, under_way, comes, parked).ok_or_else(|| {
-            format!("I1: {key:?}, {status:?}, is held by nothing: {:?}", states(run))
-        })
+        match (under_way > 0, comes, parked || stalled || mood.paused) {
+            (true, ..) => Ok(Standing::Running),
+            (_, true, _) => Ok(Standing::Waiting),
+            (_, _, true) => Ok(Standing::Parked),
+            _ => {
+                let nodes: Vec<NodeState> = run.states().collect();
+                broken(1, format!("{key:?}, {status:?}, is held by nothing: {nodes:?}"))
+            }
+        }
+    }
+
+    /// A run has a timer for its deadline as long as that stands.
+    fn deadline(&self, key: RunKey, run: &Run, status: RunStatus) -> Checked {
+        let dated = self.engine.deadline_ns(key).is_some() && !run.is_ending();
+        let stands = dated && !status.is_terminal() && status != RunStatus::Compensating;
+        let timers = self.deadlines.get(&key).copied().unwrap_or_default();
+        if timers == u32::from(stands) {
+            return Ok(());
+        }
+        broken(4, format!("{key:?}, {status:?}, has {timers} timers for its deadline"))
     }
 }
 
-/// Where a run is that has so much under way, something that comes by itself, or something parked.
-fn standing(
-    run: &Run,
-    status: RunStatus,
-    under_way: u32,
-    comes: bool,
-    parked: bool,
-) -> Option<Standing> {
-    if under_way > 0 {
-        return Some(Standing::Running);
-    }
-    if comes {
-        return Some(Standing::Waiting);
-    }
-    let stands_still = matches!(status, RunStatus::CompensationFailed)
-        || (status == RunStatus::Paused && !run.is_ending());
-    (parked || stands_still).then_some(Standing::Parked)
+/// How a run is that a node is of.
+#[derive(Clone, Copy)]
+struct Mood {
+    paused: bool,
+    ending: bool,
 }
 
-fn states(run: &Run) -> Vec<NodeState> {
-    run.states().collect()
+impl Held {
+    /// Whether nothing will bring the node on.
+    const fn is_empty(&self) -> bool {
+        let kept = self.lines + self.gates + self.parked + self.keys + self.money + self.turned;
+        let timers = self.backoffs + self.waits + self.total_timeouts;
+        kept + timers + self.abandoned + self.restored + self.attempts == 0
+    }
+
+    /// Whether a node stands where it should and nowhere else, and what that makes of its run.
+    fn stands(
+        &self,
+        state: NodeState,
+        kind: NodeKind,
+        policy: Option<&Policy>,
+        mood: Mood,
+    ) -> (bool, Standing) {
+        let is_step = kind.is_step();
+        // Places that were left over by a pause are passed over by whoever comes to them.
+        let once = |count: u32| u32::from(count > 0 && self.lines == 0);
+        let turned = once(self.turned) * u32::from(self.money == 0);
+        let free = self.lines + once(self.money) + turned + self.abandoned + self.restored;
+        match state {
+            NodeState::Ready if is_step && mood.paused => {
+                (self.lines == 0 || mood.ending, Standing::Parked)
+            }
+            NodeState::Ready if is_step => (free <= 1 && free + self.gates >= 1, Standing::Waiting),
+            NodeState::Running if is_step => {
+                let copies = u32::from(policy.is_some_and(|it| it.hedge.is_some()));
+                ((1..=1 + copies).contains(&self.attempts), Standing::Running)
+            }
+            NodeState::Backoff => (self.backoffs == 1, Standing::Waiting),
+            // A paused run asks for its keys again when it goes on.
+            NodeState::Parked if !is_step && mood.paused => {
+                (self.keys + self.restored <= 1, Standing::Parked)
+            }
+            NodeState::Parked if !is_step => (self.keys + self.restored == 1, Standing::Waiting),
+            NodeState::Parked => (self.parked == 1, Standing::Waiting),
+            NodeState::Awaiting => {
+                let timed = match kind {
+                    NodeKind::Sleep { .. } => true,
+                    NodeKind::Signal { timeout_ns, .. } => timeout_ns > 0,
+                    _ => false,
+                };
+                let by = if timed { Standing::Waiting } else { Standing::Parked };
+                (self.waits == u32::from(timed), by)
+            }
+            NodeState::Unknown => (true, Standing::Parked),
+            _ => (free + self.parked + self.backoffs + self.waits == 0, Standing::Running),
+        }
+    }
+
+    /// Whether a node has the timers that its policy asks for, once each.
+    fn is_timed(&self, state: NodeState, kind: NodeKind, policy: Option<&Policy>) -> bool {
+        let (queue_ns, total_ns) =
+            policy.map_or((0, 0), |it| (it.queue_timeout_ns, it.total_timeout_ns));
+        let begun = matches!(
+            state,
+            NodeState::Ready | NodeState::Running | NodeState::Backoff | NodeState::Parked
+        );
+        let total = u32::from(begun && total_ns > 0);
+        let in_all = !kind.is_step() || self.total_timeouts == total || self.cancelling > 0;
+        in_all && self.queue_timeouts == (self.lines + self.parked) * u32::from(queue_ns > 0)
+    }
 }

@@ -57,8 +57,18 @@ impl Steps {
             Body::Withdrawn | Body::Interrupted => step.phase != Phase::Called,
             _ => true,
         };
+        let ended = step.phase == Phase::Over && !undoes;
+        if ended && !matches!(record.body, Body::Abandoned) {
+            return Err(format!("I2: {record:?} of a step that is over"));
+        }
+        if let Body::Done { .. } = record.body
+            && !undoes
+            && record.attempt != step.attempts + 1
+        {
+            return Err(format!("I2: {record:?} after {} attempts", step.attempts));
+        }
         if !known {
-            return Err(format!("{record:?}, but nobody knows what became of it"));
+            return Err(format!("I3: {record:?}, but nobody knows what became of it"));
         }
         let phase = match record.body {
             Body::Started => {
@@ -67,7 +77,7 @@ impl Steps {
             }
             Body::Failed { then: Then::Retry { due_ns } | Then::Park { due_ns, .. }, .. } => {
                 if record.attempt != step.attempts + 1 {
-                    return Err(format!("{record:?} after {} attempts", step.attempts));
+                    return Err(format!("I5: {record:?} after {} attempts", step.attempts));
                 }
                 step.attempts = record.attempt;
                 step.due_ns = due_ns;
@@ -100,7 +110,7 @@ impl Steps {
     pub(crate) fn copies(&mut self, start: &Start) -> Checked {
         let step = self.0.entry(start.node).or_insert(Step::NEW);
         if step.phase != Phase::Open || start.number != step.attempts + 1 {
-            return Err(format!("{start:?} is a copy of no attempt: {step:?}"));
+            return Err(format!("I3: {start:?} is a copy of no attempt: {step:?}"));
         }
         Ok(())
     }
@@ -109,20 +119,20 @@ impl Steps {
     pub(crate) fn starts(&mut self, start: &Start, policy: &Policy, now_ns: u64) -> Checked {
         let step = self.0.entry(start.node).or_insert(Step::NEW);
         if step.phase != Phase::Open {
-            return Err(format!("{start:?}, though it is {:?}", step.phase));
+            return Err(format!("I3: {start:?}, though it is {:?}", step.phase));
         }
         if start.number != step.attempts + 1 {
-            return Err(format!("{start:?} after {} attempts", step.attempts));
+            return Err(format!("I5: {start:?} after {} attempts", step.attempts));
         }
         if now_ns < step.due_ns {
-            return Err(format!("{start:?} at {now_ns}, though it is due at {}", step.due_ns));
+            return Err(format!("I4: {start:?} at {now_ns}, though it is due at {}", step.due_ns));
         }
         step.calls += 1;
         step.once = policy.once;
         if policy.once {
             step.phase = Phase::Called;
             if step.calls > 1 + step.again {
-                return Err(format!("{start:?}, though it may be called once: {step:?}"));
+                return Err(format!("I3: {start:?}, though it may be called once: {step:?}"));
             }
         }
         Ok(())

@@ -45,6 +45,7 @@ impl World<'_> {
         let behaviour = &self.workload.behaviour;
         let dice = |what: u64| draw(self.workload.seed, [what, number, 0, 1]);
         let plan = PlanId((dice(1) % self.workload.graphs.len() as u64) as u32);
+        let plan = self.version_of(plan, number);
         let spec = &self.workload.graphs[plan.0 as usize].0;
         let count = spec.regions[0].input_count;
         let inputs: Vec<ValueId> = (0..count).map(|_| self.checker.value()).collect();

@@ -11,6 +11,7 @@ use crate::dice::Dice;
 use crate::faults::draw_faults;
 use crate::limited::limit;
 use crate::money::{Shared, draw_money};
+use crate::releases::{Release, draw_release};
 use crate::winding::winding;
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -41,6 +42,8 @@ pub struct Workload {
     pub graphs: Vec<(GraphSpec, Vec<Option<Policy>>)>,
     /// Accounts that tenants and workflows share.
     pub shared: Vec<Shared>,
+    /// A new version of one of the workflows.
+    pub release: Option<Release>,
     /// When the world begins.
     pub begin_ns: u64,
     /// How steps behave.
@@ -110,6 +113,7 @@ impl Workload {
             "stormy" => Some(Self::stormy(seed, 60)),
             "winding" => Some(Self::winding(seed, 25)),
             "crashing" => Some(Self::crashing(seed, 4)),
+            "any" => Some(Self::of_seed(seed)),
             "steady" => Some(Self::steady(seed, 100_000)),
             _ => None,
         }
@@ -144,11 +148,13 @@ impl Workload {
             queues,
             graphs,
             shared: Vec::new(),
+            release: None,
             begin_ns: 0,
             behaviour,
         };
         limit(&mut workload);
         draw_faults(&mut workload);
+        draw_release(&mut workload);
         draw_money(&mut workload);
         workload
     }
@@ -169,16 +175,18 @@ impl Workload {
             deferred: dice.below(300),
             ..stormy.behaviour
         };
-        let (shared, begin_ns) = (Vec::new(), 0);
-        let mut workload = Self { name: "winding", graphs, shared, begin_ns, behaviour, ..stormy };
+        let (shared, begin_ns, release) = (Vec::new(), 0, None);
+        let mut workload =
+            Self { name: "winding", graphs, shared, begin_ns, release, behaviour, ..stormy };
         limit(&mut workload);
+        draw_release(&mut workload);
         draw_money(&mut workload);
         workload
     }
 
     /// A small one of either, to have its process go down at every point: see [`crate::crash_everywhere`].
     pub fn crashing(seed: u64, runs: u64) -> Self {
-        let drawn = if seed / 8 % 2 == 0 { Self::stormy } else { Self::winding };
+        let drawn = if (seed / 8).is_multiple_of(2) { Self::stormy } else { Self::winding };
         let drawn = drawn(seed, runs);
         let behaviour = Behaviour { crashes: 0, jumps: 0, ..drawn.behaviour };
         let config = Config { journaled: true, ..drawn.config };
@@ -212,6 +220,7 @@ impl Workload {
             queues: Vec::new(),
             graphs: vec![(GraphSpec::flat("steady", "1", specs, 5), policies)],
             shared: Vec::new(),
+            release: None,
             begin_ns: 0,
             behaviour: Behaviour {
                 duration_ns: 20 * MS,

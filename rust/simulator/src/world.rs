@@ -13,7 +13,7 @@ use penstock_engine::{
 use crate::checker::{Checked, Checker, Violation, broken};
 use crate::coverage::Coverage;
 use crate::disk::{Disk, Point};
-use crate::workload::Workload;
+use crate::workload::{MS, Workload};
 
 /// What came of a simulation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct Report {
     pub late_ticks: u64,
     /// Jumps of the clock.
     pub jumps: u64,
+    /// Releases of a new version.
+    pub releases: u64,
     /// Time from the last fault to the last run's end.
     pub calmed_ns: u64,
     /// Moves that were seen.
@@ -101,6 +103,7 @@ impl Report {
         self.refusals += other.refusals;
         self.late_ticks += other.late_ticks;
         self.jumps += other.jumps;
+        self.releases += other.releases;
         self.calmed_ns = self.calmed_ns.max(other.calmed_ns);
         self.coverage.merge(&other.coverage);
     }
@@ -109,14 +112,14 @@ impl Report {
     pub fn summary(&self) -> String {
         let Self { succeeded, failed, cancelled, late, refused, vanished, .. } = self;
         let Self { stalled, unknown, crashes, restored, attempts, events, coverage, .. } = self;
-        let Self { down_at, refusals, late_ticks, jumps, .. } = self;
+        let Self { down_at, refusals, late_ticks, jumps, releases, .. } = self;
         format!(
             "runs: {succeeded} succeeded, {failed} failed, {cancelled} cancelled, {late} late, {refused} refused, \
              {vanished} vanished with a crash\n\
              {attempts} attempts, {events} events, {unknown} outcomes unknown, {stalled} compensations stalled\n\
              {crashes} crashes, after which {restored} runs went on; {down_at:?} with records written down, handed \
              over, on disk, told to be, a step about to be called\n\
-             {refusals} transactions refused, {late_ticks} late ticks, {jumps} jumps of the clock\n\
+             {refusals} transactions refused, {late_ticks} late ticks, {jumps} jumps of the clock, {releases} releases\n\
              the last run was over {:.1} s after the last fault\n\
              rows of the state tables visited: {} of runs, {} of nodes",
             self.calmed_ns as f64 / 1e9,
@@ -157,6 +160,8 @@ pub(crate) enum Happening {
     Jumps(u64),
     /// A queue gets other limits.
     Reconfigured(usize, u64),
+    /// A release begins, or is over.
+    Released(bool),
     /// Faults stop.
     Calm,
     /// People see to what waits for them.
@@ -229,6 +234,8 @@ pub(crate) struct World<'a> {
     pub(crate) down: bool,
     /// By number, how runs ended that may have to be restored.
     pub(crate) ends: BTreeMap<u64, u64>,
+    /// Of 1,000 runs, how many are of a new version.
+    pub(crate) share: u64,
     pub(crate) report: Report,
 }
 
@@ -271,6 +278,7 @@ impl<'a> World<'a> {
             doomed: None,
             down: false,
             ends: BTreeMap::new(),
+            share: 0,
             report: Report::default(),
         }
     }
@@ -278,6 +286,7 @@ impl<'a> World<'a> {
     fn play(mut self) -> Result<Report, String> {
         self.schedule(0, Happening::Arrival(0));
         self.schedule_faults();
+        self.schedule_release();
         loop {
             if self.is_down() {
                 self.crash()?;
@@ -417,6 +426,10 @@ impl<'a> World<'a> {
                     self.configure(queue, concurrency)
                 }
             }
+            Happening::Released(begins) => {
+                self.release(begins);
+                Ok(())
+            }
             Happening::Calm => self.calm(),
             Happening::Attends => self.attend(),
             Happening::Crash => {
@@ -517,6 +530,7 @@ impl<'a> World<'a> {
         while let Some(action) = self.engine.poll() {
             self.perform(&action)?;
         }
+        self.ends_are_told()?;
         if tick {
             self.checker.ticked_ns = self.now_ns;
         }
@@ -624,10 +638,12 @@ impl<'a> World<'a> {
                 self.schedule(patience_ns, Happening::Resolves(run, node));
                 self.checker.is_under_way(run)
             }
-            Action::Stalled { run, .. } => {
+            Action::Stalled { run, cause, .. } => {
                 self.hash([8, run.0, 0, 0]);
                 self.report.stalled += 1;
-                let patience_ns = 10 * self.workload.behaviour.duration_ns;
+                // Who has no money asks for it again, but not at once.
+                let least_ns = if cause == Cause::Budget { 100 * MS } else { 0 };
+                let patience_ns = least_ns.max(10 * self.workload.behaviour.duration_ns);
                 self.schedule(patience_ns, Happening::Resumes(run));
                 self.checker.is_under_way(run)
             }
@@ -637,7 +653,7 @@ impl<'a> World<'a> {
     fn cancel(&mut self, attempt: AttemptKey, cause: CancelCause) -> Checked {
         let start = self.attempts.get(slot(attempt)).copied().flatten();
         let Some(start) = start.filter(|start| start.attempt == attempt) else {
-            return Err(format!("{attempt:?} is cancelled, but not under way"));
+            return Err(format!("I4: {attempt:?} is cancelled, but not under way"));
         };
         self.checker.told(&start, cause, self.now_ns)?;
         let behaviour = &self.workload.behaviour;

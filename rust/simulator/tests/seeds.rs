@@ -1,6 +1,6 @@
 //! Many worlds of each kind, each played twice.
 
-use penstock_simulator::{Coverage, Report, Workload, simulate};
+use penstock_simulator::{Coverage, Report, Workload, crash_everywhere, simulate};
 
 /// What the worlds saw, and how their runs ended: succeeded, failed, cancelled, late, refused, vanished;
 /// then how often they stalled, nobody knew, the process went down, and runs went on after that.
@@ -42,6 +42,20 @@ fn graphs_of_every_construct_hold_to_the_same() {
     assert!(coverage.runs.len() >= 14 && coverage.nodes.len() >= 34, "{coverage:?}");
 }
 
+/// The process goes down once at each point: a record is written down, handed over, on disk, known to be.
+#[test]
+fn the_process_may_go_down_at_every_point() {
+    let mut down_at = [0; 5];
+    for seed in 0..6 {
+        let workload = Workload::crashing(8 * seed, 3);
+        let report = crash_everywhere(&workload).unwrap_or_else(|violation| panic!("{violation}"));
+        let again = crash_everywhere(&workload).unwrap_or_else(|violation| panic!("{violation}"));
+        assert_eq!(report, again, "seed {} plays differently the second time", workload.seed);
+        down_at.iter_mut().zip(report.down_at).for_each(|(sum, count)| *sum += count);
+    }
+    assert!(down_at.iter().all(|&count| count > 5), "{down_at:?}");
+}
+
 #[test]
 fn a_violation_names_its_seed_and_the_command_to_replay_it() {
     let mut workload = Workload::stormy(5, 50);
@@ -54,5 +68,7 @@ fn a_violation_names_its_seed_and_the_command_to_replay_it() {
     }
     let violation = simulate(&workload).expect_err("a priority of 9 can't be served");
     let text = violation.to_string();
-    assert!(text.contains("seed 5") && text.contains("-- stormy 5 50"), "{text}");
+    assert!(text.contains("seed 5"), "{text}");
+    assert!(text.contains("replay: make simulate SEED=5 WORLD=stormy RUNS=50"), "{text}");
+    assert!(text.contains("at commit "), "{text}");
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp, log, sqrt
+from types import MappingProxyType
 from typing import Final
 
 from penstock._simulation._steps import After, FailureRow
@@ -12,11 +13,17 @@ from ._seen import Attempt
 from ._survival import Incidence, incidence, rounded
 
 
-def tell_fatal_apart(attempts: Iterable[Attempt]) -> set[str]:
-    """Mark failures that were not retried though others were: those are fatal.
+def tell_fatal_apart(
+    attempts: Iterable[Attempt], allowed: Mapping[str, int] = MappingProxyType({})
+) -> set[str]:
+    """Mark failures that were not retried though others were, or might have been: those are fatal.
 
     What fails at the last attempt that a policy allows would have been retried, unless what it
     raised is never retried elsewhere.
+
+    Args:
+        attempts: of all steps.
+        allowed: by path, how many attempts a node may have, where that is known.
 
     Returns:
         Steps that were never retried, so that nothing tells what may be.
@@ -26,8 +33,9 @@ def tell_fatal_apart(attempts: Iterable[Attempt]) -> set[str]:
         if attempt.how == "error":
             by_path.setdefault(attempt.path, []).append(attempt)
     unknown: set[str] = set()
-    for failed in by_path.values():
+    for path, failed in by_path.items():
         most = max((it.number for it in failed if not it.last), default=0)
+        most = max(most, allowed.get(path, 1) - 1)
         retried = {it.error for it in failed if not it.last}
         fatal = _REFUSALS.union(it.error for it in failed if it.last and it.number <= most)
         fatal -= retried

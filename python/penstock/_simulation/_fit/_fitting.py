@@ -51,7 +51,7 @@ def model_of(
     accepted = sorted(seen.accepted)
     outages = mark_outages(seen.attempts, accepted[0], accepted[-1])
     count_in_flight(seen.attempts, seen.others)
-    never_retried = tell_fatal_apart(seen.attempts)
+    never_retried = tell_fatal_apart(seen.attempts, loaded.allowed)
     tried: dict[str, list[Attempt]] = {}
     for attempt in seen.attempts:
         tried.setdefault(attempt.step, []).append(attempt)

@@ -39,6 +39,7 @@ class Loaded:
         runs: in the order in which they were accepted.
         seen: what they tell.
         scores: by run, how good its value was.
+        allowed: by the path of a node, how many attempts it may have.
         gaps: what could not be read.
     """
 
@@ -48,6 +49,7 @@ class Loaded:
     runs: list[RunInfo]
     seen: Seen
     scores: Mapping[str, float]
+    allowed: Mapping[str, int]
     gaps: tuple[str, ...]
 
 
@@ -166,6 +168,7 @@ def load(
         runs=runs,
         seen=seen,
         scores=scores,
+        allowed=_allowed(own),
         gaps=tuple(gaps),
     )
 
@@ -218,6 +221,12 @@ def _queues(terms: Terms | None) -> dict[str, str]:
     """By the path of a node, what it waits in."""
     nodes: Mapping[str, Mapping[str, Any]] = {} if terms is None else terms.nodes
     return {path: str(facts.get("queue") or DEFAULT) for path, facts in nodes.items()}
+
+
+def _allowed(terms: Terms | None) -> dict[str, int]:
+    """By the path of a node, how many attempts it may have."""
+    nodes: Mapping[str, Mapping[str, Any]] = {} if terms is None else terms.nodes
+    return {path: int(facts["attempts"]) for path, facts in nodes.items() if "attempts" in facts}
 
 
 def _named(terms: Iterable[tuple[str, str]], workflow: str | None, view: StoreView) -> str:

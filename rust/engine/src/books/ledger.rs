@@ -152,12 +152,20 @@ impl Ledger {
     }
 
     pub(crate) fn image(&self) -> u64 {
+        let counts = [
+            self.refusals.len() as u64,
+            self.again.len() as u64,
+            self.recovered.into(),
+            self.unpaid.map_or(0, |unpaid| unpaid.asked_nanos.cast_unsigned() ^ 1 << 63),
+        ];
         self.entries.iter().fold(
-            u64::from(self.generation) << 1 | u64::from(self.degraded),
+            crate::retry::draw(u64::from(self.generation) << 1 | u64::from(self.degraded), counts),
             |hash, entry| {
                 let Amount { lines, units, nanos, unpriced } = entry.amount;
                 let which = u64::from(entry.node.0) << 32 | u64::from(entry.attempt);
-                let what = u64::from(entry.resource.0) << 1 | u64::from(entry.copy);
+                let what = u64::from(entry.resource.0) << 2
+                    | u64::from(entry.cut) << 1
+                    | u64::from(entry.copy);
                 crate::retry::draw(
                     hash,
                     [which, what, units ^ lines << 48, nanos.cast_unsigned() ^ unpriced],

@@ -107,6 +107,12 @@ impl Engine {
         self.arm(queue);
     }
 
+    /// Whether it matters to an attempt's queue what the attempt says that it has used.
+    pub fn counts_use(&self, attempt: AttemptKey) -> bool {
+        let found = self.attempts.get(attempt.0);
+        found.is_some_and(|attempt| self.queues.get(attempt.queue).is_controlled())
+    }
+
     pub(super) fn used(&mut self, key: AttemptKey, tokens: u32) {
         if let Some(attempt) = self.attempts.get(key.0) {
             self.queues.get_mut(attempt.queue).used(key, tokens);

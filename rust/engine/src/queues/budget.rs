@@ -102,10 +102,9 @@ impl Budget {
     pub fn withdraw(&mut self, now_ns: u64, cost: Ppm) -> bool {
         self.roll(now_ns);
         #[cfg(feature = "planted")]
-        if crate::planted::has(crate::planted::Bug::EmptyBudgetPays) && self.total < cost {
-            self.total = 0;
-            return true;
-        }
+        let empty_pays = crate::planted::has(crate::planted::Bug::EmptyBudgetPays);
+        #[cfg(feature = "planted")]
+        let cost = if empty_pays { cost.min(self.total) } else { cost };
         if self.total < cost {
             return false;
         }

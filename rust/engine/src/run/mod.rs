@@ -753,6 +753,8 @@ impl Run {
             Some(Ending::Failed(blame)) => 3 | u64::from(blame.node.0) << 8,
         };
         let more = self.more.as_ref().map_or(0, |more| more.image());
+        let given = u64::from(self.priority.unwrap_or(0)) << 8 | self.durability as u64;
+        let more = draw(more, [given, self.accepted_ns, self.outermost.into(), 0]);
         self.cells.iter().fold(draw(ending ^ more, header), |hash, cell| {
             let (state, value) = match cell.state {
                 NodeState::Ready | NodeState::Running | NodeState::Backoff | NodeState::Parked => {
@@ -937,6 +939,20 @@ impl More {
             ],
         );
         hash ^= if self.has_ledger { self.ledger.image() } else { 0 };
+        for node in &self.awaiting {
+            hash = draw(hash, [u64::from(node.0), 2, 0, 0]);
+        }
+        for &(signal, value) in &self.signals {
+            hash = draw(hash, [signal.into(), value.0.into(), 3, 0]);
+        }
+        for (race, winner) in &self.winners {
+            hash = draw(hash, [race.0.into(), winner.0.into(), 4, 0]);
+        }
+        if let Some(model) = &self.account {
+            hash = draw(hash, [model.limit_nanos.cast_unsigned(), model.degrade_ppm.into(), 5, 0]);
+        }
+        let unpaid = self.unpaid.map_or(0, |node| u64::from(node.0) + 1);
+        hash = draw(hash, [unpaid, self.stands_still.into(), 6, 0]);
         for (node, blame) in &self.failures {
             hash = draw(hash, [u64::from(node.0), u64::from(blame.node.0), 0, 0]);
         }
