@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +13,9 @@ import pytest
 import penstock as ps
 from penstock._errors import DefinitionError
 from penstock._simulation import Change, Model, Stretches, World, predict, simulate
+from penstock._simulation._fit._backfit import loads_apart
+from penstock._simulation._fit._flight import count_in_flight, load_of
+from penstock._simulation._fit._seen import Attempt
 from penstock._simulation._forecast import Estimate, Forecast
 from penstock._simulation._scene import scene_of
 from penstock._simulation._simulate import played
@@ -164,7 +170,6 @@ def test_stretches_of_another_workflow_are_refused() -> None:
 
 def stored(path: Path, runs: int) -> Path:
     """Attempts take longer from run to run; only the last runs review what they made."""
-    import asyncio
 
     @ps.step(effects="pure")
     async def make(number: int) -> int:
@@ -209,3 +214,35 @@ def test_too_few_runs_tell_no_drift(tmp_path: Path) -> None:
     store = stored(tmp_path / "a.db", 40)
     with pytest.raises(DefinitionError, match="has 40 runs of workflow 'making'"):
         Stretches.fit(store, Model.fit(store))
+
+
+def attempts(seed: int, slow: float, count: int = 600) -> list[Attempt]:
+    """Calls that know nothing of each other, so many times slower than usual."""
+    dice, at = random.Random(seed), 1_000.0 * seed
+    made: list[Attempt] = []
+    for run in range(count):
+        at += dice.expovariate(8.0)
+        seconds = slow * dice.lognormvariate(0, 0.4)
+        call = Attempt(
+            run=run,
+            step="draft",
+            path="w/draft",
+            queue="gpt",
+            number=1,
+            after=None,
+            start=at,
+            end=at + seconds,
+            how="done",
+        )
+        made.append(call)
+    return made
+
+
+def test_a_slow_hour_is_not_taken_for_the_load_that_it_causes() -> None:
+    """All is slower at times, and more is in flight for that; one more call slows nobody down."""
+    stretches = [attempts(seed, slow) for seed, slow in enumerate((0.5, 1.0, 2.0, 1.0), 1)]
+    together = [it for stretch in stretches for it in stretch]
+    count_in_flight(together, {})
+    assert load_of(together)[-1][1] > 2
+    seen: Any = [SimpleNamespace(attempts=stretch, others={}) for stretch in stretches]
+    assert loads_apart(seen)["draft"][-1][1] < 1.25
