@@ -21,8 +21,12 @@ __all__ = [
     "Carrier",
     "Core",
     "Plan",
+    "Scenario",
+    "Simulation",
     "StoreReader",
+    "Tariff",
     "inject_faults",
+    "play",
     "stability",
 ]
 

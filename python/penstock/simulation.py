@@ -21,12 +21,13 @@ from ._simulation import (
     SignalModel,
     SpendRow,
     StepModel,
+    Stretches,
     World,
     predict,
     simulate,
     sweep,
 )
-from ._simulation._capacity import Capacity, capacity
+from ._simulation._capacity import Capacity, capacity, erlang_b, erlang_c
 from ._simulation._frontier import Frontier, Range, Vary, frontier
 
 __all__ = [
@@ -46,9 +47,12 @@ __all__ = [
     "SignalModel",
     "SpendRow",
     "StepModel",
+    "Stretches",
     "Vary",
     "World",
     "capacity",
+    "erlang_b",
+    "erlang_c",
     "frontier",
     "predict",
     "simulate",
