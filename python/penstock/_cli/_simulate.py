@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,11 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from penstock._errors import DefinitionError
-from penstock._simulation import Change, Model, World, sweep
+from penstock._simulation import Change, Forecast, Model, World, predict
+from penstock._simulation import simulate as forecast
 from penstock._simulation._beside import lines
+from penstock._simulation._forecast import LEVEL
+from penstock._simulation._predict import REPLICATES
 from penstock._simulation._simulate import WARM_UP
 
-from ._load import fail, queues, workflow
+from ._load import AnyWorkflow, fail, queues, workflow
 from ._store import AsJson
 
 Target = Annotated[
@@ -51,6 +54,13 @@ def simulate(
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs that are simulated.")] = 20_000,
     seed: Seed = 0,
+    of_runs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tell where the figures of so many real runs will lie."),
+    ] = None,
+    level: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="How likely the intervals are to hold.")
+    ] = LEVEL,
     deadline: Deadline = None,
     concurrency: Concurrency = 1_024,
     as_json: AsJson = False,
@@ -64,24 +74,47 @@ def simulate(
         change = Change.parse(flow, changed or [], queues=own)
         policies = [Change(flow, queues=own), *([change] if change else [])]
         world = World(queues=own, deadline=deadline, concurrency=concurrency)
-        with simulated(f"simulating {flow.name}", len(policies) * runs) as progress:
-            found, interrupted = sweep(
-                flow, behaviour, policies, runs=runs, seed=seed, world=world, progress=progress
+        played = runs if of_runs is None else of_runs * REPLICATES
+        with simulated(f"simulating {flow.name}", len(policies) * played) as progress:
+            found = _forecasts(
+                flow,
+                behaviour,
+                policies,
+                runs=runs,
+                of_runs=of_runs,
+                seed=seed,
+                level=level,
+                world=world,
+                progress=progress,
             )
+    except KeyboardInterrupt:
+        fail("interrupted; give fewer --runs")
     except DefinitionError as error:
         fail(str(error))
-    done = [(it, told) for it, told in zip(policies, found, strict=True) if told is not None]
-    if interrupted and len(done) < len(policies):
-        fail(f"interrupted: {len(done)} of {len(policies)} policies are done; give fewer --runs")
+    done = list(zip(policies, found, strict=True))
     if as_json:
         content: list[dict[str, Any]] = [
             {"set": list(it.texts), **forecast.to_dict()} for it, forecast in done
         ]
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    title = f"{flow.name} {flow.version}, by {model.name}: {runs:,} runs"
+    title = f"{flow.name} {flow.version}, by {model.name}: {of_runs or runs:,} runs"
     for line in lines(title, done, warnings=warnings):
         typer.echo(line)
+
+
+def _forecasts(
+    flow: AnyWorkflow,
+    behaviour: Model,
+    policies: Sequence[Change],
+    *,
+    runs: int,
+    of_runs: int | None,
+    **options: Any,
+) -> list[Forecast]:
+    if of_runs is None:
+        return forecast(flow, behaviour, policies, runs=runs, **options)
+    return predict(flow, behaviour, policies, of_runs=of_runs, **options)
 
 
 @contextmanager
