@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from penstock._cli import _model
+from penstock._cli import _forecasting
 from penstock._cli._app import app
 from penstock._simulation import Distribution, Model
 from simulation.truth import served
@@ -108,7 +108,7 @@ def test_how_far_the_reading_is_stands_on_a_terminal_only(
 ) -> None:
     written = io.StringIO()
     assert "reading runs" not in run("fit", store).stderr
-    monkeypatch.setattr(_model, "errors", Console(file=written, force_terminal=True, width=100))
+    monkeypatch.setattr(_forecasting, "errors", Console(file=written, force_terminal=True, width=100))
     shown("fit", store, "-o", tmp_path / "m.toml")
     assert "reading runs" in written.getvalue()
     assert "120/120" in written.getvalue()

@@ -13,9 +13,16 @@ from penstock._simulation._changes import Change
 from penstock._simulation._model import Model
 from penstock._simulation._scene import World
 
-from ._frontier import progress
+from ._forecasting import (
+    Changed,
+    Concurrency,
+    Deadline,
+    ModelFile,
+    Seed,
+    Target,
+    progress,
+)
 from ._load import errors, fail, queues, workflow
-from ._simulate import Concurrency, Deadline, ModelFile, Seed, Target
 from ._store import AsJson
 
 
@@ -30,10 +37,7 @@ def capacity(
     signal: Annotated[
         str | None, typer.Option(help="Whose desk's staff is asked for, in place of a queue's.")
     ] = None,
-    changed: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="What is different; may be repeated."),
-    ] = None,
+    changed: Changed = None,
     runs: Annotated[int, typer.Option(min=1, help="Simulated for each number.")] = 20_000,
     formula: Annotated[
         bool, typer.Option("--formula", help="By formula only; nothing is simulated.")

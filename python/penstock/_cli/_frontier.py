@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +16,8 @@ from penstock._simulation._model import Model
 from penstock._simulation._record import forecasts_of_store, lines
 from penstock._simulation._scene import World
 
+from ._forecasting import Concurrency, Deadline, ModelFile, Seed, Target, progress
 from ._load import errors, fail, queues, workflow
-from ._simulate import Concurrency, Deadline, ModelFile, Seed, Target
 from ._store import AsJson, StorePath, opened
 
 
@@ -92,20 +90,6 @@ def forecasts(store: StorePath, *, as_json: AsJson = False) -> None:
         return
     for line in lines(found):
         typer.echo(line)
-
-
-@contextmanager
-def progress(what: str) -> Generator[Callable[[int, int | None], None] | None]:
-    """A bar on the terminal while something takes long; None where there is no terminal."""
-    if not errors.is_terminal:
-        yield None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress("{task.description}", *columns, console=errors, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _vary(path: Path) -> Vary:

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from penstock._errors import DefinitionError
 from penstock._simulation import Model
 from penstock._simulation._fit import MOST_RUNS, Wanted, fit_of_store
-from penstock._simulation._fit._loading import Progress as Told
 from penstock._simulation._making import made
 from penstock._simulation._model import loader
 from penstock._simulation._text import of_model
 
+from ._forecasting import Target, progress
 from ._load import errors, fail, workflow
 from ._store import AsJson, Since, StorePath, Until, Version, Workflow, moment, opened, print_line
 
@@ -26,9 +25,6 @@ model = typer.Typer(
     name="model", help="Say how a workflow behaves, to simulate it: by hand, or by its journal."
 )
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A file, .toml or .json.")]
-Target = Annotated[
-    str, typer.Argument(metavar="WORKFLOW", help="module:workflow or file.py:workflow.")
-]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="A file, .toml or .json; else it is printed.")
 ]
@@ -84,7 +80,7 @@ def model_fit(
     with opened(store) as view:
         if output is not None:
             loader(output)  # before the long part
-        with _progress() as told:
+        with progress("reading runs") as told:
             found = fit_of_store(
                 view,
                 workflow,
@@ -162,22 +158,3 @@ def _told() -> Generator[None]:
         yield
     except DefinitionError as error:
         fail(str(error))
-
-
-@contextmanager
-def _progress() -> Generator[Told | None]:
-    """How far the reading is, on a terminal."""
-    if not errors.is_terminal:
-        yield None
-        return
-    bar = Progress(
-        TextColumn("reading runs"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

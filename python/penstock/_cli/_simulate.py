@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from penstock._errors import DefinitionError
 from penstock._simulation import Change, Forecast, Model, World, predict
@@ -21,37 +16,16 @@ from penstock._simulation._forecast import LEVEL
 from penstock._simulation._predict import REPLICATES
 from penstock._simulation._simulate import WARM_UP
 
+from ._forecasting import Changed, Concurrency, Deadline, ModelFile, Seed, Target, progress
 from ._load import AnyWorkflow, fail, queues, workflow
 from ._store import AsJson
-
-Target = Annotated[
-    str, typer.Argument(metavar="WORKFLOW", help="module:workflow or file.py:workflow.")
-]
-ModelFile = Annotated[
-    Path, typer.Option("--model", metavar="FILE", help="How it behaves: a TOML or JSON file.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")]
-Deadline = Annotated[
-    float | None, typer.Option(min=0.001, help="Seconds that each run has; no limit by default.")
-]
-Concurrency = Annotated[
-    int, typer.Option(min=1, help="Attempts that run at once, as Runtime(concurrency=).")
-]
 
 
 def simulate(
     target: Target,
     *,
     model: ModelFile,
-    changed: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="What to change: step.draft.retry.max_attempts=2, queue.gpt.concurrency=32, "
-            "cascade.PATH.at=0.8, arrivals.rate=50; may be given several times.",
-        ),
-    ] = None,
+    changed: Changed = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs that are simulated.")] = 20_000,
     seed: Seed = 0,
     of_runs: Annotated[
@@ -74,8 +48,9 @@ def simulate(
         change = Change.parse(flow, changed or [], queues=own)
         policies = [Change(flow, queues=own), *([change] if change else [])]
         world = World(queues=own, deadline=deadline, concurrency=concurrency)
-        played = runs if of_runs is None else of_runs * REPLICATES
-        with simulated(f"simulating {flow.name}", len(policies) * played) as progress:
+        played = runs * (100 + WARM_UP) // 100 if of_runs is None else of_runs * REPLICATES
+        total = played * len(policies)
+        with progress("runs") as told:
             found = _forecasts(
                 flow,
                 behaviour,
@@ -85,7 +60,7 @@ def simulate(
                 seed=seed,
                 level=level,
                 world=world,
-                progress=progress,
+                progress=None if told is None else lambda came: told(came, total),
             )
     except KeyboardInterrupt:
         fail("interrupted; give fewer --runs")
@@ -115,18 +90,3 @@ def _forecasts(
     if of_runs is None:
         return forecast(flow, behaviour, policies, runs=runs, **options)
     return predict(flow, behaviour, policies, of_runs=of_runs, **options)
-
-
-@contextmanager
-def simulated(what: str, runs: int) -> Generator[Callable[[int], object] | None]:
-    """A bar on a terminal that shows how many runs came, with those that do not count."""
-    console = Console(stderr=True)
-    if not sys.stderr.isatty():
-        yield None
-        return
-    parts = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        TextColumn("{task.description}"), *parts, console=console, transient=True
-    ) as progress:
-        task = progress.add_task(what, total=runs * (100 + WARM_UP) // 100)
-        yield lambda came: progress.update(task, completed=came)
