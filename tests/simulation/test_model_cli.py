@@ -108,7 +108,9 @@ def test_how_far_the_reading_is_stands_on_a_terminal_only(
 ) -> None:
     written = io.StringIO()
     assert "reading runs" not in run("fit", store).stderr
-    monkeypatch.setattr(_forecasting, "errors", Console(file=written, force_terminal=True, width=100))
+    monkeypatch.setattr(
+        _forecasting, "errors", Console(file=written, force_terminal=True, width=100)
+    )
     shown("fit", store, "-o", tmp_path / "m.toml")
     assert "reading runs" in written.getvalue()
     assert "120/120" in written.getvalue()
