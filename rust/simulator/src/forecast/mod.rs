@@ -10,6 +10,7 @@
 //! every policy (common random numbers; Law and Kelton, *Simulation Modeling and Analysis*, 11.2).
 
 mod arrivals;
+mod attempts;
 mod drift;
 mod figures;
 mod luck;
@@ -18,10 +19,11 @@ mod outages;
 mod people;
 mod world;
 
+pub use attempts::{Attempt, Which, foretell};
 pub use figures::{Batch, Played};
 pub use luck::{Luck, Shape};
 pub use model::{
     Arrivals, Desk, Drift, End, FailureRow, Judged, Model, NodeModel, Outage, Price, Scene,
     SignalModel, StepModel, Weekly,
 };
-pub use world::{Attempt, Fact, Length, Progress, Which, arrivals, foretell, play, trace};
+pub use world::{Fact, Length, Progress, arrivals, play, trace};

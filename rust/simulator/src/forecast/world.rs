@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use penstock_engine::{
     Accept, Action, AttemptKey, CancelCause, Config, Durability, Engine, Evaluation, Event,
-    Failure, NodeId, Outcome, Place, PlanId, QueueId, ResourceId, RunKey, Start, ValueId, mix,
+    Failure, NodeId, Outcome, Place, PlanId, QueueId, RunKey, Start, ValueId, mix,
 };
 use rustc_hash::FxHashSet;
 
 use super::arrivals::Clock;
+use super::attempts::{Attempt, Conditions, Which, attempt, failing};
 use super::drift::Season;
 use super::figures::{Batch, Played, tenant_of};
 use super::luck::Luck;
-use super::model::{End, NodeModel, Outage, Scene, StepModel};
+use super::model::{End, NodeModel, Scene, StepModel};
 use super::outages::Weather;
 use super::people::{DAY_NS, Line, Question};
 
@@ -75,156 +76,12 @@ pub fn arrivals(scene: &Scene, seed: u64, runs: u64) -> Vec<f64> {
     (0..runs).map(|_| clock.gap()).collect()
 }
 
-/// How an attempt of a scene goes that starts at a time, with `beside` in flight in its queue, itself among them.
-///
-/// # Errors
-/// The node is no step.
-pub fn foretell(
-    scene: &Scene,
-    seed: u64,
-    which: Which,
-    template: NodeId,
-    (at_ns, beside): (u64, u32),
-    after: Option<End>,
-) -> Result<(Attempt, &StepModel), NodeId> {
-    let policy = scene.policies.get(template.index()).and_then(Option::as_ref);
-    let (Some(NodeModel::Step(model)), Some(policy)) =
-        (scene.model.nodes.get(template.index()), policy)
-    else {
-        return Err(template);
-    };
-    let outage = Weather::new(&scene.model.outages, seed).at(policy.queue, at_ns);
-    let failing = failing(scene.model.frailty, seed, which.run);
-    let conditions = Conditions { failing, after, beside, outage };
-    Ok((attempt(model, seed, which, conditions), model))
-}
-
-/// What a run's failures are more likely by than another's.
-fn failing(frailty: f64, seed: u64, run: u64) -> f64 {
-    if frailty == 0.0 {
-        return 1.0;
-    }
-    let normal = Luck::of(seed, [FRAILTY, run, 0, 0]).normal();
-    (frailty * normal - frailty * frailty / 2.0).exp()
-}
-
-/// How an attempt goes: what the world draws for it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Attempt {
-    /// How it ends.
-    pub end: End,
-    /// Seconds until then; of no meaning if it hangs.
-    pub seconds: f64,
-    /// For what it spends.
-    luck: Luck,
-}
-
-/// Which attempt it is: what its luck depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Which {
-    /// Of the run that came as this one.
-    pub run: u64,
-    /// The node.
-    pub node: Place,
-    /// Its number, from 1.
-    pub number: u32,
-    /// Whether it is the second of two copies.
-    pub copy: bool,
-}
-
-/// What an attempt starts into.
-#[derive(Clone, Copy, Debug)]
-struct Conditions<'a> {
-    /// The factor on its probability of failure that its run has.
-    failing: f64,
-    /// How the attempt before it ended.
-    after: Option<End>,
-    /// Attempts in flight in its queue, itself among them.
-    beside: u32,
-    outage: Option<&'a Outage>,
-}
-
-/// Draws how an attempt goes.
-fn attempt(model: &StepModel, seed: u64, which: Which, conditions: Conditions<'_>) -> Attempt {
-    let Conditions { failing, after, beside, outage } = conditions;
-    let Which { run, node, number, copy } = which;
-    let what = if copy { COPIES } else { ATTEMPTS };
-    let mut luck = Luck::of(seed, [what, run, u64::from(node.0), u64::from(number)]);
-    let row =
-        model.failures.iter().rev().find(|row| {
-            row.attempt <= number && row.after.is_none_or(|class| Some(class) == after)
-        });
-    let (mut error, fatal, hang) = row.map_or((0.0, 0.0, 0.0), |row| {
-        (row.error * failing, row.fatal * failing, row.hang * failing)
-    });
-    if let Some(outage) = outage {
-        error = error.max(outage.error);
-    }
-    let dice = luck.share();
-    let end = if dice < error {
-        End::Error
-    } else if dice < error + fatal {
-        End::Fatal
-    } else if dice < error + fatal + hang {
-        End::Hang
-    } else {
-        End::Done
-    };
-    let shape = match (&model.failed_latency, end) {
-        (Some(shape), End::Error | End::Fatal) => shape,
-        _ => &model.latency,
-    };
-    let slower = outage.map_or(1.0, |outage| outage.slower);
-    let seconds = shape.draw(&mut luck) * factor(&model.load, f64::from(beside)) * slower;
-    Attempt { end, seconds, luck }
-}
-
-impl Attempt {
-    /// What it spends until its own end, or until it is cut off: resources, units and nano-dollars.
-    pub fn spends(
-        self,
-        model: &StepModel,
-        cut: bool,
-    ) -> impl Iterator<Item = (ResourceId, u64, i64)> {
-        let mut luck = self.luck;
-        let part = match self.end {
-            _ if cut => model.cut_spend,
-            End::Done => 1.0,
-            _ => model.failed_spend,
-        };
-        let lines = if part > 0.0 { model.spend.as_slice() } else { &[] };
-        lines.iter().map(move |(resource, units, price)| {
-            let drawn = part * units.draw(&mut luck);
-            let units = (drawn * price.scale).round();
-            // What is counted by the piece is paid by the piece.
-            let paid = if price.scale > 1.0 { drawn } else { units };
-            (*resource, units as u64, (paid * price.nanos).round() as i64)
-        })
-    }
-}
-
-/// What latency is multiplied by with so many attempts in flight.
-fn factor(load: &[(f64, f64)], beside: f64) -> f64 {
-    let Some(after) = load.iter().position(|(at, _)| *at >= beside) else {
-        return load.last().map_or(1.0, |(_, factor)| *factor);
-    };
-    let (at, high) = load[after];
-    let Some(&(from, low)) = after.checked_sub(1).and_then(|before| load.get(before)) else {
-        return high;
-    };
-    low + (high - low) * (beside - from) / (at - from)
-}
-
 pub(super) fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9).round() as u64
 }
 
-const ATTEMPTS: u64 = 10;
-const COPIES: u64 = 11;
 const DECISIONS: u64 = 12;
-const SIGNALS: u64 = 13;
 const TENANTS: u64 = 14;
-const FRAILTY: u64 = 15;
 
 /// When the world begins: as far from 0 as in production, where a time of 0 stands for never, and after whole weeks:
 /// on a Monday at midnight.
@@ -234,10 +91,10 @@ const PAGES: usize = 64;
 /// What has not ended by so long after the last arrival does not end.
 const PATIENCE_NS: u64 = 30 * 86_400_000_000_000;
 /// Of no interest here: the engine never looks inside.
-const VALUE: ValueId = ValueId(1);
+pub(super) const VALUE: ValueId = ValueId(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
+pub(super) enum Happening {
     Arrival,
     Ends(AttemptKey),
     Answers(Question),
@@ -257,11 +114,11 @@ struct Flight<'a> {
 
 /// What is known of a run.
 #[derive(Clone, Debug, Default)]
-struct Known {
+pub(super) struct Known {
     /// Which one it was to come.
-    number: u64,
+    pub(super) number: u64,
     failing: f64,
-    batch: u32,
+    pub(super) batch: u32,
     /// The product of what its steps are worth, and whether there is any.
     quality: Option<f64>,
     /// By group, the quality of the tier that counts so far, and whether that is settled.
@@ -280,14 +137,14 @@ fn take<T>(kept: &mut Vec<(Place, T)>, node: Place) -> Option<T> {
     Some(kept.swap_remove(at).1)
 }
 
-struct World<'a> {
-    scene: &'a Scene,
-    seed: u64,
+pub(super) struct World<'a> {
+    pub(super) scene: &'a Scene,
+    pub(super) seed: u64,
     warm_up: u64,
     runs: u64,
-    engine: Engine,
+    pub(super) engine: Engine,
     inputs: Vec<ValueId>,
-    now_ns: u64,
+    pub(super) now_ns: u64,
     coming: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     scheduled: u64,
     clock: Clock<'a>,
@@ -298,18 +155,18 @@ struct World<'a> {
     flights: Vec<Option<Flight<'a>>>,
     in_flight: Vec<u32>,
     /// Runs by slot of their key.
-    known: Vec<Known>,
+    pub(super) known: Vec<Known>,
     evaluating: Vec<(RunKey, Place, NodeId, Evaluation)>,
     stopping: Vec<(AttemptKey, CancelCause)>,
     /// Whether anybody is asked, by whom, and runs that may have a question.
     asks: bool,
-    asked: FxHashSet<(RunKey, Place)>,
-    touched: Vec<RunKey>,
-    desks: Vec<Line>,
+    pub(super) asked: FxHashSet<(RunKey, Place)>,
+    pub(super) touched: Vec<RunKey>,
+    pub(super) desks: Vec<Line>,
     /// The batches, and one more of what is not counted.
-    batches: Vec<Batch>,
+    pub(super) batches: Vec<Batch>,
     began_ns: Vec<u64>,
-    played: Played,
+    pub(super) played: Played,
     /// Where every record is written to, if anywhere.
     facts: Option<Rc<RefCell<Vec<Fact>>>>,
 }
@@ -428,7 +285,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn schedule(&mut self, after_ns: u64, happening: Happening) {
+    pub(super) fn schedule(&mut self, after_ns: u64, happening: Happening) {
         self.scheduled += 1;
         let at_ns = self.now_ns.saturating_add(after_ns);
         self.coming.push(Reverse((at_ns, self.scheduled, happening)));
@@ -588,7 +445,7 @@ impl<'a> World<'a> {
     }
 
     /// What a value is worth is what its run may be worth.
-    fn rate(&mut self, run: RunKey, quality: Option<f64>, group: Option<u8>) {
+    pub(super) fn rate(&mut self, run: RunKey, quality: Option<f64>, group: Option<u8>) {
         let Some(quality) = quality else { return };
         let known = &mut self.known[slot(run.0)];
         let Some(group) = group else {
@@ -632,7 +489,7 @@ impl<'a> World<'a> {
     }
 
     /// Does what the engine asks for, until it asks for nothing.
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         loop {
             self.gather();
             if let Some((run, node, template, what)) = self.evaluating.pop() {
@@ -734,127 +591,6 @@ impl<'a> World<'a> {
         }
     }
 
-    // People.
-
-    /// Somebody is asked for each signal that is waited for and was not asked for yet.
-    fn ask(&mut self) {
-        while let Some(run) = self.touched.pop() {
-            let new: Vec<Place> = self
-                .engine
-                .awaiting(run)
-                .iter()
-                .copied()
-                .filter(|&node| !self.asked.contains(&(run, node)))
-                .collect();
-            for node in new {
-                let signal = self.engine.template(run, node).and_then(|of| self.signal_of(of));
-                if let Some(signal) = signal {
-                    self.asked.insert((run, node));
-                    self.ask_for(Question { run, node, signal });
-                }
-            }
-        }
-    }
-
-    fn signal_of(&self, of: NodeId) -> Option<u32> {
-        match self.scene.plan.kind(of) {
-            penstock_engine::NodeKind::Signal { signal, .. } => Some(signal),
-            _ => None,
-        }
-    }
-
-    fn luck_of(&self, question: &Question) -> Luck {
-        let number = self.known[slot(question.run.0)].number;
-        Luck::of(self.seed, [SIGNALS, number, u64::from(question.node.0), 0])
-    }
-
-    fn ask_for(&mut self, question: Question) {
-        let Some(model) = &self.scene.model.signals[question.signal as usize] else { return };
-        let mut luck = self.luck_of(&question);
-        if luck.share() >= model.answered {
-            return;
-        }
-        match model.desk {
-            None => {
-                let time_ns = nanoseconds(model.latency.draw(&mut luck));
-                self.schedule(time_ns, Happening::Answers(question));
-            }
-            Some(desk) => {
-                self.desks[desk as usize].waiting.push_back(question);
-                self.serve(desk);
-            }
-        }
-    }
-
-    /// Whoever is free takes what has waited longest, once it is time to work.
-    fn serve(&mut self, number: u32) {
-        let desk = &self.scene.model.desks[number as usize];
-        let opens_ns = desk.hours.next_ns(self.now_ns);
-        let line = &mut self.desks[number as usize];
-        if opens_ns > self.now_ns {
-            if !line.opens && !line.waiting.is_empty() {
-                line.opens = true;
-                self.schedule(opens_ns - self.now_ns, Happening::Opens(number));
-            }
-            return;
-        }
-        while self.desks[number as usize].busy < desk.staff {
-            let line = &mut self.desks[number as usize];
-            let Some(question) = line.waiting.pop_front() else { return };
-            if self.engine.status(question.run).is_none() {
-                continue;
-            }
-            line.busy += 1;
-            let minutes = self.minutes_of(&question);
-            self.schedule(nanoseconds(60.0 * minutes), Happening::Answers(question));
-        }
-    }
-
-    /// Minutes of somebody's time that an answer takes.
-    fn minutes_of(&self, question: &Question) -> f64 {
-        let Some(model) = &self.scene.model.signals[question.signal as usize] else { return 0.0 };
-        let desk = model.desk.map(|desk| &self.scene.model.desks[desk as usize].minutes);
-        let mut luck = self.luck_of(question);
-        // The first two draws are whether it is answered, and when.
-        luck.share();
-        luck.share();
-        desk.or(model.minutes.as_ref()).map_or(0.0, |shape| shape.draw(&mut luck))
-    }
-
-    fn answered(&mut self, question: Question) {
-        let Question { run, node, signal } = question;
-        let Some(model) = &self.scene.model.signals[signal as usize] else { return };
-        let minutes = self.minutes_of(&question);
-        if let Some(desk) = model.desk {
-            self.desks[desk as usize].busy -= 1;
-        }
-        if self.engine.status(run).is_some() {
-            let batch = self.known[slot(run.0)].batch as usize;
-            self.batches[batch].minutes += (minutes * 1e6).round() as u64;
-            if let Some((resource, price)) = model.price {
-                let units = (minutes * price.scale).round() as u64;
-                let nanos = (minutes * price.nanos).round() as i64;
-                let spent = (resource, units, Some(nanos));
-                self.played.events += 1;
-                self.engine.spend_on(self.now_ns, run, node, spent);
-                self.drain();
-            }
-            let of = self.engine.template(run, node);
-            if let Some(NodeModel::Answer(quality, group)) =
-                of.map(|of| &self.scene.model.nodes[of.index()])
-            {
-                self.rate(run, *quality, *group);
-            }
-            self.played.events += 1;
-            self.engine.signal(self.now_ns, run, signal, VALUE, false);
-            self.drain();
-        }
-        self.asked.remove(&(run, node));
-        if let Some(desk) = model.desk {
-            self.serve(desk);
-        }
-    }
-
     fn hash(&mut self, what: u64) {
         self.played.hash = mix(self.played.hash ^ what ^ self.now_ns.rotate_left(32));
     }
@@ -863,6 +599,6 @@ impl<'a> World<'a> {
 /// Events between two looks at who waits.
 const TELL: u64 = 1_024;
 
-const fn slot(key: u64) -> usize {
+pub(super) const fn slot(key: u64) -> usize {
     (key & 0xffff_ffff) as usize
 }
