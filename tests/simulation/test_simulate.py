@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 import pytest
@@ -249,7 +248,7 @@ def test_an_interrupt_keeps_what_is_done() -> None:
         told.append(came)
         # By then the first policy is played, and the last is far away.
         if came > 50_000:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     found, interrupted = sweep(writing, model(), changes, runs=20_000, threads=1, progress=progress)
     assert interrupted
