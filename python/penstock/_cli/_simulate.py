@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -60,7 +61,7 @@ def simulate(
                 seed=seed,
                 level=level,
                 world=world,
-                progress=None if told is None else lambda came: told(came, total),
+                progress=None if told is None else partial(_tell, told, total),
             )
     except KeyboardInterrupt:
         fail("interrupted; give fewer --runs")
@@ -76,6 +77,10 @@ def simulate(
     title = f"{flow.name} {flow.version}, by {model.name}: {of_runs or runs:,} runs"
     for line in lines(title, done, warnings=warnings):
         typer.echo(line)
+
+
+def _tell(told: Callable[[int, int | None], None], total: int, came: int) -> None:
+    told(came, total)
 
 
 def _forecasts(
