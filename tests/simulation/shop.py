@@ -10,10 +10,11 @@ from typing import Any
 from penstock._simulation import Arrivals, Choice, Distribution, Model, StepModel
 from penstock._simulation._changes import Change
 from penstock._simulation._forecast import Estimate, Forecast
+from penstock._simulation._steps import ScoresSeen
 from simulation.flows import support
 
 STEPS = ("small", "medium", "large", "check", "send")
-Scores = Mapping[str, str]
+Scores = Mapping[str, ScoresSeen]
 
 
 def model(seen: Scores = MappingProxyType({})) -> Model:
@@ -21,7 +22,7 @@ def model(seen: Scores = MappingProxyType({})) -> Model:
         name: StepModel(
             latency=Distribution.constant(0.2),
             scores=[0.1, 0.9],
-            scores_seen=seen.get(name, "all"),  # type: ignore[arg-type]
+            scores_seen=seen.get(name, "all"),
         )
         for name in STEPS
     }

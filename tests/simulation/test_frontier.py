@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,9 @@ VARY = Vary(
 )
 
 
-def found(vary: Vary = VARY, **options: object) -> Frontier:
-    given: dict[str, object] = {"evaluate": shop(), "runs": 1_000, **options}
-    return frontier(support, model(), vary, **given)  # type: ignore[arg-type]
+def found(vary: Vary = VARY, **options: Any) -> Frontier:
+    given: dict[str, Any] = {"evaluate": shop(), "runs": 1_000, **options}
+    return frontier(support, model(), vary, **given)
 
 
 def axes(forecast: Forecast, third: str = "success") -> tuple[float, float, float]:

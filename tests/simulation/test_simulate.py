@@ -209,6 +209,56 @@ def test_a_deadline_fails_what_takes_longer() -> None:
     assert found.metrics["success"].value == pytest.approx(0.63, abs=0.03)
 
 
+@ps.step(hedge=ps.Hedge(after=0.5), timeout=1.0)
+async def page(number: int) -> int:
+    return number
+
+
+@ps.workflow(version="1", owner="cx", budget=ps.Budget(usd=0.001, when_spent="fail"))
+def book(flow: ps.Flow, numbers: ps.Node[list[int]]) -> ps.Node[list[int]]:
+    return flow.map(page, numbers, name="pages")
+
+
+def pages(seconds: float) -> Model:
+    latency = {"kind": "constant", "value": seconds}
+    spend = [{"resource": "page", "usd": 0.002}]
+    return Model.from_dict(
+        {
+            "format": 1,
+            "workflow": "book",
+            "arrivals": {"kind": "poisson", "rate": 0.01},
+            "steps": {"page": {"latency": latency, "spend": spend}},
+            "choices": {"book/pages": {"count": {"kind": "constant", "value": 6.0}}},
+        }
+    )
+
+
+def test_what_is_changed_beyond_policies_is_played() -> None:
+    free: dict[str, Any] = {"budget": "none"}
+    changes = [
+        Change(book, it)
+        for it in (
+            {},
+            free,
+            {**free, "map.pages.concurrency": 2},
+            {**free, "step.page.hedge": "none"},
+            {**free, "step.page.timeout": "none"},
+        )
+    ]
+    paid, usual, two, alone, patient = simulate(book, pages(0.8), changes, runs=100)
+    # Nothing of it is within the budget.
+    assert paid.metrics["success"].value == 0.0
+    assert usual.metrics["success"].value == 1.0
+    assert two.metrics["latency_p50"].value == pytest.approx(3 * 0.8, rel=0.01)
+    # A copy of each runs beside it, until it is beaten.
+    assert usual.metrics["slot_seconds"].value == pytest.approx(6 * (0.8 + 0.3), rel=0.01)
+    assert alone.metrics["slot_seconds"].value == pytest.approx(6 * 0.8, rel=0.01)
+    assert patient.metrics["success"].value == 1.0
+    slow, waits = simulate(book, pages(1.5), [changes[1], changes[4]], runs=100)
+    assert slow.metrics["success"].value == 0.0
+    assert waits.metrics["success"].value == 1.0
+
+
 def test_an_outage_is_when_much_fails_at_once() -> None:
     content = model().to_dict()
     content["outages"] = [{"queue": "gpt", "at": [[50.0, 100.0]], "error": 1.0}]

@@ -130,6 +130,23 @@ def tried(make: Callable[[], T], place: str, problems: list[str]) -> T | None:
         return None
 
 
+def pairs(values: object, name: str, remedy: str) -> list[tuple[object, object]]:
+    """What should be a list of pairs.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    if not isinstance(values, list | tuple):
+        raise DefinitionError(f"{name} is {values!r}", remedy=remedy)
+    found: list[tuple[object, object]] = []
+    for place, value in enumerate(cast("Sequence[object]", values), 1):
+        pair = cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
+        if len(pair) != 2:
+            raise DefinitionError(f"{name}[{place}] is {value!r}", remedy=remedy)
+        found.append((pair[0], pair[1]))
+    return found
+
+
 def nearest(name: str, known: Mapping[str, Any] | list[str], kind: str = "keys") -> str:
     """The remedy for a name that there is not."""
     close = get_close_matches(name, list(known), 1)

@@ -12,7 +12,7 @@ from penstock._errors import DefinitionError
 from penstock._policies import instance, number, seconds, whole, word
 
 from ._distributions import Distribution
-from ._parts import Part, Reader
+from ._parts import Part, Reader, pairs
 from ._steps import TOLERANCE, share
 
 
@@ -266,16 +266,11 @@ def _until(values: object) -> tuple[float, ...]:
 
 def _spans(values: object) -> tuple[tuple[float, float], ...]:
     remedy = "give pairs of start and end, in order: [[600, 660]]"
-    if not isinstance(values, list | tuple):
-        raise DefinitionError(f"at is {values!r}", remedy=remedy)
     found: list[tuple[float, float]] = []
-    for place, span in enumerate(cast("Sequence[object]", values), 1):
-        if not isinstance(span, list | tuple) or len(cast("Sequence[object]", span)) != 2:
-            raise DefinitionError(f"at[{place}] is {span!r}", remedy=remedy)
-        pair = cast("Sequence[object]", span)
+    for place, pair in enumerate(pairs(values, "at", remedy), 1):
         start, end = (seconds(each, f"at[{place}]", zero=True) for each in pair)
         if start >= end or (found and start < found[-1][1]):
-            raise DefinitionError(f"at[{place}] is {span!r}", remedy=remedy)
+            raise DefinitionError(f"at[{place}] is {list(pair)!r}", remedy=remedy)
         found.append((start, end))
     return tuple(found)
 

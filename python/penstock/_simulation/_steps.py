@@ -13,7 +13,7 @@ from penstock._policies import instance, number, whole, word
 from penstock._policies._checks import one_of
 
 from ._distributions import Distribution, sample_numbers
-from ._parts import Part, Reader, table, tables_of
+from ._parts import Part, Reader, pairs, table, tables_of
 
 T = TypeVar("T")
 After: TypeAlias = Literal["error", "timeout"]
@@ -254,13 +254,8 @@ def _rows(rows: Sequence[T], name: str, kind: type[T]) -> tuple[T, ...]:
 
 def _load(points: object) -> tuple[tuple[float, float], ...]:
     remedy = "give pairs of attempts in flight and factor: [[1, 1.0], [16, 1.1]]"
-    if not isinstance(points, list | tuple):
-        raise DefinitionError(f"load is {points!r}", remedy=remedy)
     found: list[tuple[float, float]] = []
-    for place, point in enumerate(cast("Sequence[object]", points), 1):
-        if not isinstance(point, list | tuple) or len(cast("Sequence[object]", point)) != 2:
-            raise DefinitionError(f"load[{place}] is {point!r}", remedy=remedy)
-        flight, factor = cast("Sequence[object]", point)
+    for place, (flight, factor) in enumerate(pairs(points, "load", remedy), 1):
         found.append(
             (
                 number(flight, f"load[{place}]", least=0),
